@@ -1,0 +1,498 @@
+/**
+ * The states of one machine: a pure state machine. `step(config, state, event)` gives the next state and the effects
+ * to run; `daemon.ts` runs them and brings their outcomes back as events. No clock, store or process is touched here.
+ *
+ * At most one effect that reaches outside is under way at a time, and the state says which. What happens meanwhile is
+ * remembered and weighed when its outcome is known, so that no grant is ever lost from sight: a slot that arrives
+ * after it was wanted is given back.
+ */
+
+import type { Need } from "./need.ts";
+import { type Action, decide, type Opening } from "./strategy.ts";
+
+export interface AgentConfig {
+  readonly strategy: "etcd-lock" | "reboot";
+  /** How long people who are logged in have, in milliseconds. */
+  readonly graceMs: number;
+  /** Whether a reboot is allowed at `now`. */
+  openingAt(now: number): Opening;
+}
+
+/** How long a failed release or look for an old hold waits before it is tried again, in milliseconds. */
+export const RETRY_MS = { first: 1_000, last: 60_000 };
+/** How long a waiter relies on the store's watch before it looks for itself, in milliseconds. */
+export const SLOT_POLL_MS = 60_000;
+/** How long a slot is kept while nobody knows whether a reboot is needed, in milliseconds. */
+export const NEED_PATIENCE_MS = 60_000;
+/** How long a machine may take to go down after an accepted reboot call, in milliseconds. */
+export const REBOOT_PATIENCE_MS = 10 * 60_000;
+/** How long after a refused reboot the next try comes, in milliseconds. */
+export const REFUSED_PAUSE_MS = 5 * 60_000;
+
+/** The daemon's own hold: what it has to show when it confirms or cancels. */
+export interface Slot {
+  readonly grant: string;
+}
+
+/** What the machine is doing. */
+export type Phase =
+  /** Looks whether a hold from before the boot is to be given back. */
+  | { readonly name: "recovering"; readonly failures: number }
+  | { readonly name: "recovery-pause"; readonly until: number; readonly failures: number }
+  /** No reboot is needed. */
+  | { readonly name: "idle" }
+  /** Holds a slot, and nobody knows whether a reboot is needed. */
+  | { readonly name: "awaiting-need"; readonly until: number }
+  | { readonly name: "awaiting-window"; readonly until: number }
+  /** A request for a slot is under way. `hinted`: the semaphore changed since, so a refusal may be out of date. */
+  | { readonly name: "acquiring"; readonly failures: number; readonly hinted: boolean }
+  /** No slot was free; waits for a change. */
+  | { readonly name: "awaiting-slot"; readonly until: number; readonly failures: number }
+  /** Asks who is logged in. */
+  | { readonly name: "checking" }
+  /** Somebody is logged in and was told. */
+  | { readonly name: "grace"; readonly until: number }
+  | { readonly name: "confirming" }
+  /** The reboot call is under way. */
+  | { readonly name: "calling" }
+  /** The reboot was accepted; the machine is to go down. */
+  | { readonly name: "rebooting"; readonly until: number }
+  | { readonly name: "releasing"; readonly failures: number }
+  | { readonly name: "release-pause"; readonly until: number; readonly failures: number }
+  /** The reboot was refused, or there was no room for the grace. */
+  | { readonly name: "pausing"; readonly until: number };
+
+export interface Agent {
+  readonly phase: Phase;
+  readonly need: Need;
+  /** The slot that this daemon has, as far as it knows. */
+  readonly slot: Slot | null;
+  /** Whether a reboot call was accepted, or may have been: then the slot stays, whatever comes. */
+  readonly called: boolean;
+  /** Not to be tried before this instant. */
+  readonly notBefore: number;
+  /** The last thing that was said about a wait, so that it is said once. */
+  readonly said: string;
+}
+
+export type Event =
+  | { readonly kind: "started" }
+  /** The time that the state waits for may have come. */
+  | { readonly kind: "tick" }
+  | { readonly kind: "need"; readonly need: Need }
+  /** The semaphore changed, or may have. */
+  | { readonly kind: "slot-hint" }
+  | {
+    readonly kind: "recovered";
+    readonly slot: Slot | null;
+    readonly called: boolean;
+    readonly note: string;
+  }
+  | { readonly kind: "granted"; readonly slot: Slot }
+  | { readonly kind: "not-granted"; readonly why: string }
+  /** `slot`: what may be ours all the same, and is to be given back. */
+  | { readonly kind: "failed"; readonly why: string; readonly slot?: Slot }
+  | { readonly kind: "sessions"; readonly users: readonly string[] }
+  | { readonly kind: "confirmed" }
+  | { readonly kind: "lost" }
+  | { readonly kind: "released"; readonly note: string }
+  | { readonly kind: "reboot-accepted" }
+  | { readonly kind: "reboot-refused"; readonly why: string }
+  | { readonly kind: "reboot-unknown"; readonly why: string };
+
+/** What is to be done outside. The first seven answer with an event; the rest do not. */
+export type Effect =
+  | { readonly kind: "recover" }
+  | { readonly kind: "acquire"; readonly reasons: readonly string[] }
+  | { readonly kind: "release"; readonly slot: Slot }
+  | { readonly kind: "ask-sessions" }
+  | { readonly kind: "confirm"; readonly slot: Slot }
+  | { readonly kind: "reboot" }
+  | {
+    readonly kind: "warn-sessions";
+    readonly users: readonly string[];
+    readonly graceMs: number;
+    readonly reasons: readonly string[];
+  }
+  | { readonly kind: "log"; readonly level: "info" | "notice" | "warning" | "error"; readonly text: string };
+
+export interface Step {
+  readonly state: Agent;
+  readonly effects: readonly Effect[];
+}
+
+export const START: Agent = {
+  phase: { name: "recovering", failures: 0 },
+  need: { kind: "unknown", why: ["not asked yet"] },
+  slot: null,
+  called: false,
+  notBefore: 0,
+  said: "",
+};
+
+/** An event that cannot come in the state it came in: a bug, never an operator's fault. */
+export class AgentError extends Error {
+  override readonly name = "AgentError";
+}
+
+/** The next state, and what to do. `now` in milliseconds since the epoch. Throws {@linkcode AgentError}. */
+export function step(config: AgentConfig, state: Agent, event: Event, now: number): Step {
+  const { phase } = state;
+  switch (event.kind) {
+    case "started":
+      return config.strategy === "etcd-lock"
+        ? { state, effects: [{ kind: "recover" }] }
+        : settle(config, state, now);
+    case "need":
+      return takeNeed(config, { ...state, need: event.need }, now);
+    case "slot-hint":
+      if (phase.name === "awaiting-slot") return settle(config, state, now);
+      if (phase.name === "acquiring") {
+        return { state: { ...state, phase: { ...phase, hinted: true } }, effects: [] };
+      }
+      return { state, effects: [] };
+    case "tick":
+      return tick(config, state, now);
+    case "recovered": {
+      from(state, event, "recovering");
+      const next = settle(config, { ...state, slot: event.slot, called: event.called }, now);
+      return event.note === "" ? next : saying(next, "info", event.note);
+    }
+    case "granted":
+      from(state, event, "acquiring");
+      return saying(settle(config, { ...state, slot: event.slot, said: "" }, now), "info", "got a slot");
+    case "not-granted":
+      from(state, event, "acquiring");
+      return phase.name === "acquiring" && phase.hinted
+        ? settle(config, state, now)
+        : awaitSlot(config, state, event.why, 0, now);
+    case "sessions":
+      from(state, event, "checking");
+      return prepared(config, state, event.users, now);
+    case "confirmed":
+      from(state, event, "confirming");
+      return call(config, state, now);
+    case "lost": {
+      from(state, event, "confirming");
+      const next = settle(config, { ...state, slot: null, called: false }, now);
+      return saying(
+        next,
+        "warning",
+        "the slot is not ours any more, somebody unlocked this machine; starting over",
+      );
+    }
+    case "released": {
+      from(state, event, "releasing");
+      const next = settle(config, { ...state, slot: null, called: false }, now);
+      return event.note === "" ? next : saying(next, "info", event.note);
+    }
+    case "reboot-accepted":
+      from(state, event, "calling");
+      return saying(rebooting(state, now), "notice", "the reboot is accepted, this machine goes down");
+    case "reboot-unknown":
+      from(state, event, "calling");
+      return saying(
+        rebooting(state, now),
+        "warning",
+        `nobody can tell whether the reboot was accepted (${event.why}); keeping the slot`,
+      );
+    case "reboot-refused": {
+      from(state, event, "calling");
+      if (state.called) {
+        return saying(rebooting(state, now), "warning", `the reboot was not called again: ${event.why}`);
+      }
+      const text = `the reboot was refused: ${event.why}; the next try comes in ${
+        REFUSED_PAUSE_MS / 60_000
+      } minutes`;
+      return saying(giveBack(config, { ...state, notBefore: now + REFUSED_PAUSE_MS }, now), "error", text);
+    }
+    case "failed":
+      return failed(config, state, event, now);
+  }
+}
+
+/** When the state wants a `tick`, in milliseconds since the epoch; `Infinity` where it waits for something else. */
+export function wakeAt({ phase }: Agent): number {
+  return "until" in phase ? phase.until : Infinity;
+}
+
+/** Whether the state wants to hear when the semaphore changes: from before the request, so that no change is missed. */
+export function wantsHints({ phase }: Agent): boolean {
+  return phase.name === "acquiring" || phase.name === "awaiting-slot";
+}
+
+/** What `coordinator.conf` says of a state. */
+export function coordinatorState({ phase }: Agent): "starting" | "running" | "reboot-planned" | "rebooting" {
+  switch (phase.name) {
+    case "recovering":
+    case "recovery-pause":
+      return "starting";
+    case "checking":
+    case "grace":
+    case "confirming":
+      return "reboot-planned";
+    case "calling":
+    case "rebooting":
+      return "rebooting";
+    default:
+      return "running";
+  }
+}
+
+/** A change of need is weighed at once in a waiting state, and later in a busy one. */
+function takeNeed(config: AgentConfig, state: Agent, now: number): Step {
+  switch (state.phase.name) {
+    case "idle":
+    case "awaiting-need":
+      return settle(config, state, now);
+    case "awaiting-window":
+    case "awaiting-slot":
+    case "grace":
+    case "pausing":
+      return state.need.kind === "needed" ? { state, effects: [] } : settle(config, state, now);
+    default:
+      return { state, effects: [] };
+  }
+}
+
+function tick(config: AgentConfig, state: Agent, now: number): Step {
+  const { phase } = state;
+  if (now < wakeAt(state)) return { state, effects: [] };
+  switch (phase.name) {
+    case "recovery-pause":
+      return {
+        state: { ...state, phase: { name: "recovering", failures: phase.failures } },
+        effects: [{ kind: "recover" }],
+      };
+    case "release-pause":
+      return release(config, state, phase.failures, now);
+    case "awaiting-need":
+      return saying(
+        giveBack(config, state, now),
+        "warning",
+        "nobody can tell whether a reboot is needed; giving the slot back",
+      );
+    case "grace":
+      return confirmOrGiveBack(config, state, now);
+    case "rebooting":
+      return saying(
+        again(config, state, now),
+        "warning",
+        `this machine is still up ${REBOOT_PATIENCE_MS / 60_000} minutes after its reboot was accepted`,
+      );
+    default:
+      return settle(config, state, now);
+  }
+}
+
+/** Leaves a state whose work is done: what now? */
+function settle(config: AgentConfig, state: Agent, now: number): Step {
+  const opening = config.openingAt(now);
+  const action = decide({ strategy: config.strategy, need: state.need, holds: state.slot !== null, opening });
+  if (
+    action.kind !== "rest" && action.kind !== "give-back" && action.kind !== "await-need" &&
+    now < state.notBefore
+  ) {
+    return { state: { ...state, phase: { name: "pausing", until: state.notBefore } }, effects: [] };
+  }
+  return enter(config, state, action, now);
+}
+
+function enter(config: AgentConfig, state: Agent, action: Action, now: number): Step {
+  switch (action.kind) {
+    case "rest":
+      return { state: { ...state, phase: { name: "idle" }, said: "" }, effects: [] };
+    case "await-need":
+      return {
+        state: { ...state, phase: { name: "awaiting-need", until: now + NEED_PATIENCE_MS } },
+        effects: [],
+      };
+    case "give-back":
+      if (state.called) return rebooting(state, now);
+      return saying(giveBack(config, state, now), "info", `giving the slot back: ${action.why}`);
+    case "await-window": {
+      const next: Step = {
+        state: { ...state, phase: { name: "awaiting-window", until: action.until } },
+        effects: [],
+      };
+      return once(
+        next,
+        `a reboot is needed (${reasons(state).join("; ")}); waiting for the window at ${
+          instant(action.until)
+        }`,
+      );
+    }
+    case "acquire":
+      return {
+        state: {
+          ...state,
+          phase: {
+            name: "acquiring",
+            failures: "failures" in state.phase ? state.phase.failures : 0,
+            hinted: false,
+          },
+        },
+        effects: [{ kind: "acquire", reasons: reasons(state) }],
+      };
+    case "prepare":
+      return { state: { ...state, phase: { name: "checking" } }, effects: [{ kind: "ask-sessions" }] };
+  }
+}
+
+/** Nobody is logged in: go on. Somebody is: tell them and wait, if the window has room for it. */
+function prepared(config: AgentConfig, state: Agent, users: readonly string[], now: number): Step {
+  if (state.need.kind !== "needed") return settle(config, state, now);
+  if (users.length === 0 || config.graceMs === 0) return confirmOrGiveBack(config, state, now);
+  const opening = config.openingAt(now);
+  const until = now + config.graceMs;
+  if (opening.open && until > opening.closesAt) {
+    const text =
+      `${users.join(", ")} logged in, and the window closes at ${instant(opening.closesAt)}, before their ` +
+      `${config.graceMs / 1000} s of grace are over; waiting for the window at ${
+        instant(opening.nextOpensAt)
+      }`;
+    return saying(giveBack(config, { ...state, notBefore: opening.nextOpensAt }, now), "warning", text);
+  }
+  return {
+    state: { ...state, phase: { name: "grace", until } },
+    effects: [
+      {
+        kind: "log",
+        level: "notice",
+        text: `${users.join(", ")} logged in; rebooting in ${config.graceMs / 1000} s`,
+      },
+      { kind: "warn-sessions", users, graceMs: config.graceMs, reasons: reasons(state) },
+    ],
+  };
+}
+
+/** The window and the need, once more; then the last proof that the slot is ours. */
+function confirmOrGiveBack(config: AgentConfig, state: Agent, now: number): Step {
+  const opening = config.openingAt(now);
+  const action = decide({ strategy: config.strategy, need: state.need, holds: state.slot !== null, opening });
+  if (action.kind !== "prepare") return enter(config, state, action, now);
+  if (state.slot === null) return call(config, state, now);
+  return {
+    state: { ...state, phase: { name: "confirming" } },
+    effects: [{ kind: "confirm", slot: state.slot }],
+  };
+}
+
+/** The moment of the call: the confirm took time, so the window is asked again. */
+function call(config: AgentConfig, state: Agent, now: number): Step {
+  if (!config.openingAt(now).open || state.need.kind !== "needed") return settle(config, state, now);
+  return saying(
+    { state: { ...state, phase: { name: "calling" } }, effects: [{ kind: "reboot" }] },
+    "notice",
+    `rebooting: ${reasons(state).join("; ")}`,
+  );
+}
+
+function rebooting(state: Agent, now: number): Step {
+  return {
+    state: { ...state, called: true, phase: { name: "rebooting", until: now + REBOOT_PATIENCE_MS } },
+    effects: [],
+  };
+}
+
+/** An accepted reboot may still come: the slot is never given back, the call is made again where that is allowed. */
+function again(config: AgentConfig, state: Agent, now: number): Step {
+  if (state.need.kind !== "needed" || !config.openingAt(now).open) return rebooting(state, now);
+  return confirmOrGiveBack(config, state, now);
+}
+
+function giveBack(config: AgentConfig, state: Agent, now: number): Step {
+  if (state.called) return rebooting(state, now);
+  return state.slot === null ? settle(config, state, now) : release(config, state, 0, now);
+}
+
+function release(config: AgentConfig, state: Agent, failures: number, now: number): Step {
+  if (state.slot === null) return settle(config, state, now);
+  return {
+    state: { ...state, phase: { name: "releasing", failures } },
+    effects: [{ kind: "release", slot: state.slot }],
+  };
+}
+
+function awaitSlot(config: AgentConfig, state: Agent, why: string, failures: number, now: number): Step {
+  const opening = config.openingAt(now);
+  if (state.need.kind !== "needed" || !opening.open) return settle(config, state, now);
+  const pause = failures > 0 ? retryMs(failures) : SLOT_POLL_MS;
+  // the end belongs to the window: it is closed a millisecond later
+  const until = Math.min(now + pause, opening.closesAt + 1);
+  const next: Step = { state: { ...state, phase: { name: "awaiting-slot", until, failures } }, effects: [] };
+  return once(next, `a reboot is needed (${reasons(state).join("; ")}); waiting for a slot: ${why}`);
+}
+
+/** An effect could not be carried out: it is tried again, later each time. */
+function failed(
+  config: AgentConfig,
+  state: Agent,
+  event: Extract<Event, { kind: "failed" }>,
+  now: number,
+): Step {
+  const { phase } = state;
+  switch (phase.name) {
+    case "recovering": {
+      const failures = phase.failures + 1;
+      const until = now + retryMs(failures);
+      const next: Step = {
+        state: { ...state, phase: { name: "recovery-pause", until, failures } },
+        effects: [],
+      };
+      return once(next, `cannot look for a slot from before the boot, trying again: ${event.why}`, "warning");
+    }
+    case "acquiring": {
+      if (event.slot === undefined) return awaitSlot(config, state, event.why, phase.failures + 1, now);
+      // it may be ours: give back what may be there before asking anew
+      return saying(giveBack(config, { ...state, slot: event.slot }, now), "warning", event.why);
+    }
+    case "confirming":
+      return saying(
+        giveBack(config, state, now),
+        "warning",
+        `no reboot without a confirmed slot: ${event.why}`,
+      );
+    case "releasing": {
+      const failures = phase.failures + 1;
+      const until = now + retryMs(failures);
+      const next: Step = {
+        state: { ...state, phase: { name: "release-pause", until, failures } },
+        effects: [],
+      };
+      return once(next, `cannot give the slot back, trying again: ${event.why}`, "warning");
+    }
+    default:
+      throw new AgentError(`'failed' cannot come in the state ${phase.name}`);
+  }
+}
+
+function retryMs(failures: number): number {
+  return Math.min(RETRY_MS.last, RETRY_MS.first * 2 ** Math.min(failures - 1, 10));
+}
+
+function from({ phase }: Agent, event: Event, expected: Phase["name"]): void {
+  if (phase.name !== expected) throw new AgentError(`'${event.kind}' cannot come in the state ${phase.name}`);
+}
+
+function saying(
+  { state, effects }: Step,
+  level: "info" | "notice" | "warning" | "error",
+  text: string,
+): Step {
+  return { state, effects: [{ kind: "log", level, text }, ...effects] };
+}
+
+/** Says something about a wait, unless the very same was said last. */
+function once(next: Step, text: string, level: "info" | "warning" = "info"): Step {
+  if (next.state.said === text) return next;
+  return saying({ ...next, state: { ...next.state, said: text } }, level, text);
+}
+
+function reasons({ need }: Agent): readonly string[] {
+  return need.kind === "needed" ? need.reasons : [];
+}
+
+function instant(ms: number): string {
+  return new Date(ms).toISOString().replace(".000Z", "Z");
+}

@@ -1,0 +1,141 @@
+/** The commands: each with its options, its help and what does it. */
+
+import type { OptionSpec } from "./args.ts";
+import { groups, lock, repair, setMax, status, unlock } from "./client.ts";
+import type { Command } from "./command.ts";
+import { config, needReboot, reboot, showWindow } from "./host_commands.ts";
+import { DAEMON_OPTIONS, REBOOT_COMMAND_OPTION, WINDOW_OPTIONS } from "./settings.ts";
+
+const JSON_OPTION: OptionSpec = { name: "json", help: "for programs: one line of JSON" };
+const REASON_OPTION: OptionSpec = { name: "reason", value: "TEXT", help: "why; 'status --verbose' shows it" };
+const ZONE_OPTIONS = WINDOW_OPTIONS.filter(({ name }) => name === "zone");
+
+/** Every command, in the order of the help. */
+export const COMMANDS: readonly Command[] = [
+  {
+    name: "status",
+    operands: "",
+    summary: "Show the slots of the group and who holds them",
+    description:
+      "Reads and never writes. Available may be negative after set-max below the number of holders.",
+    options: [{ name: "verbose", help: "since when, on which host, by whom and why" }, JSON_OPTION],
+    example: "locksmith status --verbose --group db",
+    run: status,
+  },
+  {
+    name: "groups",
+    operands: "",
+    summary: "Show every group with its figures",
+    description:
+      "Every group that the store has a semaphore of. A document that cannot be read is told on stderr, exit 1.",
+    options: [JSON_OPTION],
+    example: "locksmith groups --endpoint https://etcd1:2379 --etcd-cafile /etc/ssl/etcd-ca.pem",
+    run: groups,
+  },
+  {
+    name: "lock",
+    operands: "[MACHINE-ID]",
+    summary: "Take a slot by hand",
+    description:
+      "For this machine, or for the one that is named. A slot that was taken by hand ends by 'unlock' only, " +
+      "no reboot gives it back. Exit 1 where none is free or the machine has one.",
+    options: [REASON_OPTION],
+    example: "locksmith lock 69d27b356a94476da859461d3a3bc6fd --reason 'disk swap'",
+    run: lock,
+  },
+  {
+    name: "unlock",
+    operands: "[MACHINE-ID]",
+    summary: "Give a slot back by hand",
+    description:
+      "For this machine, or for the one that is named, whoever took the slot. Mind: a machine that is just " +
+      "rebooting does not count any more afterwards. Exit 1 where it holds none.",
+    options: [],
+    example: "locksmith unlock 69d27b356a94476da859461d3a3bc6fd",
+    run: unlock,
+  },
+  {
+    name: "set-max",
+    operands: "NUMBER",
+    summary: "Set how many machines of the group may reboot at once",
+    description:
+      "Below the number of holders it frees nobody: Available is negative until they are done. 0 stops new grants.",
+    options: [],
+    example: "locksmith set-max 2 --group web",
+    run: setMax,
+  },
+  {
+    name: "reboot",
+    operands: "",
+    summary: "Take a slot and reboot this machine",
+    description:
+      "Now, without asking for windows or for who is logged in. The daemon gives the slot back after the boot. " +
+      "Where the reboot is refused the slot is given back at once.",
+    options: [REASON_OPTION, REBOOT_COMMAND_OPTION],
+    example: "locksmith reboot --reason 'new kernel'",
+    run: reboot,
+  },
+  {
+    name: "send-need-reboot",
+    operands: "",
+    summary: "Tell the daemon of this host that a reboot is needed",
+    description:
+      "Sends the signal of update-engine, to try the whole chain without an update. The daemon then reboots in earnest.",
+    options: [],
+    example: "locksmith send-need-reboot",
+    run: needReboot,
+  },
+  {
+    name: "window",
+    operands: "",
+    summary: "Show the reboot windows",
+    description:
+      "Whether the window is open, and the next ones; of this host's configuration, or of --start and --length.",
+    options: [
+      { name: "start", value: "TIME", help: "'HH:MM' or 'Day HH:MM'" },
+      { name: "length", value: "DURATION", help: "such as 1h30m" },
+      ...ZONE_OPTIONS,
+      { name: "at", value: "TIME", help: "seen from this time in place of now: '2015-05-21 23:00'" },
+      { name: "count", value: "N", help: "how many windows; default: 5" },
+      JSON_OPTION,
+    ],
+    example: "locksmith window --start 'Thu 23:00' --length 1h30m --zone Europe/Berlin",
+    run: showWindow,
+  },
+  {
+    name: "repair",
+    operands: "",
+    summary: "Mend a semaphore that cannot be read",
+    description:
+      "Recounts, sorts, drops duplicates; shows before and after. Asks before it writes; a document that " +
+      "changed meanwhile is left as it is.",
+    options: [
+      { name: "dry-run", help: "show only" },
+      { name: "reset", help: "start anew: max 1, no holders" },
+      { name: "yes", help: "write without asking" },
+    ],
+    example: "locksmith repair --dry-run",
+    run: repair,
+  },
+  {
+    name: "config",
+    operands: "",
+    summary: "Show each setting of this host and where it comes from",
+    description:
+      "A flag beats the environment, that beats update.conf in /etc, that beats the one in /usr/share.",
+    options: [...DAEMON_OPTIONS, JSON_OPTION],
+    example: "locksmith config",
+    run: config,
+  },
+  {
+    name: "daemon",
+    operands: "",
+    summary: "Wait for the need of a reboot, then reboot under the lock",
+    description:
+      "Also when called as locksmithd. Without --reboot-strategy it is etcd-lock, if an endpoint is configured " +
+      `or one answers at the default address when it starts, else reboot. SIGTERM ends it; a slot stays held.`,
+    options: DAEMON_OPTIONS,
+    example: "locksmith daemon --reboot-window-start 'Thu 23:00' --reboot-window-length 1h30m",
+    run: async (context) => (await import("./daemon_command.ts")).daemon(context),
+  },
+];

@@ -1,0 +1,111 @@
+/**
+ * Who this machine is: its machine id, the id of its current boot, and its host name, each read from below a root
+ * directory so that several machines can be played on one.
+ *
+ * The machine id names holders and the boot id proves reboots, so both are checked and an absent or malformed one is
+ * an error, never a guess. The host name is for people alone and never an error.
+ */
+import { reasonOf, runChild } from "./dbus.ts";
+
+export interface Machine {
+  /** 32 lowercase hexadecimal digits, machine-id(5). */
+  readonly id: string;
+  /** New after every boot and kexec: the kernel's random UUID, as text. */
+  readonly bootId: string;
+  /** The host name, for people. */
+  readonly host: string;
+}
+
+/** A machine id or boot id could not be read. The message begins with `summary` and goes on with file and reason. */
+export class MachineError extends Error {
+  override readonly name = "MachineError";
+  constructor(readonly summary: string, readonly detail: string, readonly hint: string) {
+    super(`${summary}: ${detail}`);
+  }
+}
+
+const NOT_AN_ID = "0".repeat(32);
+const KERNEL_FILE_TIMEOUT_MS = 2000;
+
+/** All three. Throws {@linkcode MachineError}. */
+export async function readMachine(root: string): Promise<Machine> {
+  const [id, bootId, host] = await Promise.all([readMachineId(root), readBootId(root), readHost(root)]);
+  return { id, bootId, host };
+}
+
+/** The machine id from `<root>/etc/machine-id`. Throws {@linkcode MachineError}. */
+export async function readMachineId(root: string): Promise<string> {
+  const file = below(root, "/etc/machine-id");
+  const hint = "systemd-machine-id-setup writes one; a name can also be given on the command line";
+  const fault = (why: string) => new MachineError("Cannot read machine-id", `${file}: ${why}`, hint);
+  let text: string;
+  try {
+    text = (await Deno.readTextFile(file)).trim();
+  } catch (error) {
+    throw fault(reasonOf(error));
+  }
+  if (text === "") throw fault("it is empty");
+  if (text === "uninitialized") throw fault("it says 'uninitialized': the first boot has not finished");
+  if (!/^[0-9a-f]{32}$/.test(text)) {
+    throw fault(`not 32 lowercase hexadecimal digits: ${JSON.stringify(text.slice(0, 64))}`);
+  }
+  if (text === NOT_AN_ID) throw fault("it is all zeros");
+  return text;
+}
+
+/** The boot id from `<root>/proc/sys/kernel/random/boot_id`. Throws {@linkcode MachineError}. */
+export async function readBootId(root: string): Promise<string> {
+  const file = below(root, "/proc/sys/kernel/random/boot_id");
+  const fault = (why: string) =>
+    new MachineError("Cannot read boot id", `${file}: ${why}`, "without it no reboot can be proven");
+  let text: string;
+  try {
+    text = (await readKernelFile(file)).trim();
+  } catch (error) {
+    throw fault(reasonOf(error));
+  }
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) {
+    throw fault(`not a UUID: ${JSON.stringify(text.slice(0, 64))}`);
+  }
+  return text;
+}
+
+/** The host name: `<root>/etc/hostname` below another root than `/`, else the system's. Never throws. */
+export async function readHost(root: string): Promise<string> {
+  const fromFile = async () => {
+    const lines = (await Deno.readTextFile(below(root, "/etc/hostname"))).split("\n");
+    return lines.map((line) => line.trim()).find((line) => line !== "" && !line.startsWith("#")) ?? "";
+  };
+  const fromSystem = () => Promise.resolve(Deno.hostname());
+  for (const ask of below(root, "/") === "/" ? [fromSystem, fromFile] : [fromFile, fromSystem]) {
+    const name = await ask().catch(() => "");
+    // deno-lint-ignore no-control-regex -- a name goes into documents and onto terminals
+    if (name !== "") return name.replace(/[\x00-\x20\x7f]/g, "?").slice(0, 253);
+  }
+  return "unknown";
+}
+
+/**
+ * A small file that the kernel makes up (below `/proc`). The runtime lets only a program with every permission open
+ * one, so that one with fewer asks the shell, which it may run. Throws an `Error` that says why.
+ */
+export async function readKernelFile(file: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(file);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+  }
+  const end = await runChild("sh", ["-c", 'exec cat -- "$1"', "sh", file], {
+    timeoutMs: KERNEL_FILE_TIMEOUT_MS,
+  });
+  if (end.kind === "exited" && end.code === 0) return end.stdout;
+  if (end.kind === "exited") {
+    throw new Error(end.stderr.trim().replace(/^cat: .*?: /, "") || `exit ${end.code}`);
+  }
+  throw new Error(end.kind === "not-started" ? end.why : `no answer within ${KERNEL_FILE_TIMEOUT_MS} ms`);
+}
+
+/** `path` below `root`, without doubled slashes. */
+function below(root: string, path: string): string {
+  return `${root}${path}`.replace(/\/{2,}/g, "/");
+}

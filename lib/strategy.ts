@@ -1,0 +1,94 @@
+/**
+ * What to do, given the facts. Pure: the facts come in, one action comes out, and nothing here knows how it is done.
+ *
+ * The three questions are asked in their order: is a reboot needed, may it be now (window, then slot), and only then
+ * is it prepared.
+ */
+
+import type { Need } from "./need.ts";
+import { occurrences, type Window } from "./window.ts";
+
+export type Strategy = "etcd-lock" | "reboot" | "off";
+export const STRATEGIES: readonly Strategy[] = ["etcd-lock", "reboot", "off"];
+
+/** The strategy that is used where none is configured, and why. */
+export interface StrategyChoice {
+  readonly strategy: Strategy;
+  readonly why: string;
+}
+
+/**
+ * Chooses a strategy once, when the daemon starts: what is configured; else the lock, if an endpoint is configured or
+ * one answers at the default address; else a reboot without one. A later outage does not turn one into the other.
+ */
+export function chooseStrategy(
+  configured: { readonly strategy: Strategy; readonly origin: string } | undefined,
+  endpointOrigin: string | undefined,
+  defaultEndpointAnswers: boolean,
+  defaultEndpoint: string,
+): StrategyChoice {
+  if (configured) return { strategy: configured.strategy, why: `configured by ${configured.origin}` };
+  if (endpointOrigin !== undefined) {
+    return { strategy: "etcd-lock", why: `none is configured, and an endpoint is, by ${endpointOrigin}` };
+  }
+  return defaultEndpointAnswers
+    ? { strategy: "etcd-lock", why: `none is configured, and etcd answers at ${defaultEndpoint}` }
+    : {
+      strategy: "reboot",
+      why: `none is configured, no endpoint is, and nothing answers at ${defaultEndpoint}`,
+    };
+}
+
+/** Whether reboots are allowed at a moment, and until or from when; instants in milliseconds since the epoch. */
+export type Opening =
+  | { readonly open: true; readonly closesAt: number; readonly nextOpensAt: number }
+  | { readonly open: false; readonly nextOpensAt: number };
+
+/** The opening at `now`. Without a window it is always open. */
+export function openingAt(
+  schedule: { readonly window: Window; readonly zone: string } | null,
+  now: number,
+): Opening {
+  if (schedule === null) return { open: true, closesAt: Infinity, nextOpensAt: now };
+  const at = Temporal.Instant.fromEpochMilliseconds(now).toZonedDateTimeISO(schedule.zone);
+  const coming = occurrences(schedule.window, at);
+  const { start, end } = coming.next().value;
+  if (start.epochMilliseconds > now) return { open: false, nextOpensAt: start.epochMilliseconds };
+  return {
+    open: true,
+    closesAt: end.epochMilliseconds,
+    nextOpensAt: coming.next().value.start.epochMilliseconds,
+  };
+}
+
+/** What is known when a decision is to be made. */
+export interface Facts {
+  readonly strategy: "etcd-lock" | "reboot";
+  readonly need: Need;
+  /** Whether this machine has a slot that the daemon took. */
+  readonly holds: boolean;
+  readonly opening: Opening;
+}
+
+export type Action =
+  | { readonly kind: "rest" }
+  /** The slot is kept for the moment: nobody knows whether a reboot is needed. */
+  | { readonly kind: "await-need" }
+  | { readonly kind: "give-back"; readonly why: string }
+  | { readonly kind: "await-window"; readonly until: number }
+  | { readonly kind: "acquire" }
+  | { readonly kind: "prepare" };
+
+/** What to do now. An unknown need never reboots a machine. */
+export function decide({ strategy, need, holds, opening }: Facts): Action {
+  if (need.kind === "unknown") return holds ? { kind: "await-need" } : { kind: "rest" };
+  if (need.kind === "not-needed") {
+    return holds ? { kind: "give-back", why: "no reboot is needed" } : { kind: "rest" };
+  }
+  if (!opening.open) {
+    return holds
+      ? { kind: "give-back", why: "the window is closed" }
+      : { kind: "await-window", until: opening.nextOpensAt };
+  }
+  return strategy === "etcd-lock" && !holds ? { kind: "acquire" } : { kind: "prepare" };
+}

@@ -1,0 +1,5 @@
+/** locksmith: which command, and the exit code. */
+
+import { run } from "./lib/run.ts";
+
+Deno.exit(await run(Deno.args));

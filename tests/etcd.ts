@@ -1,0 +1,353 @@
+/**
+ * Real etcd servers for tests: each in a temporary directory, on free loopback ports, ready when the promise resolves,
+ * and killed with all that it wrote when it is disposed of or when the process ends.
+ */
+
+import { Buffer } from "node:buffer";
+
+/** How long a server may take until it is healthy. */
+const START_MS = 20_000;
+/** How often a server is started anew when somebody else took its port in between. */
+const STARTS_MAX = 3;
+
+/** A PEM file by its path and its bytes. */
+export interface Pem {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/** A certificate authority and what it signed. */
+export interface Certificates extends AsyncDisposable {
+  readonly ca: Pem;
+  /** For 127.0.0.1 and localhost. */
+  readonly server: { readonly cert: Pem; readonly key: Pem };
+  /** For 127.0.0.9, which no server here listens on. */
+  readonly elsewhere: { readonly cert: Pem; readonly key: Pem };
+  readonly client: { readonly cert: Pem; readonly key: Pem };
+}
+
+export interface EtcdServerOptions {
+  readonly tls?: Certificates;
+  /** The certificate to show; `server` of `tls` when left out. */
+  readonly certificate?: { readonly cert: Pem; readonly key: Pem };
+  /** Refuse who has no client certificate of the CA. */
+  readonly clientCertificates?: boolean;
+  /** With users: root (password `root-secret`), and reader (`reader-secret`), who may read `coreos.com/...` only. */
+  readonly users?: boolean;
+  /** How long a login is good, in seconds. */
+  readonly loginSeconds?: number;
+}
+
+/** A running server. */
+export interface EtcdServer extends AsyncDisposable {
+  readonly endpoint: string;
+  readonly pid: number;
+  /** It stays connected and answers nobody. */
+  freeze(): void;
+  thaw(): void;
+  /** Ends it at once, as a power cut would. Its data stay. */
+  kill(): Promise<void>;
+  /** Starts it again on the same ports and data. */
+  start(): Promise<void>;
+  /** How many calls of each gRPC method it has seen since it was started, such as `KV/Range`. */
+  requests(): Promise<Record<string, number>>;
+  /** Whether it leads its cluster. */
+  leads(): Promise<boolean>;
+  /** Runs etcdctl against it, as root where there are users, and returns what it printed. */
+  ctl(...args: string[]): Promise<string>;
+}
+
+/** Starts one server. */
+export async function startEtcd(options: EtcdServerOptions = {}): Promise<EtcdServer> {
+  const server = await retried(async () => {
+    const [client, peer, metrics] = freePorts(3);
+    return await begin(new Member("solo", { client, peer, metrics }, options));
+  });
+  if (options.users) await addUsers(server);
+  return server;
+}
+
+/** Starts a cluster; its members know of each other and one of them leads. */
+export async function startEtcdCluster(size = 3): Promise<{ members: EtcdServer[] } & AsyncDisposable> {
+  const members = await retried(async () => {
+    const ports = freePorts(3 * size);
+    const started = Array.from({ length: size }, (_, index) => {
+      const [client, peer, metrics] = ports.slice(3 * index);
+      return new Member(`m${index}`, { client, peer, metrics }, {});
+    });
+    const cluster = started.map((member) => member.peerUrl).join(",");
+    try {
+      await Promise.all(started.map((member) => member.start(cluster)));
+    } catch (error) {
+      for (const member of started) await member[Symbol.asyncDispose]();
+      throw error;
+    }
+    return started;
+  });
+  return {
+    members,
+    async [Symbol.asyncDispose]() {
+      for (const member of members) await member[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Makes a certificate authority and three certificates with openssl. */
+export async function makeCertificates(): Promise<Certificates> {
+  const dir = await temporaryDir();
+  const pem = async (name: string): Promise<Pem> => {
+    const path = `${dir}/${name}.pem`;
+    return { path, bytes: await Deno.readFile(path) };
+  };
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+  const ca = [...curve, "-subj", "/CN=test CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign"];
+  await run("openssl", "req", "-x509", ...ca, "-keyout", `${dir}/ca-key.pem`, "-out", `${dir}/ca.pem`);
+  const sign = async (name: string, subject: string, extensions: string) => {
+    const request = `${dir}/${name}.csr`;
+    const extensionFile = `${dir}/${name}.ext`;
+    await Deno.writeTextFile(extensionFile, `basicConstraints=CA:FALSE\n${extensions}\n`);
+    await run(
+      "openssl",
+      "req",
+      ...curve.slice(0, 5),
+      "-subj",
+      subject,
+      "-keyout",
+      `${dir}/${name}-key.pem`,
+      "-out",
+      request,
+    );
+    const by = ["-CA", `${dir}/ca.pem`, "-CAkey", `${dir}/ca-key.pem`, "-CAcreateserial"];
+    await run(
+      "openssl",
+      "x509",
+      "-req",
+      "-in",
+      request,
+      ...by,
+      "-days",
+      "2",
+      "-extfile",
+      extensionFile,
+      "-out",
+      `${dir}/${name}.pem`,
+    );
+    return { cert: await pem(name), key: await pem(`${name}-key`) };
+  };
+  const usage = "extendedKeyUsage=serverAuth,clientAuth";
+  return {
+    ca: await pem("ca"),
+    server: await sign("server", "/CN=etcd", `${usage}\nsubjectAltName=IP:127.0.0.1,DNS:localhost`),
+    elsewhere: await sign("elsewhere", "/CN=etcd", `${usage}\nsubjectAltName=IP:127.0.0.9`),
+    client: await sign("client", "/CN=root", "extendedKeyUsage=clientAuth"),
+    [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }),
+  };
+}
+
+interface Ports {
+  readonly client: number | undefined;
+  readonly peer: number | undefined;
+  readonly metrics: number | undefined;
+}
+
+class Member implements EtcdServer {
+  readonly endpoint: string;
+  readonly peerUrl: string;
+  readonly #name: string;
+  readonly #ports: Ports;
+  readonly #options: EtcdServerOptions;
+  #dir: string | undefined;
+  #process: Deno.ChildProcess | undefined;
+  #cluster: string | undefined;
+  /** Ends the server with this process; a server that outlives its test is nobody's. */
+  readonly #unload = () => this.#signal("SIGKILL");
+
+  constructor(name: string, ports: Ports, options: EtcdServerOptions) {
+    this.#name = name;
+    this.#ports = ports;
+    this.#options = options;
+    this.endpoint = `${options.tls ? "https" : "http"}://127.0.0.1:${ports.client}`;
+    this.peerUrl = `${name}=http://127.0.0.1:${ports.peer}`;
+  }
+
+  get pid(): number {
+    if (!this.#process) throw new Error("the etcd server is not running");
+    return this.#process.pid;
+  }
+
+  async start(cluster: string = this.#cluster ?? this.peerUrl): Promise<void> {
+    this.#cluster = cluster;
+    this.#dir ??= await temporaryDir();
+    const { tls, clientCertificates, users, loginSeconds } = this.#options;
+    const certificate = this.#options.certificate ?? tls?.server;
+    const peer = `http://127.0.0.1:${this.#ports.peer}`;
+    const log = await Deno.open(`${this.#dir}/log`, { create: true, append: true });
+    const args = [
+      `--name=${this.#name}`,
+      `--data-dir=${this.#dir}/data`,
+      `--listen-client-urls=${this.endpoint}`,
+      `--advertise-client-urls=${this.endpoint}`,
+      `--listen-peer-urls=${peer}`,
+      `--initial-advertise-peer-urls=${peer}`,
+      `--initial-cluster=${cluster}`,
+      `--listen-metrics-urls=http://127.0.0.1:${this.#ports.metrics}`,
+      "--heartbeat-interval=50",
+      "--election-timeout=500",
+      "--logger=zap",
+      "--log-outputs=stderr",
+      ...certificate ? [`--cert-file=${certificate.cert.path}`, `--key-file=${certificate.key.path}`] : [],
+      ...tls && clientCertificates ? [`--trusted-ca-file=${tls.ca.path}`, "--client-cert-auth"] : [],
+      ...users ? ["--bcrypt-cost=4"] : [],
+      ...loginSeconds ? [`--auth-token-ttl=${loginSeconds}`] : [],
+    ];
+    const child = new Deno.Command("etcd", { args, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
+    child.stderr.pipeTo(log.writable).catch(() => {});
+    this.#process = child;
+    globalThis.addEventListener("unload", this.#unload);
+    await this.#healthy(child);
+  }
+
+  freeze(): void {
+    this.#signal("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#signal("SIGCONT");
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#process;
+    this.#signal("SIGKILL");
+    this.#process = undefined;
+    globalThis.removeEventListener("unload", this.#unload);
+    await child?.status;
+  }
+
+  async requests(): Promise<Record<string, number>> {
+    const found: Record<string, number> = {};
+    const line =
+      /^grpc_server_started_total\{grpc_method="(\w+)",grpc_service="etcdserverpb\.(\w+)".*\} (\S+)$/gm;
+    for (const [, method, service, count] of (await this.#metrics()).matchAll(line)) {
+      if (Number(count) > 0) found[`${service}/${method}`] = Number(count);
+    }
+    return found;
+  }
+
+  async leads(): Promise<boolean> {
+    return /^etcd_server_is_leader 1$/m.test(await this.#metrics());
+  }
+
+  async ctl(...args: string[]): Promise<string> {
+    const { tls, users } = this.#options;
+    const flags = [
+      `--endpoints=${this.endpoint}`,
+      ...tls
+        ? [`--cacert=${tls.ca.path}`, `--cert=${tls.client.cert.path}`, `--key=${tls.client.key.path}`]
+        : [],
+      ...users && this.#hasUsers ? ["--user=root:root-secret"] : [],
+    ];
+    return await run("etcdctl", ...flags, ...args);
+  }
+
+  #hasUsers = false;
+
+  async addUsers(): Promise<void> {
+    await this.ctl("user", "add", "root:root-secret");
+    await this.ctl("user", "grant-role", "root", "root");
+    await this.ctl("role", "add", "reader");
+    await this.ctl("role", "grant-permission", "--prefix=true", "reader", "read", "coreos.com/");
+    await this.ctl("user", "add", "reader:reader-secret");
+    await this.ctl("user", "grant-role", "reader", "reader");
+    await this.ctl("auth", "enable");
+    this.#hasUsers = true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    if (this.#dir) await Deno.remove(this.#dir, { recursive: true });
+    this.#dir = undefined;
+  }
+
+  #signal(signal: Deno.Signal): void {
+    try {
+      this.#process?.kill(signal);
+    } catch (error) {
+      // It ended by itself: there is nobody to signal.
+      if (!(error instanceof TypeError) && !(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+
+  async #metrics(): Promise<string> {
+    return await (await fetch(`http://127.0.0.1:${this.#ports.metrics}/metrics`)).text();
+  }
+
+  async #healthy(child: Deno.ChildProcess): Promise<void> {
+    const deadline = Date.now() + START_MS;
+    let ended = false;
+    child.status.then(() => ended = true);
+    while (Date.now() < deadline && !ended) {
+      try {
+        const answer = await fetch(`http://127.0.0.1:${this.#ports.metrics}/health`);
+        if ((await answer.text()).includes('"true"')) return;
+      } catch {
+        // It does not listen yet.
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const log = await Deno.readTextFile(`${this.#dir}/log`);
+    throw new Error(`etcd at ${this.endpoint} did not start:\n${log.split("\n").slice(-15).join("\n")}`);
+  }
+}
+
+async function begin(member: Member): Promise<Member> {
+  try {
+    await member.start();
+  } catch (error) {
+    await member[Symbol.asyncDispose]();
+    throw error;
+  }
+  return member;
+}
+
+async function addUsers(server: Member): Promise<void> {
+  try {
+    await server.addUsers();
+  } catch (error) {
+    await server[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Ports are free when they are looked for, and may be taken when they are used. */
+async function retried<T>(start: () => Promise<T>): Promise<T> {
+  for (let left = STARTS_MAX - 1;; left--) {
+    try {
+      return await start();
+    } catch (error) {
+      if (left === 0 || !String(error).includes("address already in use")) throw error;
+    }
+  }
+}
+
+function freePorts(count: number): number[] {
+  const listeners = Array.from({ length: count }, () => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+  const ports = listeners.map((listener) => listener.addr.port);
+  for (const listener of listeners) listener.close();
+  return ports;
+}
+
+/** In memory where there is such a place: what these servers write need not outlive anything. */
+async function temporaryDir(): Promise<string> {
+  try {
+    return await Deno.makeTempDir({ dir: "/dev/shm", prefix: "locksmith-etcd-" });
+  } catch {
+    return await Deno.makeTempDir({ prefix: "locksmith-etcd-" });
+  }
+}
+
+async function run(command: string, ...args: string[]): Promise<string> {
+  const env = { ETCDCTL_API: "3" };
+  const { success, stdout, stderr } = await new Deno.Command(command, { args, env }).output();
+  if (!success) throw new Error(`${command} ${args.join(" ")}: ${Buffer.from(stderr).toString()}`);
+  return Buffer.from(stdout).toString();
+}

@@ -118,6 +118,8 @@ export interface BuildOptions {
 }
 
 const DIST = new URL(".", import.meta.url).pathname;
+/** In place of a path: deno fetches its denort itself. */
+const DOWNLOAD = "download";
 const PROBE_TIMEOUT_MS = 5000;
 const PROBE = `https://dl.deno.land/release/v${Deno.version.deno}/denort-${Deno.build.target}.zip`;
 
@@ -136,19 +138,18 @@ export async function build(options: BuildOptions): Promise<Build> {
 
   const made = `${work}/locksmith.new`;
   const denort = options.denort === undefined ? await findDenort() : options.denort;
-  const way = denort === null ? "self-extracting" : "compile";
-  if (denort === null) await selfExtracting(bundled, made, work);
-  else await compile(bundled, made, denort);
+  const compiled = denort !== null && await compile(bundled, made, denort);
+  if (!compiled) await selfExtracting(bundled, made, work);
   await Deno.utime(made, started, started);
   await Deno.rename(made, path);
   for (const name of ["locksmithctl", "locksmithd"]) {
     await Deno.remove(`${options.outDir}/${name}`).catch(() => {});
     await Deno.symlink("locksmith", `${options.outDir}/${name}`);
   }
-  return { way, path, sizeBytes: (await Deno.stat(path)).size };
+  return { way: compiled ? "compile" : "self-extracting", path, sizeBytes: (await Deno.stat(path)).size };
 }
 
-/** The path of a denort, `download` when deno can fetch it, `null` when there is none. */
+/** The path of a denort, {@linkcode DOWNLOAD} when deno can fetch it, `null` when there is none. */
 async function findDenort(): Promise<string | null> {
   const named = Deno.env.get("DENORT_BIN");
   if (named) return named;
@@ -156,7 +157,7 @@ async function findDenort(): Promise<string | null> {
   if (await exists(beside)) return beside;
   try {
     const reply = await fetch(PROBE, { method: "HEAD", signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
-    return reply.ok ? "download" : null;
+    return reply.ok ? DOWNLOAD : null;
   } catch {
     return null;
   }
@@ -183,12 +184,15 @@ export function compileArguments(bundled: string, made: string): string[] {
   ];
 }
 
-async function compile(bundled: string, made: string, denort: string): Promise<void> {
+/** Compiles the program; false when denort was to be fetched and that failed. */
+async function compile(bundled: string, made: string, denort: string): Promise<boolean> {
+  const fetched = denort === DOWNLOAD;
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: compileArguments(bundled, made),
-    env: denort === "download" ? {} : { DENORT_BIN: denort },
+    env: fetched ? {} : { DENORT_BIN: denort },
     stdin: "null",
   }).output();
+  if (!success && fetched) return false;
   if (!success) throw new Error(`cannot compile the program: ${new TextDecoder().decode(stderr).trim()}`);
   // Any program can be taken for a denort, and the result is then that program: deno itself, for one.
   const trial = await new Deno.Command(made, { args: ["version"], clearEnv: true, stdin: "null" }).output();
@@ -200,6 +204,7 @@ async function compile(bundled: string, made: string, denort: string): Promise<v
         "set DENORT_BIN to the denort of this version of deno, or unset it",
     );
   }
+  return true;
 }
 
 /** Writes the file that unpacks itself. */

@@ -1,10 +1,9 @@
 /**
- * Makes lib/std/proto-loader/schema.json, the part of etcd's protobuf schema that mod.cjs beside it needs, from the .proto
- * files that etcd3 carries. `deno task schema` runs it; with `--check` it writes nothing, and exits 1 when the file is not
- * what it would write.
+ * Makes lib/etcd_schema.json, the part of etcd's protobuf schema that lib/etcd_codec.ts needs, from the .proto files that
+ * etcd3 carries. `deno task schema` runs it; with `--check` it writes nothing, and exits 1 when the file is not what it
+ * would write.
  */
 
-import { createRequire } from "node:module";
 import protobuf from "protobufjs";
 
 /** The calls that a semaphore needs, now and for leases; the others are left out to start sooner. */
@@ -15,11 +14,11 @@ const METHODS: Readonly<Record<string, readonly string[]>> = {
   Auth: ["Authenticate"],
 };
 
-/** Number, name, type, 1 when repeated, the oneof it belongs to. */
-type FieldRow = [number, string, string, 0 | 1] | [number, string, string, 0 | 1, string];
+/** Number, name, type, whether repeated, and the oneof it belongs to. */
+type FieldRow = [number, string, string, boolean, string?];
 
 interface Schema {
-  services: Record<string, Record<string, [string, string, 0 | 1, 0 | 1]>>;
+  services: Record<string, Record<string, [string, string]>>;
   messages: Record<string, FieldRow[]>;
   enums: Record<string, Record<string, number>>;
 }
@@ -40,13 +39,10 @@ function generate(root: protobuf.Root): Schema {
       if (!field.resolvedType && !SCALARS.has(field.type)) {
         throw new Error(`cannot generate ${field.fullName}: ${field.type} is not supported`);
       }
-      const row: FieldRow = [
-        field.id,
-        field.name,
-        field.resolvedType ? add(field.resolvedType) : field.type,
-        field.repeated ? 1 : 0,
-      ];
-      rows.push(field.partOf ? [...row.slice(0, 4), field.partOf.name] as FieldRow : row);
+      const type = field.resolvedType ? add(field.resolvedType) : field.type;
+      const row: FieldRow = [field.id, field.name, type, field.repeated];
+      if (field.partOf) row.push(field.partOf.name);
+      rows.push(row);
     }
     return name;
   }
@@ -61,30 +57,36 @@ function generate(root: protobuf.Root): Schema {
       if (!method.resolvedRequestType || !method.resolvedResponseType) {
         throw new Error(`cannot resolve ${methodName}`);
       }
-      found[methodName] = [
-        add(method.resolvedRequestType),
-        add(method.resolvedResponseType),
-        method.requestStream ? 1 : 0,
-        method.responseStream ? 1 : 0,
-      ];
+      found[methodName] = [add(method.resolvedRequestType), add(method.resolvedResponseType)];
     }
   }
   return schema;
 }
 
+/** As `deno fmt` has it, so that the check of the format passes. */
+async function formatted(json: string): Promise<string> {
+  const args = ["fmt", "--ext=json", "-"];
+  const child = new Deno.Command(Deno.execPath(), { args, stdin: "piped", stdout: "piped" }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(json));
+  await writer.close();
+  const { success, stdout } = await child.output();
+  if (!success) throw new Error("cannot format the schema: deno fmt failed");
+  return new TextDecoder().decode(stdout);
+}
+
 if (import.meta.main) {
-  const require = createRequire(new URL("../main.ts", import.meta.url));
-  const proto = require.resolve("etcd3").replace(/lib\/index\.js$/, "proto/rpc.proto");
+  const proto = new URL(import.meta.resolve("etcd3/proto/rpc.proto"));
   const root = new protobuf.Root();
-  root.loadSync(proto, { keepCase: true });
+  root.loadSync(proto.pathname, { keepCase: true });
   root.resolveAll();
-  const text = `${JSON.stringify(generate(root), null, 1)}\n`;
-  const file = new URL("../lib/std/proto-loader/schema.json", import.meta.url);
+  const text = await formatted(JSON.stringify(generate(root)));
+  const file = new URL("../lib/etcd_schema.json", import.meta.url);
   if (!Deno.args.includes("--check")) {
     await Deno.writeTextFile(file, text);
   } else if (await Deno.readTextFile(file).catch(() => "") !== text) {
     console.error(
-      "lib/std/proto-loader/schema.json is not what dist/etcd_schema.ts makes: run `deno task schema`",
+      "lib/etcd_schema.json is not what dist/etcd_schema.ts makes: run `deno task schema`",
     );
     Deno.exit(1);
   }

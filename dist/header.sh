@@ -113,7 +113,7 @@ unpack() {
   mv -fT "$new" "$my_home" 2>/dev/null && return
   if ! complete; then
     discard "$my_home"
-    mv -fT "$new" "$my_home" && return
+    mv -fT "$new" "$my_home" && rm -rf "$my_base"/.sweep.* && return
   fi
   rm -rf "$new"
   complete

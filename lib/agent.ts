@@ -18,7 +18,7 @@ export interface AgentConfig {
   openingAt(now: number): Opening;
 }
 
-/** How long a failed release or look for an old hold waits before it is tried again, in milliseconds. */
+/** How long what the store failed to do waits before it is tried again, in milliseconds: the first and the longest. */
 export const RETRY_MS = { first: 1_000, last: 60_000 };
 /** How long a waiter relies on the store's watch before it looks for itself, in milliseconds. */
 export const SLOT_POLL_MS = 60_000;
@@ -28,6 +28,8 @@ export const NEED_PATIENCE_MS = 60_000;
 export const REBOOT_PATIENCE_MS = 10 * 60_000;
 /** How long after a refused reboot the next try comes, in milliseconds. */
 export const REFUSED_PAUSE_MS = 5 * 60_000;
+/** How long the reboot call may take, in milliseconds: in a window that closes sooner only until then. */
+export const CALL_LIMIT_MS = { least: 1_000, most: 90_000 };
 
 /** The daemon's own hold: what it has to show when it confirms or cancels. */
 export interface Slot {
@@ -36,7 +38,7 @@ export interface Slot {
 
 /** What the machine is doing. */
 export type Phase =
-  /** Looks whether a hold from before the boot is to be given back. */
+  /** Looks which slot this machine has: one from before the boot is to be given back, one may have been unlocked. */
   | { readonly name: "recovering"; readonly failures: number }
   | { readonly name: "recovery-pause"; readonly until: number; readonly failures: number }
   /** No reboot is needed. */
@@ -59,7 +61,7 @@ export type Phase =
   | { readonly name: "rebooting"; readonly until: number }
   | { readonly name: "releasing"; readonly failures: number }
   | { readonly name: "release-pause"; readonly until: number; readonly failures: number }
-  /** The reboot was refused, or there was no room for the grace. */
+  /** The reboot was refused, there was no room for the grace, or the store failed. */
   | { readonly name: "pausing"; readonly until: number };
 
 export interface Agent {
@@ -71,6 +73,8 @@ export interface Agent {
   readonly called: boolean;
   /** Not to be tried before this instant. */
   readonly notBefore: number;
+  /** How often in a row a slot was lost before it was confirmed: each time the next try comes later. */
+  readonly setbacks: number;
   /** The last thing that was said about a wait, so that it is said once. */
   readonly said: string;
 }
@@ -88,7 +92,8 @@ export type Event =
     readonly called: boolean;
     readonly note: string;
   }
-  | { readonly kind: "granted"; readonly slot: Slot }
+  /** `called`: somebody called the reboot under this very slot already. */
+  | { readonly kind: "granted"; readonly slot: Slot; readonly called: boolean }
   | { readonly kind: "not-granted"; readonly why: string }
   /** `slot`: what may be ours all the same, and is to be given back. */
   | { readonly kind: "failed"; readonly why: string; readonly slot?: Slot }
@@ -107,7 +112,8 @@ export type Effect =
   | { readonly kind: "release"; readonly slot: Slot }
   | { readonly kind: "ask-sessions" }
   | { readonly kind: "confirm"; readonly slot: Slot }
-  | { readonly kind: "reboot" }
+  /** `timeoutMs`: the call is to be made, and answered, within this time. */
+  | { readonly kind: "reboot"; readonly timeoutMs: number }
   | {
     readonly kind: "warn-sessions";
     readonly users: readonly string[];
@@ -127,8 +133,11 @@ export const START: Agent = {
   slot: null,
   called: false,
   notBefore: 0,
+  setbacks: 0,
   said: "",
 };
+
+const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine; starting over";
 
 /** An event that cannot come in the state it came in: a bug, never an operator's fault. */
 export class AgentError extends Error {
@@ -140,6 +149,7 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: numbe
   const { phase } = state;
   switch (event.kind) {
     case "started":
+      from(state, event, "recovering");
       return config.strategy === "etcd-lock"
         ? { state, effects: [{ kind: "recover" }] }
         : settle(config, state, now);
@@ -156,11 +166,16 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: numbe
     case "recovered": {
       from(state, event, "recovering");
       const next = settle(config, { ...state, slot: event.slot, called: event.called }, now);
-      return event.note === "" ? next : saying(next, "info", event.note);
+      if (event.note !== "") return saying(next, "info", event.note);
+      return state.slot === null || event.slot !== null ? next : saying(next, "warning", LOST_TEXT);
     }
     case "granted":
       from(state, event, "acquiring");
-      return saying(settle(config, { ...state, slot: event.slot, said: "" }, now), "info", "got a slot");
+      return saying(
+        settle(config, { ...state, slot: event.slot, called: event.called, said: "" }, now),
+        "info",
+        "got a slot",
+      );
     case "not-granted":
       from(state, event, "acquiring");
       return phase.name === "acquiring" && phase.hinted
@@ -171,16 +186,14 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: numbe
       return prepared(config, state, event.users, now);
     case "confirmed":
       from(state, event, "confirming");
-      return call(config, state, now);
-    case "lost": {
+      return call(config, { ...state, setbacks: 0 }, now);
+    case "lost":
       from(state, event, "confirming");
-      const next = settle(config, { ...state, slot: null, called: false }, now);
       return saying(
-        next,
+        settle(config, postponed({ ...state, slot: null, called: false }, now), now),
         "warning",
-        "the slot is not ours any more, somebody unlocked this machine; starting over",
+        LOST_TEXT,
       );
-    }
     case "released": {
       from(state, event, "releasing");
       const next = settle(config, { ...state, slot: null, called: false }, now);
@@ -222,11 +235,13 @@ export function wantsHints({ phase }: Agent): boolean {
 }
 
 /** What `coordinator.conf` says of a state. */
-export function coordinatorState({ phase }: Agent): "starting" | "running" | "reboot-planned" | "rebooting" {
+export function coordinatorState(
+  { phase, called }: Agent,
+): "starting" | "running" | "reboot-planned" | "rebooting" {
   switch (phase.name) {
     case "recovering":
     case "recovery-pause":
-      return "starting";
+      return called ? "rebooting" : "starting";
     case "checking":
     case "grace":
     case "confirming":
@@ -243,8 +258,10 @@ export function coordinatorState({ phase }: Agent): "starting" | "running" | "re
 function takeNeed(config: AgentConfig, state: Agent, now: number): Step {
   switch (state.phase.name) {
     case "idle":
-    case "awaiting-need":
       return settle(config, state, now);
+    case "awaiting-need":
+      // another reason not to know it does not begin the patience anew
+      return state.need.kind === "unknown" ? { state, effects: [] } : settle(config, state, now);
     case "awaiting-window":
     case "awaiting-slot":
     case "grace":
@@ -260,13 +277,11 @@ function tick(config: AgentConfig, state: Agent, now: number): Step {
   if (now < wakeAt(state)) return { state, effects: [] };
   switch (phase.name) {
     case "recovery-pause":
-      return {
-        state: { ...state, phase: { name: "recovering", failures: phase.failures } },
-        effects: [{ kind: "recover" }],
-      };
+      return recover(state, phase.failures);
     case "release-pause":
       return release(config, state, phase.failures, now);
     case "awaiting-need":
+      if (state.called) return giveBack(config, state, now);
       return saying(
         giveBack(config, state, now),
         "warning",
@@ -278,7 +293,7 @@ function tick(config: AgentConfig, state: Agent, now: number): Step {
       return saying(
         again(config, state, now),
         "warning",
-        `this machine is still up ${REBOOT_PATIENCE_MS / 60_000} minutes after its reboot was accepted`,
+        `this machine is still up, ${REBOOT_PATIENCE_MS / 60_000} minutes after it should have gone down`,
       );
     default:
       return settle(config, state, now);
@@ -301,14 +316,14 @@ function settle(config: AgentConfig, state: Agent, now: number): Step {
 function enter(config: AgentConfig, state: Agent, action: Action, now: number): Step {
   switch (action.kind) {
     case "rest":
-      return { state: { ...state, phase: { name: "idle" }, said: "" }, effects: [] };
+      return { state: { ...state, phase: { name: "idle" }, setbacks: 0, said: "" }, effects: [] };
     case "await-need":
       return {
         state: { ...state, phase: { name: "awaiting-need", until: now + NEED_PATIENCE_MS } },
         effects: [],
       };
     case "give-back":
-      if (state.called) return rebooting(state, now);
+      if (state.called) return giveBack(config, state, now);
       return saying(giveBack(config, state, now), "info", `giving the slot back: ${action.why}`);
     case "await-window": {
       const next: Step = {
@@ -328,7 +343,7 @@ function enter(config: AgentConfig, state: Agent, action: Action, now: number): 
           ...state,
           phase: {
             name: "acquiring",
-            failures: "failures" in state.phase ? state.phase.failures : 0,
+            failures: state.phase.name === "awaiting-slot" ? state.phase.failures : 0,
             hinted: false,
           },
         },
@@ -341,11 +356,12 @@ function enter(config: AgentConfig, state: Agent, action: Action, now: number): 
 
 /** Nobody is logged in: go on. Somebody is: tell them and wait, if the window has room for it. */
 function prepared(config: AgentConfig, state: Agent, users: readonly string[], now: number): Step {
-  if (state.need.kind !== "needed") return settle(config, state, now);
-  if (users.length === 0 || config.graceMs === 0) return confirmOrGiveBack(config, state, now);
+  // the question took time
   const opening = config.openingAt(now);
+  if (state.need.kind !== "needed" || !opening.open) return settle(config, state, now);
+  if (users.length === 0 || config.graceMs === 0) return confirmOrGiveBack(config, state, now);
   const until = now + config.graceMs;
-  if (opening.open && until > opening.closesAt) {
+  if (until > opening.closesAt) {
     const text =
       `${users.join(", ")} logged in, and the window closes at ${instant(opening.closesAt)}, before their ` +
       `${config.graceMs / 1000} s of grace are over; waiting for the window at ${
@@ -380,9 +396,11 @@ function confirmOrGiveBack(config: AgentConfig, state: Agent, now: number): Step
 
 /** The moment of the call: the confirm took time, so the window is asked again. */
 function call(config: AgentConfig, state: Agent, now: number): Step {
-  if (!config.openingAt(now).open || state.need.kind !== "needed") return settle(config, state, now);
+  const opening = config.openingAt(now);
+  if (!opening.open || state.need.kind !== "needed") return settle(config, state, now);
+  const timeoutMs = Math.max(CALL_LIMIT_MS.least, Math.min(CALL_LIMIT_MS.most, opening.closesAt - now));
   return saying(
-    { state: { ...state, phase: { name: "calling" } }, effects: [{ kind: "reboot" }] },
+    { state: { ...state, phase: { name: "calling" } }, effects: [{ kind: "reboot", timeoutMs }] },
     "notice",
     `rebooting: ${reasons(state).join("; ")}`,
   );
@@ -395,15 +413,30 @@ function rebooting(state: Agent, now: number): Step {
   };
 }
 
-/** An accepted reboot may still come: the slot is never given back, the call is made again where that is allowed. */
+/** The machine did not go down. Without a slot nothing is to be kept; else the store knows whether it still is ours. */
 function again(config: AgentConfig, state: Agent, now: number): Step {
-  if (state.need.kind !== "needed" || !config.openingAt(now).open) return rebooting(state, now);
-  return confirmOrGiveBack(config, state, now);
+  return state.slot === null ? settle(config, { ...state, called: false }, now) : recover(state, 0);
 }
 
+function recover(state: Agent, failures: number): Step {
+  return { state: { ...state, phase: { name: "recovering", failures } }, effects: [{ kind: "recover" }] };
+}
+
+/** An accepted reboot may still come: then the slot is not given back. */
 function giveBack(config: AgentConfig, state: Agent, now: number): Step {
-  if (state.called) return rebooting(state, now);
+  if (state.called) {
+    return once(
+      rebooting(state, now),
+      "keeping the slot, a reboot was called under it and may still come; if not, 'locksmith unlock' ends it",
+    );
+  }
   return state.slot === null ? settle(config, state, now) : release(config, state, 0, now);
+}
+
+/** The next try comes later, and each time it fails later still: a store that fails at once is not asked in a loop. */
+function postponed(state: Agent, now: number): Agent {
+  const setbacks = state.setbacks + 1;
+  return { ...state, setbacks, notBefore: Math.max(state.notBefore, now + retryMs(setbacks)) };
 }
 
 function release(config: AgentConfig, state: Agent, failures: number, now: number): Step {
@@ -440,16 +473,20 @@ function failed(
         state: { ...state, phase: { name: "recovery-pause", until, failures } },
         effects: [],
       };
-      return once(next, `cannot look for a slot from before the boot, trying again: ${event.why}`, "warning");
+      return once(next, `cannot look which slot this machine has, trying again: ${event.why}`, "warning");
     }
     case "acquiring": {
       if (event.slot === undefined) return awaitSlot(config, state, event.why, phase.failures + 1, now);
       // it may be ours: give back what may be there before asking anew
-      return saying(giveBack(config, { ...state, slot: event.slot }, now), "warning", event.why);
+      return saying(
+        giveBack(config, postponed({ ...state, slot: event.slot }, now), now),
+        "warning",
+        event.why,
+      );
     }
     case "confirming":
       return saying(
-        giveBack(config, state, now),
+        giveBack(config, postponed(state, now), now),
         "warning",
         `no reboot without a confirmed slot: ${event.why}`,
       );

@@ -18,7 +18,7 @@ import {
   wakeAt,
   wantsHints,
 } from "./agent.ts";
-import type { Bus } from "./dbus.ts";
+import { type Bus, reasonOf } from "./dbus.ts";
 import type { Coordinator } from "./coordinator.ts";
 import { formatDuration } from "./duration.ts";
 import { type Lock, LockError } from "./lock.ts";
@@ -55,9 +55,28 @@ export async function runDaemon(options: DaemonOptions, signal: AbortSignal): Pr
     daemon.failed,
     Promise.all([
       daemon.start(),
-      watchNeed(options.detectors, signal, (need) => daemon.dispatch({ kind: "need", need })),
+      watchNeed(told(options), signal, (need) => {
+        options.log("debug", `need of a reboot: ${JSON.stringify(need)}`);
+        daemon.dispatch({ kind: "need", need });
+      }),
     ]),
   ]);
+}
+
+/** The detectors; each reason why one cannot know is told once, for another one's answer would cover it. */
+function told({ detectors, log }: DaemonOptions): ReadonlyMap<string, Detector> {
+  return new Map([...detectors].map(([name, detect]): [string, Detector] => {
+    let said = "";
+    return [name, (signal, listener) =>
+      detect(signal, (need) => {
+        const text = need.kind === "unknown" ? need.why.join("; ") : "";
+        if (text !== "" && text !== said) {
+          log("info", `${name} cannot tell whether a reboot is needed: ${text}`);
+        }
+        said = text;
+        listener(need);
+      })];
+  }));
 }
 
 class Daemon {
@@ -109,7 +128,9 @@ class Daemon {
     const state = coordinatorState(this.#state);
     if (state === this.#reported) return;
     this.#reported = state;
-    this.options.coordinator.set(this.options.strategy, state);
+    const { coordinator, strategy, log } = this.options;
+    // a file that only tells others is no reason to stop
+    coordinator.set(strategy, state).catch((error) => log("warning", reasonOf(error)));
   }
 
   /** Watches the semaphore for as long as the state wants hints. */
@@ -152,7 +173,7 @@ class Daemon {
       case "ask-sessions":
         return { kind: "sessions", users: await loggedIn(options) };
       case "reboot": {
-        const outcome = await rebootMachine(options.rebootMethod);
+        const outcome = await rebootMachine(options.rebootMethod, { timeoutMs: effect.timeoutMs });
         if (outcome.kind === "accepted") return { kind: "reboot-accepted" };
         return outcome.kind === "refused"
           ? { kind: "reboot-refused", why: outcome.why }
@@ -238,17 +259,17 @@ async function acquire(
   });
   switch (decision.kind) {
     case "granted":
-      return { kind: "granted", slot };
+      return { kind: "granted", slot, called: false };
     case "full":
       return { kind: "not-granted", why: `all are held (available: ${decision.available})` };
     case "paused":
-      return { kind: "not-granted", why: `the group is paused${describeHold(decision.pause, Date.now())}` };
+      return { kind: "not-granted", why: `the group is paused${describeHold(decision.pause)}` };
     case "held": {
       const { hold } = decision;
       if (hold?.boot === machine.bootId && hold.grant !== undefined) {
-        return { kind: "granted", slot: { grant: hold.grant } };
+        return { kind: "granted", slot: { grant: hold.grant }, called: hold.phase === REBOOTING };
       }
-      const details = describeHold(hold, Date.now());
+      const details = describeHold(hold);
       return {
         kind: "not-granted",
         why: hold?.boot === undefined
@@ -285,16 +306,25 @@ async function warn(
   if (outcome.kind === "failed") log("warning", `cannot tell those who are logged in: ${outcome.why}`);
 }
 
-/** A hold or a pause in a message: ` (since T, by WHOM, because: WHY)`, as far as it is known. */
-export function describeHold(hold: Pick<Hold, "since" | "by" | "reason"> | undefined, now: number): string {
+/**
+ * A hold or a pause in a message: ` (since T, by WHOM, because: WHY)`, as far as it is known. With `now` (milliseconds
+ * since the epoch) its age too; without, the message stays the same from one look to the next.
+ */
+export function describeHold(hold: Pick<Hold, "since" | "by" | "reason"> | undefined, now?: number): string {
   const parts = [];
   if (hold?.since !== undefined) {
-    const ageMs = Math.max(0, now - Temporal.Instant.from(hold.since).epochMilliseconds);
-    parts.push(`since ${hold.since}, ${formatDuration(Math.round(ageMs / 1000) * 1000)} ago`);
+    parts.push(
+      now === undefined ? `since ${hold.since}` : `since ${hold.since}, ${age(hold.since, now)} ago`,
+    );
   }
   if (hold?.by !== undefined) parts.push(`by ${hold.by}`);
   if (hold?.reason !== undefined && hold.reason !== "") parts.push(`because: ${hold.reason}`);
   return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
+}
+
+function age(since: string, now: number): string {
+  const ageMs = Math.max(0, now - Temporal.Instant.from(since).epochMilliseconds);
+  return formatDuration(Math.round(ageMs / 1000) * 1000);
 }
 
 /** A mark that no other request has. */

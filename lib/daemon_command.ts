@@ -58,7 +58,7 @@ export async function daemon(context: Context): Promise<number> {
     Deno.addSignalListener(name, () => {
       log("info", `${name}: stopping`);
       stop.abort();
-      // whatever is still under way ends with the process; a slot that is held stays held
+      // calls end with the process, and a slot that is held stays held; a reboot command goes on, it may be what stops us
       Deno.exit(0);
     });
   }
@@ -73,6 +73,7 @@ export async function daemon(context: Context): Promise<number> {
   let coordinator: Coordinator;
   try {
     coordinator = await Coordinator.open(below(context.root, COORDINATOR));
+    await coordinator.set(choice.strategy, choice.strategy === "off" ? "disabled" : "starting");
   } catch (error) {
     if (!(error instanceof CoordinatorError)) throw error;
     printError(context, error.message, error.hint);
@@ -80,12 +81,10 @@ export async function daemon(context: Context): Promise<number> {
   }
   log("info", `strategy ${choice.strategy}: ${choice.why}`);
   if (choice.strategy === "off") {
-    coordinator.set("off", "disabled");
     log("notice", "the strategy is off: this machine is not rebooted by locksmith; nothing to do");
     coordinator.close();
     return 0;
   }
-  coordinator.set(choice.strategy, "starting");
   log("info", `machine ${machine.id} (${machine.host}), boot ${machine.bootId}`);
   const lock = choice.strategy === "etcd-lock"
     ? new Lock(await openStore(store), group, context.surroundings)

@@ -266,9 +266,9 @@ export class Bus {
       kill();
       await child.status;
     }
-    const { kind, detail } = last === ""
-      ? { kind: "lost" as const, detail: "the connection ended" }
-      : classify(last, 1);
+    const told = classify(last, 1);
+    const kind = ready ? "lost" : told.kind;
+    const detail = last === "" ? "the connection ended" : told.detail;
     return new BusError(kind, `cannot listen on the system bus: ${detail}`, detail);
   }
 }
@@ -430,6 +430,7 @@ function parseSignal(line: string): BusSignal | null {
     return null;
   }
   if (!isRecord(message) || message["type"] !== "signal") return null;
+  if (message["interface"] === "org.freedesktop.DBus.Local") return null; // "Disconnected": the end says so too
   const text = (key: string) => typeof message[key] === "string" ? message[key] : "";
   const payload = message["payload"];
   return {
@@ -468,15 +469,17 @@ async function within<T>(promise: Promise<T>, ms: number, signal?: AbortSignal):
 }
 
 /** Waits for `ms`, or until `signal` aborts. Never throws. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done);
-  });
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = () => resolve();
+  // Listen first: the first timer of a process may run other tasks before it returns, and one of them may abort.
+  signal.addEventListener("abort", done);
+  if (signal.aborted) done();
+  const timer = setTimeout(done, ms);
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", done);
+  }
 }

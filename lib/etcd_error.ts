@@ -1,9 +1,10 @@
 /**
  * What went wrong between here and etcd, in words for the administrator who reads them at three in the morning: which
- * endpoint, why, and what to do. The reasons come from gRPC and from the TLS layer as text; this is the one place that
+ * endpoint, why, and what to do. The reasons come from etcd and from the runtime as text; this is the one place that
  * reads that text, and what it does not recognise it passes on as it is. Nothing here does I/O.
  */
 
+import { EtcdCallError, EtcdTimeoutError, GRPC_CODE } from "./etcd_transport.ts";
 import { StoreError, type StoreErrorKind } from "./store.ts";
 
 /** One failed attempt at one endpoint. */
@@ -12,8 +13,11 @@ export interface EtcdFailure {
   /** The reason, fit to follow the endpoint and a colon, of which it may be the subject. */
   readonly why: string;
   readonly hint?: string;
-  /** What to do next: `stop`, since every endpoint will say the same; ask another; or this one `again`, soon. */
-  readonly next: "stop" | "other" | "again";
+  /**
+   * What to do next: `stop`, since every endpoint will say the same; ask an `other`; `retry` this one a few times, since a new
+   * connection may work, or tell more; or `again` and again, since it will soon be able to answer.
+   */
+  readonly next: "stop" | "other" | "retry" | "again";
 }
 
 /** What was tried, as far as it matters for saying why it failed. */
@@ -27,25 +31,9 @@ export interface EtcdAttempt {
   readonly username?: string;
 }
 
-/** The status codes of gRPC that are told apart here. */
-const CODE = { cancelled: 1, deadline: 4, permission: 7, unavailable: 14, unauthenticated: 16 };
-
-/** An attempt that was given up because its time was over. */
-export class EtcdTimeout extends Error {
-  override readonly name = "EtcdTimeout";
-}
-
-/**
- * The failure behind an error that etcd3 threw. The message carries the status code of gRPC (`14 UNAVAILABLE: ...`);
- * the classes of etcd3 do not keep it, and their names do not survive minifying.
- */
+/** The failure behind an error that a call threw. */
 export function etcdFailure(error: unknown, attempt: EtcdAttempt): EtcdFailure {
-  const text = error instanceof Error ? error.message : String(error);
-  const status = /^(?:\w+: )?(\d+) [A-Z_]+: ([\s\S]*)$/.exec(text);
-  const code = status ? Number(status[1]) : 0;
-  const details = status?.[2] ?? text;
-
-  if (error instanceof EtcdTimeout || code === CODE.deadline) {
+  if (error instanceof EtcdTimeoutError) {
     return {
       kind: "timeout",
       why: `no answer within ${seconds(attempt.waitedMs)}`,
@@ -53,9 +41,11 @@ export function etcdFailure(error: unknown, attempt: EtcdAttempt): EtcdFailure {
       next: "other",
     };
   }
-  return etcdAnswer(details, code, attempt) ?? tlsFault(details, attempt) ??
-    networkFault(details, code, attempt) ??
-    { kind: "failed", why: firstLine(details), next: "other" };
+  const details = chain(error);
+  const known = error instanceof EtcdCallError
+    ? etcdAnswer(error.message, error.code, attempt)
+    : tlsFault(details, attempt) ?? networkFault(details, attempt);
+  return known ?? { kind: "failed", why: firstLine(details), next: "other" };
 }
 
 /** What etcd itself reported. */
@@ -84,10 +74,10 @@ function etcdAnswer(details: string, code: number, attempt: EtcdAttempt): EtcdFa
       next: "stop",
     };
   }
-  if (details.includes("invalid auth token") || code === CODE.unauthenticated) {
+  if (details.includes("invalid auth token") || code === GRPC_CODE.unauthenticated) {
     return { kind: "authentication", why: "etcd no longer accepts the token of this login", next: "again" };
   }
-  if (code === CODE.permission || details.includes("etcdserver: permission denied")) {
+  if (code === GRPC_CODE.permissionDenied || details.includes("etcdserver: permission denied")) {
     const who = attempt.username === undefined ? "this client" : `user ${quoted(attempt.username)}`;
     return {
       kind: "permission",
@@ -118,7 +108,7 @@ function tlsFault(details: string, attempt: EtcdAttempt): EtcdFailure | undefine
       )
       : tls("its certificate is not signed by a CA known here", "give the CA of etcd with --etcd-cafile");
   }
-  if (/NotValidForName|ERR_TLS_CERT_ALTNAME|altnames/i.test(details)) {
+  if (/NotValidForName|not valid for name|ERR_TLS_CERT_ALTNAME|altnames/i.test(details)) {
     return tls(
       "its certificate is for another name or address",
       "use a name or an address that the certificate holds",
@@ -152,8 +142,8 @@ function tlsFault(details: string, attempt: EtcdAttempt): EtcdFailure | undefine
 }
 
 /** What the network reported. */
-function networkFault(details: string, code: number, attempt: EtcdAttempt): EtcdFailure | undefined {
-  const away = (why: string, hint: string, next: "other" | "again" = "other"): EtcdFailure => ({
+function networkFault(details: string, attempt: EtcdAttempt): EtcdFailure | undefined {
+  const away = (why: string, hint: string, next: "other" | "retry" = "other"): EtcdFailure => ({
     kind: "unreachable",
     why,
     hint,
@@ -169,24 +159,19 @@ function networkFault(details: string, code: number, attempt: EtcdAttempt): Etcd
     return away("no route to it", "check --endpoint and the network");
   }
   const secure = attempt.endpoint.startsWith("https:");
-  if (/disconnected before secure|Failed to connect|before starting HTTP/i.test(details)) {
+  if (/handshake eof/i.test(details)) {
     return away(
       "it closed the connection before anything was said",
-      secure ? "does it speak TLS? if not, write http://" : "does it speak TLS? then write https://",
+      "does it speak TLS? if not, write http://",
     );
   }
-  if (
-    code === CODE.unavailable || code === CODE.cancelled || /ECONNRESET|EPIPE|socket|closed/i.test(details)
-  ) {
-    return away(
-      "the connection broke",
-      secure
-        ? attempt.hasClientCertificate
-          ? "did etcd restart, or does it refuse the client certificate?"
-          : "does etcd want a client certificate (--etcd-certfile, --etcd-keyfile)?"
-        : "did etcd restart?",
-      "again",
-    );
+  if (/reset|broken pipe|closed|body from connection|connection error|SendRequest/i.test(details)) {
+    const hint = !secure
+      ? "does it speak TLS? then write https://"
+      : attempt.hasClientCertificate
+      ? "did etcd restart, or does it refuse the client certificate?"
+      : "did etcd restart, or does it want a client certificate (--etcd-certfile, --etcd-keyfile)?";
+    return away("the connection broke", hint, "retry");
   }
   return undefined;
 }
@@ -218,6 +203,12 @@ export function etcdStoreError(
   );
   const why = list.map(([endpoint, failure]) => `${endpoint}: ${failure.why}`).join("; ");
   return new StoreError(worst?.[1].kind ?? "failed", `${what}: ${why}`, worst?.[1].hint, { cause });
+}
+
+/** The messages of an error and of its causes: the runtime hides the reason in the innermost. */
+function chain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${chain(error.cause)}`;
 }
 
 function firstLine(text: string): string {

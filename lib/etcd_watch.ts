@@ -5,31 +5,23 @@
  * it is tried again and again, ever more slowly, and nobody is told.
  */
 
-import { Buffer } from "node:buffer";
-import type { IDuplexStream, IWatchRequest, IWatchResponse } from "etcd3/lib/rpc.js";
+import { type IDuplexStream, type IWatchRequest, type IWatchResponse, WatchClient } from "etcd3/lib/rpc.js";
+import type { EtcdTransport } from "./etcd_transport.ts";
 import type { Watch } from "./store.ts";
 
 type WatchStream = IDuplexStream<IWatchRequest, IWatchResponse>;
-
-/** The `Client` and the `Metadata` of gRPC, as far as they are needed here. */
-interface Headers {
-  set(name: string, value: string): void;
-}
-
-/** One etcd server. */
-export interface EtcdConnector {
-  /** Runs `run` with the gRPC client of the watch service and the headers for a call, logged in within `timeoutMs`. */
-  withWatchClient<T>(timeoutMs: number, run: (client: object, headers: Headers) => T): Promise<T>;
-}
+type Key = NonNullable<NonNullable<IWatchRequest["create_request"]>["key"]>;
 
 /** Which server to use; told of each that failed. */
-export interface EtcdConnectors {
-  first(): EtcdConnector;
-  failed(connector: EtcdConnector): void;
+export interface EtcdServers {
+  first(): EtcdTransport;
+  failed(server: EtcdTransport): void;
 }
 
-/** How long a server may take to confirm a watch before another is tried. */
-const CREATE_MS = 3_000;
+/** How long a server may take to answer before another is tried. */
+const ANSWER_MS = 3_000;
+/** A server that said nothing for so long is asked for a sign of life, and has `ANSWER_MS` to give it. */
+const SILENCE_MS = 10_000;
 /** The wait before a new stream after a failure: the first, and the longest. Each is lengthened by up to a half. */
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 2_000;
@@ -50,7 +42,7 @@ interface Listener {
 }
 
 export class EtcdWatches {
-  readonly #connectors: EtcdConnectors;
+  readonly #servers: EtcdServers;
   readonly #random: () => number;
   readonly #listeners = new Map<string, Set<Listener>>();
   #connection: Connection | undefined;
@@ -59,8 +51,8 @@ export class EtcdWatches {
   #refresh: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  constructor(connectors: EtcdConnectors, random: () => number) {
-    this.#connectors = connectors;
+  constructor(servers: EtcdServers, random: () => number) {
+    this.#servers = servers;
     this.#random = random;
   }
 
@@ -111,8 +103,8 @@ export class EtcdWatches {
 
   #connect(): void {
     this.#retry = undefined;
-    const connector = this.#connectors.first();
-    const connection: Connection = new Connection(connector, [...this.#listeners.keys()], {
+    const server = this.#servers.first();
+    const connection: Connection = new Connection(server, [...this.#listeners.keys()], {
       changed: (key) => {
         this.#backoffMs = BACKOFF_MIN_MS;
         for (const listener of this.#listeners.get(key) ?? []) this.#tell(listener);
@@ -120,7 +112,7 @@ export class EtcdWatches {
       failed: () => {
         if (this.#connection !== connection) return;
         this.#connection = undefined;
-        this.#connectors.failed(connector);
+        this.#servers.failed(server);
         this.#retry = setTimeout(() => this.#connect(), this.#backoffMs * (1 + this.#random() / 2));
         this.#backoffMs = Math.min(2 * this.#backoffMs, BACKOFF_MAX_MS);
       },
@@ -155,17 +147,15 @@ class Connection {
   readonly #ids = new Map<string, string>();
   #stream: WatchStream | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
+  #silence: ReturnType<typeof setTimeout> | undefined;
   #ended = false;
 
-  constructor(connector: EtcdConnector, keys: readonly string[], events: ConnectionEvents) {
+  constructor(server: EtcdTransport, keys: readonly string[], events: ConnectionEvents) {
     this.#events = events;
     this.#pending = [...keys];
     this.#expectAnswer();
-    connector.withWatchClient(CREATE_MS, (client, headers) => {
-      if (this.#ended) return;
-      // A server that was cut off from the others then ends the stream, in place of falling silent.
-      headers.set("hasleader", "true");
-      const stream = (client as { watch(headers: Headers, options: object): WatchStream }).watch(headers, {});
+    new WatchClient(server).watch().then((stream) => {
+      if (this.#ended) return stream.cancel();
       this.#stream = stream;
       stream.on("data", (response) => this.#receive(response));
       stream.on("error", () => this.#fail());
@@ -191,18 +181,21 @@ class Connection {
   end(): void {
     this.#ended = true;
     clearTimeout(this.#deadline);
+    clearTimeout(this.#silence);
     this.#stream?.cancel();
   }
 
   #request(key: string): void {
-    this.#stream?.write({ create_request: { key: Buffer.from(key) } });
+    this.#stream?.write({ create_request: { key: new TextEncoder().encode(key) as Key } });
   }
 
   #receive(response: IWatchResponse): void {
     if (this.#ended) return;
+    if (this.#pending.length <= (response.created ? 1 : 0)) clearTimeout(this.#deadline);
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => this.#askForLife(), SILENCE_MS);
     if (response.created) {
       const key = this.#pending.shift();
-      if (this.#pending.length === 0) clearTimeout(this.#deadline);
       if (response.canceled || key === undefined) return this.#fail();
       this.#ids.set(key, response.watch_id);
       this.#events.changed(key);
@@ -212,7 +205,7 @@ class Connection {
       if ([...this.#ids.values()].includes(response.watch_id)) this.#fail();
       return;
     }
-    for (const event of response.events) this.#events.changed(event.kv.key.toString());
+    for (const event of response.events) this.#events.changed(new TextDecoder().decode(event.kv.key));
   }
 
   #fail(): void {
@@ -221,8 +214,13 @@ class Connection {
     this.#events.failed();
   }
 
+  #askForLife(): void {
+    this.#stream?.write({ progress_request: {} });
+    this.#expectAnswer();
+  }
+
   #expectAnswer(): void {
     clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#fail(), CREATE_MS);
+    this.#deadline = setTimeout(() => this.#fail(), ANSWER_MS);
   }
 }

@@ -76,7 +76,8 @@ export async function readHost(root: string): Promise<string> {
     const lines = (await Deno.readTextFile(below(root, "/etc/hostname"))).split("\n");
     return lines.map((line) => line.trim()).find((line) => line !== "" && !line.startsWith("#")) ?? "";
   };
-  const fromSystem = () => Promise.resolve(Deno.hostname());
+  // A promise, so that a missing permission rejects and does not throw.
+  const fromSystem = () => Promise.try(() => Deno.hostname());
   for (const ask of below(root, "/") === "/" ? [fromSystem, fromFile] : [fromFile, fromSystem]) {
     const name = await ask().catch(() => "");
     // deno-lint-ignore no-control-regex -- a name goes into documents and onto terminals

@@ -129,8 +129,11 @@ async function readPackages(path: string): Promise<string> {
 }
 
 /**
- * Watches a sentinel file until `signal` aborts: at once where the system tells of changes in its directory, and every
- * `recheckMs` (60 s) in any case, which is what serves while the directory does not exist.
+ * Watches a sentinel file until `signal` aborts, by looking every `recheckMs` (5 s).
+ *
+ * Looking costs microseconds, and is right for directories that come late or are made anew. The runtime's own watch on a
+ * directory is not: it opens every file that changes there, and a named pipe among them (there are some in `/run`) blocks
+ * it, and with its closing the whole process.
  */
 export async function watchSentinel(
   path: string,
@@ -138,72 +141,14 @@ export async function watchSentinel(
   listener: (need: Need) => void,
   options: { readonly recheckMs?: number } = {},
 ): Promise<void> {
-  const recheckMs = options.recheckMs ?? 60_000;
-  const cut = path.lastIndexOf("/");
-  const parent = cut < 0 ? "." : cut === 0 ? "/" : path.slice(0, cut);
-  const name = path.slice(cut + 1);
-  const closely = new DirectoryWatch(parent, (changed) => changed === name || changed === `${name}.pkgs`);
+  const recheckMs = options.recheckMs ?? 5000;
   let last = "";
-  try {
-    while (!signal.aborted) {
-      const round = AbortSignal.any([signal, await closely.next()]);
-      const need = await readSentinel(path); // after the watch began: a change in between is not lost
-      if (signal.aborted) return;
-      const text = JSON.stringify(need);
-      if (text !== last) listener(need);
-      last = text;
-      await pause(recheckMs, round);
-    }
-  } finally {
-    closely.close();
-  }
-}
-
-/** Tells of changes in a directory, and finds it again when it was made anew. */
-class DirectoryWatch {
-  #watcher: Deno.FsWatcher | null = null;
-  #inode = "";
-  #changed = new AbortController();
-
-  constructor(readonly directory: string, readonly matters: (name: string) => boolean) {}
-
-  /** Begins, or goes on, to watch; the signal aborts at the next change that matters. Never throws. */
-  async next(): Promise<AbortSignal> {
-    this.#changed = new AbortController();
-    try {
-      const { dev, ino } = await Deno.stat(this.directory);
-      if (this.#watcher === null || this.#inode !== `${dev}:${ino}`) {
-        this.close();
-        this.#inode = `${dev}:${ino}`;
-        this.#watcher = Deno.watchFs(this.directory, { recursive: false });
-        this.#run(this.#watcher);
-      }
-    } catch {
-      this.close(); // No directory, or no more watches to be had: the timer serves.
-    }
-    return this.#changed.signal;
-  }
-
-  close(): void {
-    try {
-      this.#watcher?.close();
-    } catch {
-      // It has ended by itself.
-    }
-    this.#watcher = null;
-  }
-
-  async #run(watcher: Deno.FsWatcher): Promise<void> {
-    try {
-      for await (const event of watcher) {
-        if (event.kind === "access") continue;
-        if (event.paths.some((path) => this.matters(path.slice(path.lastIndexOf("/") + 1)))) {
-          this.#changed.abort();
-        }
-      }
-    } catch {
-      // The timer serves.
-    }
-    if (this.#watcher === watcher) this.#watcher = null;
+  while (!signal.aborted) {
+    const need = await readSentinel(path);
+    if (signal.aborted) return;
+    const text = JSON.stringify(need);
+    if (text !== last) listener(need);
+    last = text;
+    await pause(recheckMs, signal);
   }
 }

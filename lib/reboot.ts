@@ -60,10 +60,11 @@ async function rebootByLogind(bus: Bus, timeoutMs: number): Promise<RebootOutcom
 }
 
 /**
- * Writing to us after we are gone must not stop a command that ends this very process on its way, hence the trap; it is
+ * The executable sets aside variables that would change its own runtime; LOCKSMITH_RESTORE brings them back for the
+ * operator's command. Writing to us after we are gone must not stop a command that ends this very process on its way, hence the trap; it is
  * inherited, as an ignored signal, by what the line starts.
  */
-const WRAPPER = 'trap "" PIPE; exec sh -c "$1"';
+const WRAPPER = 'trap "" PIPE; eval "${LOCKSMITH_RESTORE-}"; exec sh -c "$1"';
 
 async function rebootByCommand(
   command: string,

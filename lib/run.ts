@@ -5,7 +5,6 @@
  * one line with what to do next. Only a bug shows a stack.
  */
 
-import process from "node:process";
 import { type CommandLine, parseCommandLine } from "./args.ts";
 import { type Command, type Context, UsageError } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
@@ -20,7 +19,7 @@ import { VERSION } from "./version.ts";
 
 /** Runs the command that `argv` asks for, on this machine. */
 export async function run(argv: readonly string[]): Promise<number> {
-  const name = calledBy();
+  const name = await calledBy();
   const program = name === "locksmithd" ? "locksmithd" : "locksmithctl";
   const options = [...GLOBAL_OPTIONS, { name: "help", help: "" }, { name: "version", help: "" }];
   const line = parseCommandLine(argv, options, COMMANDS, program === "locksmithd" ? "daemon" : undefined);
@@ -116,8 +115,9 @@ function explain(error: unknown, command: Command | undefined): number {
 }
 
 /** The name that the program was called by, without its directory. */
-function calledBy(): string {
-  const path = env("LOCKSMITH_ARGV0") ?? process.argv0;
+async function calledBy(): Promise<string> {
+  // the self-extracting file says it; a compiled one knows by a module that costs as much as all of a short command
+  const path = env("LOCKSMITH_ARGV0") ?? (await import("node:process")).default.argv0;
   const name = path.slice(path.lastIndexOf("/") + 1);
   return name === "" || name === "deno" ? "locksmith" : name;
 }

@@ -8,7 +8,7 @@ export function suggest(word: string, candidates: readonly string[]): string | u
   if (word === "" || candidates.length === 0) return undefined;
   const closest = closestString(word, candidates);
   const distance = levenshteinDistance(word.toLowerCase(), closest.toLowerCase());
-  return distance <= Math.min(3, Math.ceil(closest.length / 3)) ? closest : undefined;
+  return distance <= Math.max(1, Math.min(3, Math.floor((closest.length + 1) / 3))) ? closest : undefined;
 }
 
 /** The same as the end of a message: `, did you mean 'x'?`, or nothing. */

@@ -38,7 +38,7 @@ export interface TestLogind {
   acceptReboot(): Promise<void>;
   /** Reboot fails with this message, as logind's block inhibitors make it fail. */
   refuseReboot(message: string): Promise<void>;
-  /** Reboot never answers. */
+  /** Reboot never answers, and neither does logind from then on, until `stop()`. */
   hangReboot(): Promise<void>;
   /** Reboot takes logind and the bus down with it, before it answers. */
   vanishOnReboot(): Promise<void>;
@@ -236,19 +236,13 @@ export class Heard<T> {
   /** The next one not yet seen; rejects with what was heard instead after `timeoutMs`. */
   async next(timeoutMs = 20_000): Promise<T> {
     if (this.#next >= this.all.length) {
-      await new Promise<void>((resolve, reject) => {
-        const timer = setTimeout(
-          () =>
-            reject(
-              new Error(`nothing more heard within ${timeoutMs} ms; before: ${JSON.stringify(this.all)}`),
-            ),
-          timeoutMs,
-        );
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      this.#wake = resolve; // before the timer: its first use in a process may run what tells us
+      const timer = setTimeout(() => {
+        const before = JSON.stringify(this.all);
+        reject(new Error(`nothing more heard within ${timeoutMs} ms; before: ${before}`));
+      }, timeoutMs);
+      await promise.finally(() => clearTimeout(timer));
       this.#wake = null;
     }
     return this.all[this.#next++] as T;

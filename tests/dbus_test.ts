@@ -106,12 +106,13 @@ Deno.test("Bus.monitor() says once that the bus is gone, comes back with it, and
   const done = bus.monitor([RULE], {
     onReady: () => heard.take("ready"),
     onSignal: (signal) => heard.take(`signal ${signal.data[0]}`),
-    onLost: (error) => heard.take(`lost: ${error.kind}`),
+    onLost: (error) => heard.take(`${error.kind}: ${error.message}`),
   }, stop.signal);
   assertEquals(await heard.next(), "ready");
   await test.stop();
-  assertEquals(await heard.next(), "lost: lost");
-  assertEquals(await heard.next(), "lost: no-bus");
+  assertEquals(await heard.next(), "lost: cannot listen on the system bus: Connection terminated, exiting.");
+  const gone = "no-bus: cannot listen on the system bus: Failed to connect to bus: No such file or directory";
+  assertEquals(await heard.next(), gone);
   await test.start();
   assertEquals(await heard.next(), "ready");
   await bus.emit(SOURCE, "s", ["again"], SOON);

@@ -4,7 +4,7 @@
  * Mounts are made in namespaces of their own, which needs root or user namespaces; a host with neither fails these tests.
  */
 
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { build, compileArguments } from "../dist/build.ts";
 import { VERSION } from "../lib/version.ts";
 import { CACHE_DIR, locksmith } from "./executable.ts";
@@ -67,12 +67,16 @@ let built: Promise<string> | undefined;
 /** The file with {@linkcode PROGRAM} in it, self-extracting. */
 function file(): Promise<string> {
   built ??= (async () => {
+    await Deno.remove(UNPACKED.LOCKSMITH_CACHE_DIR, { recursive: true }).catch(() => {});
     await Deno.mkdir(OUT, { recursive: true });
     await Deno.writeTextFile(`${OUT}/program.ts`, PROGRAM);
     return (await build({ entry: `${OUT}/program.ts`, outDir: OUT, denort: null })).path;
   })();
   return built;
 }
+
+/** Where the file is unpacked for tests that are not about that. */
+const UNPACKED = { LOCKSMITH_CACHE_DIR: `${OUT}/cache` };
 
 /** A folder that is gone when the test is over; others may look into it. */
 async function folder(): Promise<{ path: string } & AsyncDisposable> {
@@ -206,9 +210,8 @@ Deno.test("every shell that is here runs it: dash, bash, busybox", async () => {
 });
 
 Deno.test("arguments, standard input and exit codes go through", async () => {
-  await using dir = await folder();
   const path = await file();
-  const env = { LOCKSMITH_CACHE_DIR: `${dir.path}/cache` };
+  const env = UNPACKED;
   const odd = ["", " a ", "$HOME", "*", "'\"\\", "--version", "-A", "--", "-"];
   assertEquals(await run([path, "echo", ...odd], env), ok(`${JSON.stringify(odd)}\n`));
   assertEquals((await run([path, "exit", "42"], env)).code, 42);
@@ -224,11 +227,10 @@ Deno.test("arguments, standard input and exit codes go through", async () => {
 });
 
 Deno.test("SIGTERM reaches the program under the pid that was started, and ps shows its name", async () => {
-  await using dir = await folder();
   const child = new Deno.Command(await file(), {
     args: ["wait"],
     clearEnv: true,
-    env: { LOCKSMITH_CACHE_DIR: `${dir.path}/cache` },
+    env: UNPACKED,
     stdin: "null",
     stdout: "piped",
   }).spawn();
@@ -241,10 +243,9 @@ Deno.test("SIGTERM reaches the program under the pid that was started, and ps sh
 });
 
 Deno.test("variables meant for other programs change nothing, and LOCKSMITH_RESTORE brings them back", async () => {
-  await using dir = await folder();
   const path = await file();
   const env = {
-    LOCKSMITH_CACHE_DIR: `${dir.path}/cache`,
+    ...UNPACKED,
     COMPLETE: "bash",
     DENO_DIR: "/nowhere",
     DENO_V8_FLAGS: "--help",
@@ -266,9 +267,8 @@ Deno.test("variables meant for other programs change nothing, and LOCKSMITH_REST
 });
 
 Deno.test("the program sees the variables that it knows, and no other", async () => {
-  await using dir = await folder();
   const env = {
-    LOCKSMITH_CACHE_DIR: `${dir.path}/cache`,
+    ...UNPACKED,
     LOCKSMITHD_GROUP: "db",
     TZ: "UTC",
     GRPC_TRACE: "all",
@@ -285,7 +285,7 @@ Deno.test("five first runs at once leave one folder", async () => {
   const env = { LOCKSMITH_CACHE_DIR: `${dir.path}/cache` };
   const results = await Promise.all(Array.from({ length: 5 }, () => run([path, "version"], env)));
   assertEquals(results, Array(5).fill(ok(`locksmith version ${VERSION}\n`)));
-  unpacked(env.LOCKSMITH_CACHE_DIR);
+  assertEquals(names(unpacked(env.LOCKSMITH_CACHE_DIR)), ["deno", "locksmith", "locksmith.js", "used"]);
 });
 
 Deno.test("a kill in the middle of unpacking does no harm, and the next run clears up", async () => {
@@ -507,6 +507,11 @@ Deno.test("the cache folder: LOCKSMITH_CACHE_DIR, CACHE_DIRECTORY, XDG_CACHE_HOM
     await run(command, { PATH, LOCKSMITH_CACHE_DIR: "a/b" }),
     failure("cannot unpack the program into a/b: this is not an absolute path", ELSEWHERE),
   );
+  if (ROOT_USER) {
+    const script = 'mount -t tmpfs none /var/cache; "$1" version; ls /var/cache/locksmith';
+    const { stdout } = await run([...NAMESPACE, script, "sh", path], { PATH, HOME: user });
+    assertMatch(stdout, new RegExp(`^locksmith version ${RegExp.escape(VERSION)}\\n[0-9a-f]{64}\\n$`));
+  }
   const denied = await run(command, { PATH, HOME: "/proc/nowhere" });
   assertEquals(denied.code, 1);
   assertStringIncludes(

@@ -33,6 +33,8 @@ Deno.test("reboot() does not know when logind does not answer, or goes away befo
   await test.logind.hangReboot();
   const late = await reboot(test.client(), { timeoutMs: 300 });
   assertEquals(late.kind, "unknown");
+  await test.stop();
+  await test.start();
   await test.logind.vanishOnReboot();
   const gone = await reboot(test.client(), SOON);
   assertEquals(gone.kind, "unknown");

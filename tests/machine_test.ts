@@ -90,10 +90,11 @@ Deno.test("readHost() takes the system's name for / and where the root has none"
 });
 
 Deno.test({
-  name: "readBootId() works with no more permissions than the shipped program has",
+  name: "readBootId() and readHost() work with no more permissions than the shipped program has",
   permissions: { read: true, run: ["sh"] },
   async fn() {
     assertEquals((await readBootId("/")).length, 36);
+    assertEquals(typeof await readHost("/"), "string"); // no permission to ask the system for its name
     const error = await assertRejects(() => readKernelFile("/proc/nothing-here"), Error);
     assertEquals(error.message, "No such file or directory");
   },

@@ -125,12 +125,12 @@ Deno.test("readSentinel() does not take a path that it cannot look at for an abs
   });
 });
 
-Deno.test("watchSentinel() tells at once when the file comes, changes its packages, and goes", async () => {
+Deno.test("watchSentinel() tells when the file comes, changes its packages, and goes", async () => {
   await inDirectory(async (directory) => {
     const path = `${directory}/reboot-required`;
     const stop = new AbortController();
     const heard = new Heard<Need>();
-    const done = watchSentinel(path, stop.signal, heard.take, { recheckMs: 3_600_000 });
+    const done = watchSentinel(path, stop.signal, heard.take, { recheckMs: 10 });
     assertEquals(await heard.next(), NOT);
     await Deno.writeTextFile(path, "");
     assertEquals(await heard.next(), needed(`${path} exists`));
@@ -157,6 +157,30 @@ Deno.test("watchSentinel() finds a file in a directory that did not exist, or wa
       assertEquals(await heard.next(), needed(`${path} exists`));
       await Deno.remove(`${directory}/run`, { recursive: true });
     }
+    stop.abort();
+    await done;
+  });
+});
+
+Deno.test("watchSentinel() is not held up by a named pipe in the sentinel's place", async () => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/reboot-required`;
+    await new Deno.Command("mkfifo", { args: [path, `${path}.pkgs`] }).output();
+    const stop = new AbortController();
+    const heard = new Heard<Need>();
+    const done = watchSentinel(path, stop.signal, heard.take, { recheckMs: 10 });
+    assertEquals(await heard.next(), needed(`${path} exists`));
+    stop.abort();
+    await done;
+  });
+});
+
+Deno.test("watchSentinel() ends at the abort, however long its pauses are", async () => {
+  await inDirectory(async (directory) => {
+    const stop = new AbortController();
+    const heard = new Heard<Need>();
+    const done = watchSentinel(`${directory}/none`, stop.signal, heard.take, { recheckMs: 3_600_000 });
+    await heard.next();
     stop.abort();
     await done;
   });

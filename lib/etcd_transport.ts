@@ -1,0 +1,344 @@
+/**
+ * gRPC to one etcd server, for the service clients of etcd3: over the HTTP/2 that the runtime has built in, since the
+ * library that etcd3 brings along for it costs a command several times what its question to etcd costs.
+ *
+ * A call ends by its deadline and is made once; only a call that etcd refused because a login had expired is made again,
+ * after a new login. A connection that failed or fell silent is not used again. No proxy is used, whatever the
+ * environment says. HTTP trailers cannot be read here: a call whose answer is missing fails without the reason, which etcd
+ * sends in the header when there is no answer.
+ */
+
+import type { ICallable, IDuplexStream } from "etcd3/lib/rpc.js";
+import { etcdMethod, type Message, type Method } from "./etcd_codec.ts";
+
+/** How to reach a server and be let in. */
+export interface EtcdAccess {
+  /** `http://host:port` or `https://host:port`. */
+  readonly url: string;
+  readonly host: string;
+  /** PEM texts. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly username?: string;
+  readonly password?: string;
+}
+
+/** The status codes of gRPC that are told apart. */
+export const GRPC_CODE = {
+  unknown: 2,
+  permissionDenied: 7,
+  internal: 13,
+  unavailable: 14,
+  unauthenticated: 16,
+} as const;
+
+/** An answer of etcd, or of whatever is there, that is an error. */
+export class EtcdCallError extends Error {
+  override readonly name = "EtcdCallError";
+  constructor(readonly code: number, message: string) {
+    super(message);
+  }
+}
+
+/** A call that was given up because its time was over. */
+export class EtcdTimeoutError extends Error {
+  override readonly name = "EtcdTimeoutError";
+}
+
+/** Options of a call, as etcd3 passes them on. */
+interface Call {
+  /** Epoch milliseconds. */
+  readonly deadline?: number;
+}
+
+/** A call without a deadline of its own: leases, when etcd3 makes them. */
+const CALL_MS = 5_000;
+const FRAME_HEAD = 5;
+/** No answer of etcd is longer: it takes requests up to 1.5 MB, and lists are of documents of a few kB. */
+const FRAME_MAX = 64 * 1024 * 1024;
+
+export class EtcdTransport implements ICallable<EtcdTransport> {
+  readonly callOptionsFactory = undefined;
+  readonly #access: EtcdAccess;
+  #client: Deno.HttpClient | undefined;
+  #token: Promise<string> | undefined;
+  readonly #running = new Set<AbortController>();
+
+  constructor(access: EtcdAccess) {
+    this.#access = access;
+    // Certificates that cannot be used are found now, and not at three in the morning.
+    this.#client = this.#open();
+  }
+
+  /** Makes one call. Throws {@linkcode EtcdCallError}, {@linkcode EtcdTimeoutError}, or what the network reports. */
+  async exec<T>(service: string, name: string, request: unknown, options: Call = {}): Promise<T> {
+    const method = etcdMethod(service, name);
+    const deadline = options.deadline ?? Date.now() + CALL_MS;
+    for (let attempt = 0;; attempt++) {
+      const token = this.#token;
+      try {
+        return await this.#unary(method, request as Message, deadline, await this.#login(deadline)) as T;
+      } catch (error) {
+        if (!(error instanceof EtcdCallError)) this.#drop();
+        const expired = error instanceof EtcdCallError && error.message.includes("invalid auth token");
+        if (!expired || attempt > 0) throw error;
+        if (this.#token === token || token === undefined) this.#token = undefined;
+      }
+    }
+  }
+
+  /** Lends what makes streams to the watch and lease clients of etcd3. */
+  async withConnection<R>(
+    _service: string,
+    run: (
+      lent: { resource: EtcdTransport; client: never; metadata: never },
+    ) => Promise<R> | R,
+  ): Promise<R> {
+    const token = await this.#login(Date.now() + CALL_MS);
+    const client = {
+      watch: () => this.#stream(etcdMethod("Watch", "watch"), token),
+      leaseKeepAlive: () => this.#stream(etcdMethod("Lease", "leaseKeepAlive"), token),
+    };
+    // The types are those of another gRPC library, of which nothing but the two methods is used.
+    return await run({ resource: this, client: client as never, metadata: undefined as never });
+  }
+
+  /** The connection is not to be used again: it broke, or nothing comes through it. The login may have expired too. */
+  markFailed(): void {
+    this.#drop();
+    this.#token = undefined;
+  }
+
+  /** Ends every call and stream. */
+  close(): void {
+    for (const call of this.#running) call.abort();
+    this.#drop();
+  }
+
+  #drop(): void {
+    this.#client?.close();
+    this.#client = undefined;
+  }
+
+  #open(): Deno.HttpClient {
+    const { host, ca, cert, key } = this.#access;
+    return withoutProxy(host, () =>
+      Deno.createHttpClient({
+        http1: false,
+        http2: true,
+        ...ca === undefined ? {} : { caCerts: [ca] },
+        ...cert === undefined || key === undefined ? {} : { cert, key },
+      }));
+  }
+
+  async #login(deadline: number): Promise<string | undefined> {
+    const { username, password } = this.#access;
+    if (username === undefined) return undefined;
+    const login = this.#token ??= this.#unary(
+      etcdMethod("Auth", "authenticate"),
+      { name: username, password: password ?? "" },
+      deadline,
+      undefined,
+    ).then((response) => String(response.token));
+    try {
+      return await login;
+    } catch (error) {
+      if (this.#token === login) this.#token = undefined;
+      throw error;
+    }
+  }
+
+  async #unary(
+    method: Method,
+    request: Message,
+    deadline: number,
+    token: string | undefined,
+  ): Promise<Message> {
+    const leftMs = Math.max(1, Math.ceil(deadline - Date.now()));
+    const call = new AbortController();
+    this.#running.add(call);
+    const timer = setTimeout(() => call.abort(new EtcdTimeoutError(`no answer within ${leftMs} ms`)), leftMs);
+    try {
+      const headers = { ...headersOf(token), "grpc-timeout": `${Math.min(leftMs, 99_999_999)}m` };
+      const response = await this.#fetch(method, headers, frame(method.encode(request)), call.signal);
+      const answer = unframe(new Uint8Array(await response.arrayBuffer())).messages[0];
+      if (!answer) throw new EtcdCallError(GRPC_CODE.unknown, "an answer without a message");
+      return method.decode(answer);
+    } catch (error) {
+      throw call.signal.aborted ? call.signal.reason : error;
+    } finally {
+      clearTimeout(timer);
+      this.#running.delete(call);
+    }
+  }
+
+  /** Throws {@linkcode EtcdCallError} for an answer that is an error. */
+  async #fetch(
+    method: Method,
+    headers: Record<string, string>,
+    body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    this.#client ??= this.#open();
+    const response = await fetch(`${this.#access.url}${method.path}`, {
+      method: "POST",
+      headers,
+      body,
+      signal,
+      redirect: "manual",
+      client: this.#client,
+    });
+    const status = response.headers.get("grpc-status");
+    if (status !== null && status !== "0") {
+      await response.body?.cancel();
+      throw new EtcdCallError(Number(status), decodedMessage(response.headers.get("grpc-message") ?? ""));
+    }
+    if (!response.headers.get("content-type")?.startsWith("application/grpc")) {
+      await response.body?.cancel();
+      throw new EtcdCallError(GRPC_CODE.unknown, `not etcd: it answers HTTP status ${response.status}`);
+    }
+    return response;
+  }
+
+  #stream(method: Method, token: string | undefined): IDuplexStream<unknown, unknown> {
+    // A server that was cut off from the others then ends the stream, in place of falling silent.
+    const headers = { ...headersOf(token), hasleader: "true" };
+    const call = new AbortController();
+    this.#running.add(call);
+    const stream = new DuplexStream(method, () => {
+      this.#running.delete(call);
+      call.abort();
+    });
+    const respond = async () => {
+      const response = await this.#fetch(method, headers, stream.body, call.signal);
+      let rest = new Uint8Array();
+      for await (const chunk of response.body ?? []) {
+        const received = unframe(concat(rest, chunk));
+        rest = received.rest;
+        for (const message of received.messages) stream.emit("data", method.decode(message));
+      }
+    };
+    respond().then(() => stream.emit("end"), (error) => stream.emit("error", error)).finally(() => {
+      this.#running.delete(call);
+    });
+    return stream;
+  }
+}
+
+type Listener = (item: never) => void;
+
+/** What etcd3 expects of a stream in both directions. */
+class DuplexStream implements IDuplexStream<unknown, unknown> {
+  readonly body: ReadableStream<Uint8Array>;
+  readonly #method: Method;
+  readonly #cancel: () => void;
+  readonly #listeners = new Map<string, Listener[]>();
+  #requests: ReadableStreamDefaultController<Uint8Array> | undefined;
+
+  constructor(method: Method, cancel: () => void) {
+    this.#method = method;
+    this.#cancel = cancel;
+    this.body = new ReadableStream({
+      start: (controller) => {
+        this.#requests = controller;
+      },
+      cancel: () => {
+        this.#requests = undefined;
+      },
+    });
+  }
+
+  on(event: string, listener: Listener): this {
+    this.#listeners.set(event, [...this.#listeners.get(event) ?? [], listener]);
+    return this;
+  }
+
+  emit(event: string, item?: unknown): void {
+    for (const listener of this.#listeners.get(event) ?? []) listener(item as never);
+  }
+
+  /** What is written after the stream ended is lost: its end is told by an event. */
+  write(request: unknown): void {
+    this.#requests?.enqueue(frame(this.#method.encode(request as Message)));
+  }
+
+  end(): void {
+    this.#requests?.close();
+    this.#requests = undefined;
+  }
+
+  /** Ends both directions; nothing is told of it. */
+  cancel(): void {
+    this.#listeners.clear();
+    this.#cancel();
+    this.end();
+  }
+}
+
+/**
+ * The runtime takes proxies from the environment and offers no other way to do without than the list of exceptions there,
+ * which it reads while a client is made. Where the program may not touch that list, it is as the environment says.
+ */
+function withoutProxy<T>(host: string, make: () => T): T {
+  const name = "NO_PROXY";
+  if (Deno.permissions.querySync({ name: "env", variable: name }).state !== "granted") return make();
+  const before = Deno.env.get(name);
+  Deno.env.set(name, host.replace(/^\[|\]$/g, ""));
+  try {
+    return make();
+  } finally {
+    if (before === undefined) Deno.env.delete(name);
+    else Deno.env.set(name, before);
+  }
+}
+
+function headersOf(token: string | undefined): Record<string, string> {
+  return {
+    "content-type": "application/grpc",
+    te: "trailers",
+    ...token === undefined ? {} : { token },
+  };
+}
+
+/** A message with its head: one byte that says it is not compressed, and four of length. */
+function frame(message: Uint8Array): Uint8Array<ArrayBuffer> {
+  const framed = new Uint8Array(FRAME_HEAD + message.length);
+  new DataView(framed.buffer).setUint32(1, message.length);
+  framed.set(message, FRAME_HEAD);
+  return framed;
+}
+
+/** The messages that are there in full, and the bytes after them. */
+function unframe(bytes: Uint8Array<ArrayBuffer>): { messages: Uint8Array[]; rest: Uint8Array<ArrayBuffer> } {
+  const messages: Uint8Array[] = [];
+  let at = 0;
+  while (bytes.length - at >= FRAME_HEAD) {
+    const head = new DataView(bytes.buffer, bytes.byteOffset + at, FRAME_HEAD);
+    const length = head.getUint32(1);
+    if (head.getUint8(0) !== 0 || length > FRAME_MAX) {
+      throw new EtcdCallError(GRPC_CODE.internal, "an answer that is not gRPC, or is compressed");
+    }
+    if (bytes.length - at < FRAME_HEAD + length) break;
+    messages.push(bytes.subarray(at + FRAME_HEAD, at + FRAME_HEAD + length));
+    at += FRAME_HEAD + length;
+  }
+  return { messages, rest: bytes.subarray(at) };
+}
+
+function concat(first: Uint8Array<ArrayBuffer>, second: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (first.length === 0) return second;
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
+}
+
+/** `grpc-message` is percent-encoded, and need not be well formed. */
+function decodedMessage(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

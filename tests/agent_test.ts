@@ -1,0 +1,741 @@
+/**
+ * The states of one machine, walked by hand and at random. Time is a number here, and what happens outside is said by
+ * the test.
+ */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  type Agent,
+  type AgentConfig,
+  AgentError,
+  CALL_LIMIT_MS,
+  coordinatorState,
+  type Effect,
+  type Event,
+  NEED_PATIENCE_MS,
+  REBOOT_PATIENCE_MS,
+  REFUSED_PAUSE_MS,
+  RETRY_MS,
+  type Slot,
+  SLOT_POLL_MS,
+  START,
+  step,
+  wakeAt,
+  wantsHints,
+} from "../lib/agent.ts";
+import type { Need } from "../lib/need.ts";
+import type { Opening } from "../lib/strategy.ts";
+
+const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"] };
+const NOT_NEEDED: Need = { kind: "not-needed" };
+const UNKNOWN: Need = { kind: "unknown", why: ["nobody answers"] };
+const SLOT: Slot = { grant: "g1" };
+const GRACE_MS = 300_000;
+
+const GRANTED: Event = { kind: "granted", slot: SLOT, called: false };
+const NOTHING: Event = { kind: "recovered", slot: null, called: false, note: "" };
+const NOBODY: Event = { kind: "sessions", users: [] };
+const ANNA: Event = { kind: "sessions", users: ["anna"] };
+const CONFIRMED: Event = { kind: "confirmed" };
+const LOST: Event = { kind: "lost" };
+const RELEASED: Event = { kind: "released", note: "gave the slot back" };
+const TICK: Event = { kind: "tick" };
+const HINT: Event = { kind: "slot-hint" };
+const REFUSED: Event = { kind: "reboot-refused", why: "apt is at work" };
+const need = (need: Need): Event => ({ kind: "need", need });
+const failed = (why = "etcd is away"): Event => ({ kind: "failed", why });
+const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine; starting over";
+const KEPT_TEXT = "keeping the slot, a reboot was called under it and may still come; " +
+  "if not, 'locksmith unlock' ends it";
+
+const ALWAYS = (now: number): Opening => ({ open: true, closesAt: Infinity, nextOpensAt: now });
+/** Windows from `start` to `end` every `everyMs`; the end belongs to the window. */
+const windows = (startMs: number, endMs: number, everyMs: number) => (now: number): Opening => {
+  const begin = startMs + Math.floor((now - startMs) / everyMs) * everyMs;
+  return now <= begin + endMs - startMs
+    ? { open: true, closesAt: begin + endMs - startMs, nextOpensAt: begin + everyMs }
+    : { open: false, nextOpensAt: begin + everyMs };
+};
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** Open from 1:00 to 2:00 each day. */
+const NIGHTLY = windows(HOUR_MS, 2 * HOUR_MS, DAY_MS);
+
+/** A machine and its clock. */
+class Story {
+  state: Agent = START;
+  readonly log: string[] = [];
+  readonly config: AgentConfig;
+  constructor(config: Partial<AgentConfig> = {}, public now = HOUR_MS) {
+    this.config = { strategy: "etcd-lock", graceMs: GRACE_MS, openingAt: ALWAYS, ...config };
+  }
+
+  /** What is to be done after these events, log lines aside. */
+  on(...events: Event[]): Exclude<Effect, { kind: "log" }>[] {
+    const wanted: Exclude<Effect, { kind: "log" }>[] = [];
+    for (const event of events) {
+      const { state, effects } = step(this.config, this.state, event, this.now);
+      this.state = state;
+      for (const effect of effects) {
+        if (effect.kind === "log") this.log.push(`${effect.level}: ${effect.text}`);
+        else wanted.push(effect);
+      }
+    }
+    return wanted;
+  }
+
+  /** As {@linkcode on}, by kind. */
+  kinds(...events: Event[]): string[] {
+    return this.on(...events).map(({ kind }) => kind);
+  }
+
+  /** Lets the time come that the state waits for. */
+  wake(): string[] {
+    this.now = wakeAt(this.state);
+    assert(Number.isFinite(this.now), `${this.phase} waits for no time`);
+    return this.kinds(TICK);
+  }
+
+  get phase(): string {
+    return this.state.phase.name;
+  }
+  get said(): string | undefined {
+    return this.log.at(-1);
+  }
+}
+
+/** Up to the phase that the events lead to. */
+function at(events: readonly Event[], config: Partial<AgentConfig> = {}, now?: number): Story {
+  const story = new Story(config, now);
+  story.on({ kind: "started" }, ...events);
+  return story;
+}
+
+const TO_GRANT = [NOTHING, need(NEEDED)];
+const TO_CHECK = [...TO_GRANT, GRANTED];
+const TO_CONFIRM = [...TO_CHECK, NOBODY];
+const TO_GRACE = [...TO_CHECK, ANNA];
+const TO_CALL = [...TO_CONFIRM, CONFIRMED];
+
+Deno.test("step() with the lock: recover, need, slot, sessions, confirm, reboot, in this order", () => {
+  const story = new Story();
+  assertEquals(story.on({ kind: "started" }), [{ kind: "recover" }]);
+  assertEquals(coordinatorState(story.state), "starting");
+  assertEquals(story.on(NOTHING), []);
+  assertEquals([story.phase, coordinatorState(story.state)], ["idle", "running"]);
+  assertEquals(story.on(need(NEEDED)), [{ kind: "acquire", reasons: ["a new kernel"] }]);
+  assertEquals([wantsHints(story.state), coordinatorState(story.state)], [true, "running"]);
+  assertEquals(story.on(GRANTED), [{ kind: "ask-sessions" }]);
+  assertEquals([wantsHints(story.state), coordinatorState(story.state)], [false, "reboot-planned"]);
+  assertEquals(story.on(NOBODY), [{ kind: "confirm", slot: SLOT }]);
+  assertEquals(story.on(CONFIRMED), [{ kind: "reboot", timeoutMs: CALL_LIMIT_MS.most }]);
+  assertEquals(coordinatorState(story.state), "rebooting");
+  assertEquals(story.on({ kind: "reboot-accepted" }), []);
+  assertEquals([story.phase, wakeAt(story.state)], ["rebooting", story.now + REBOOT_PATIENCE_MS]);
+  assertEquals(story.log, [
+    "info: got a slot",
+    "notice: rebooting: a new kernel",
+    "notice: the reboot is accepted, this machine goes down",
+  ]);
+});
+
+Deno.test("step() without a lock asks for window and sessions alone, and gives nothing back", () => {
+  const story = new Story({ strategy: "reboot", openingAt: NIGHTLY }, 0);
+  assertEquals(story.kinds({ kind: "started" }), []);
+  assertEquals(story.kinds(need(NEEDED)), []);
+  assertEquals([story.phase, wakeAt(story.state)], ["awaiting-window", HOUR_MS]);
+  assertEquals(story.wake(), ["ask-sessions"]);
+  assertEquals(story.kinds(NOBODY), ["reboot"]);
+  assertEquals(story.kinds(REFUSED), []);
+  assertEquals([story.phase, wakeAt(story.state)], ["pausing", HOUR_MS + REFUSED_PAUSE_MS]);
+  assertEquals(story.wake(), ["ask-sessions"]);
+  assertEquals(story.kinds(ANNA), ["warn-sessions"]);
+  assertEquals(story.kinds(need(NOT_NEEDED)), []);
+  assertEquals(story.phase, "idle");
+});
+
+Deno.test("step() without a lock: a machine that is still up after its reboot was accepted starts over", () => {
+  const story = at([need(NEEDED), NOBODY, { kind: "reboot-accepted" }], { strategy: "reboot" });
+  assertEquals(story.phase, "rebooting");
+  assertEquals(story.wake(), ["ask-sessions"]);
+  assertEquals(
+    story.said,
+    "warning: this machine is still up, 10 minutes after it should have gone down",
+  );
+  story.on(NOBODY, { kind: "reboot-unknown", why: "no answer" }, need(NOT_NEEDED));
+  assertEquals(story.wake(), []);
+  assertEquals(story.phase, "idle");
+});
+
+Deno.test("step() asks for no slot while the window is closed, says once when it opens, and asks then", () => {
+  const story = at([NOTHING, need(NEEDED)], { openingAt: NIGHTLY }, 0);
+  assertEquals([story.phase, wakeAt(story.state)], ["awaiting-window", HOUR_MS]);
+  assertEquals(story.log, [
+    "info: a reboot is needed (a new kernel); waiting for the window at 1970-01-01T01:00:00Z",
+  ]);
+  assertEquals(story.kinds(TICK, need(NEEDED), HINT), []);
+  assertEquals(story.log.length, 1);
+  assertEquals(story.wake(), ["acquire"]);
+});
+
+Deno.test("step() does not wait beyond the window for a slot (fault: the window was checked before an unbounded wait)", () => {
+  const story = at(TO_GRANT, { openingAt: NIGHTLY }, 2 * HOUR_MS - 5_000);
+  assertEquals(story.kinds({ kind: "not-granted", why: "all are held" }), []);
+  assertEquals([story.phase, wakeAt(story.state)], ["awaiting-slot", 2 * HOUR_MS + 1]);
+  assertEquals(story.wake(), []);
+  assertEquals([story.phase, wakeAt(story.state)], ["awaiting-window", HOUR_MS + DAY_MS]);
+});
+
+Deno.test("step() gives a slot back that was granted after the window closed", () => {
+  const story = at(TO_GRANT, { openingAt: NIGHTLY }, 2 * HOUR_MS);
+  story.now += 1;
+  assertEquals(story.on(GRANTED), [{ kind: "release", slot: SLOT }]);
+  assertEquals(story.log, ["info: got a slot", "info: giving the slot back: the window is closed"]);
+  assertEquals(story.kinds(RELEASED), []);
+  assertEquals([story.phase, story.state.slot], ["awaiting-window", null]);
+});
+
+Deno.test("step() asks for the window again after the sessions were asked: nobody is warned of a reboot that cannot be", () => {
+  for (const sessions of [NOBODY, ANNA]) {
+    const story = at(TO_CHECK, { openingAt: NIGHTLY }, 2 * HOUR_MS);
+    story.now += 1;
+    assertEquals(story.kinds(sessions), ["release"]);
+  }
+});
+
+Deno.test("step() asks for window and need again after the confirm, right before the call", () => {
+  const closing = at(TO_CONFIRM, { openingAt: NIGHTLY }, 2 * HOUR_MS);
+  closing.now += 1;
+  assertEquals(closing.kinds(CONFIRMED), ["release"]);
+  assertEquals(closing.kinds(RELEASED), []);
+  assertEquals(closing.phase, "awaiting-window");
+
+  assertEquals(at([...TO_CONFIRM, need(NOT_NEEDED)]).kinds(CONFIRMED), ["release"]);
+  const unsure = at([...TO_CONFIRM, need(UNKNOWN)]);
+  assertEquals(unsure.kinds(CONFIRMED), []);
+  assertEquals([unsure.phase, unsure.state.slot], ["awaiting-need", SLOT]);
+});
+
+Deno.test("step() bounds the reboot call by the end of the window", () => {
+  const call = (now: number) => at(TO_CONFIRM, { openingAt: NIGHTLY }, now).on(CONFIRMED);
+  assertEquals(call(HOUR_MS), [{ kind: "reboot", timeoutMs: CALL_LIMIT_MS.most }]);
+  assertEquals(call(2 * HOUR_MS - 20_000), [{ kind: "reboot", timeoutMs: 20_000 }]);
+  assertEquals(call(2 * HOUR_MS), [{ kind: "reboot", timeoutMs: CALL_LIMIT_MS.least }]);
+});
+
+Deno.test("step() gives those who are logged in their grace, then asks for window, need and slot again", () => {
+  const story = at(TO_CHECK, { openingAt: NIGHTLY }, HOUR_MS);
+  assertEquals(story.on(ANNA), [
+    { kind: "warn-sessions", users: ["anna"], graceMs: GRACE_MS, reasons: ["a new kernel"] },
+  ]);
+  assertEquals(story.said, "notice: anna logged in; rebooting in 300 s");
+  assertEquals(coordinatorState(story.state), "reboot-planned");
+  assertEquals(wakeAt(story.state), HOUR_MS + GRACE_MS);
+  assertEquals(story.kinds(TICK, HINT, need(NEEDED)), []);
+  assertEquals(story.wake(), ["confirm"]);
+
+  const suspended = at([...TO_CHECK, ANNA], { openingAt: NIGHTLY }, HOUR_MS);
+  suspended.now = 3 * HOUR_MS;
+  assertEquals(suspended.kinds(TICK), ["release"]);
+});
+
+Deno.test("step() warns nobody where there is no grace", () => {
+  assertEquals(at(TO_CHECK, { graceMs: 0 }).kinds(ANNA), ["confirm"]);
+});
+
+Deno.test("step() without room for the grace gives the slot back and waits for the next window, not in a loop", () => {
+  const now = 2 * HOUR_MS - GRACE_MS + 1;
+  const story = at(TO_CHECK, { openingAt: NIGHTLY }, now);
+  assertEquals(story.kinds(ANNA), ["release"]);
+  assertEquals(
+    story.said,
+    "warning: anna logged in, and the window closes at 1970-01-01T02:00:00Z, before their 300 s of grace are over; " +
+      "waiting for the window at 1970-01-02T01:00:00Z",
+  );
+  assertEquals(story.kinds(RELEASED), []);
+  assertEquals([story.phase, wakeAt(story.state)], ["pausing", DAY_MS + HOUR_MS]);
+  assertEquals(story.kinds(TICK, HINT, need(NEEDED), need(NOT_NEEDED), need(NEEDED)), []);
+  assertEquals(story.phase, "pausing");
+  assertEquals(story.wake(), ["acquire"]);
+  // a grace that ends with the window has room
+  assertEquals(at(TO_CHECK, { openingAt: NIGHTLY }, now - 1).kinds(ANNA), ["warn-sessions"]);
+});
+
+Deno.test("step() gives the slot back when the need goes away during the grace", () => {
+  const story = at(TO_GRACE);
+  assertEquals(story.on(need(NOT_NEEDED)), [{ kind: "release", slot: SLOT }]);
+  assertEquals(story.said, "info: giving the slot back: no reboot is needed");
+  assertEquals(story.kinds(RELEASED), []);
+  assertEquals([story.phase, story.state.slot], ["idle", null]);
+});
+
+Deno.test("step() weighs a need that went away while something was under way as soon as that is done", () => {
+  const gone = need(NOT_NEEDED);
+  assertEquals(at([...TO_GRANT, gone]).kinds(GRANTED), ["release"]);
+  assertEquals(at([...TO_CHECK, gone]).kinds(NOBODY), ["release"]);
+  assertEquals(at([...TO_CHECK, gone]).kinds(ANNA), ["release"]);
+  const refused = at([...TO_GRANT, gone]);
+  assertEquals(refused.kinds({ kind: "not-granted", why: "all are held" }), []);
+  assertEquals(refused.phase, "idle");
+  const waiting = at([...TO_GRANT, { kind: "not-granted", why: "all are held" }]);
+  assertEquals(waiting.kinds(gone), []);
+  assertEquals(waiting.phase, "idle");
+  // and one that comes back while its slot is on the way out asks for another
+  assertEquals(at([...TO_GRACE, gone, need(NEEDED)]).kinds(RELEASED), ["acquire"]);
+});
+
+Deno.test("step() never reboots on an unknown need: it keeps the slot for a minute, then gives it back", () => {
+  const story = at(TO_GRACE);
+  assertEquals(story.kinds(need(UNKNOWN)), []);
+  assertEquals([story.phase, wakeAt(story.state)], ["awaiting-need", story.now + NEED_PATIENCE_MS]);
+  const until = wakeAt(story.state);
+  story.now += 1_000;
+  story.on(need({ kind: "unknown", why: ["another reason"] }));
+  assertEquals(wakeAt(story.state), until, "another reason does not begin the patience anew");
+  assertEquals(story.wake(), ["release"]);
+  assertEquals(story.said, "warning: nobody can tell whether a reboot is needed; giving the slot back");
+  assertEquals(story.kinds(RELEASED), []);
+  assertEquals(story.phase, "idle");
+
+  assertEquals(at([...TO_GRACE, need(UNKNOWN)]).kinds(need(NEEDED)), ["ask-sessions"]);
+  assertEquals(at([...TO_GRACE, need(UNKNOWN)]).kinds(need(NOT_NEEDED)), ["release"]);
+  assertEquals(at([NOTHING, need(UNKNOWN)]).phase, "idle");
+});
+
+Deno.test("step() gives the slot back when the reboot is refused, and tries again later (fault: a refused reboot kept the slot)", () => {
+  const story = at(TO_CALL);
+  const refusedAt = story.now;
+  assertEquals(story.kinds(REFUSED), ["release"]);
+  assertEquals(story.said, "error: the reboot was refused: apt is at work; the next try comes in 5 minutes");
+  assertEquals(story.kinds(RELEASED), []);
+  assertEquals([story.phase, wakeAt(story.state)], ["pausing", refusedAt + REFUSED_PAUSE_MS]);
+  assertEquals(story.kinds(HINT, TICK, need(NEEDED)), []);
+  assertEquals(story.wake(), ["acquire"]);
+});
+
+Deno.test("step() never gives a slot back by itself once its reboot was accepted, or may have been", () => {
+  for (
+    const outcome of [{ kind: "reboot-accepted" }, { kind: "reboot-unknown", why: "no answer" }] as const
+  ) {
+    const story = at([...TO_CALL, outcome, need(NOT_NEEDED)], { openingAt: NIGHTLY });
+    const kept: Event = { kind: "recovered", slot: SLOT, called: true, note: "" };
+    for (let round = 0; round < 200; round++) {
+      assertEquals(story.wake(), ["recover"]);
+      if (round === 50) story.on(need(UNKNOWN));
+      assertEquals(story.kinds(kept), []);
+      assertEquals(story.state.slot, SLOT);
+      if (story.phase === "awaiting-need") assertEquals(story.wake(), []);
+      assertEquals([story.phase, coordinatorState(story.state)], ["rebooting", "rebooting"]);
+    }
+    assertEquals(story.log.filter((line) => line === `info: ${KEPT_TEXT}`).length, 1);
+  }
+});
+
+Deno.test("step() calls the reboot again, grace and confirm included, when the machine is still up and it is allowed", () => {
+  const story = at([...TO_CALL, { kind: "reboot-unknown", why: "no answer" }]);
+  assertEquals(
+    story.said,
+    "warning: nobody can tell whether the reboot was accepted (no answer); keeping the slot",
+  );
+  assertEquals(story.wake(), ["recover"]);
+  assertEquals(coordinatorState(story.state), "rebooting");
+  assertEquals(story.kinds({ kind: "recovered", slot: SLOT, called: true, note: "" }), ["ask-sessions"]);
+  assertEquals(story.kinds(ANNA), ["warn-sessions"]);
+  assertEquals(story.wake(), ["confirm"]);
+  assertEquals(story.kinds(CONFIRMED), ["reboot"]);
+  assertEquals(story.kinds(REFUSED), []);
+  assertEquals(story.said, "warning: the reboot was not called again: apt is at work");
+  assertEquals([story.phase, story.state.slot], ["rebooting", SLOT]);
+});
+
+Deno.test("step() sees that an administrator unlocked a machine that did not go down", () => {
+  const story = at([...TO_CALL, { kind: "reboot-accepted" }, need(NOT_NEEDED)]);
+  assertEquals(story.wake(), ["recover"]);
+  assertEquals(story.kinds(NOTHING), []);
+  assertEquals([story.phase, story.state.slot, story.state.called], ["idle", null, false]);
+  assertEquals(story.said, `warning: ${LOST_TEXT}`);
+});
+
+Deno.test("step() starts over when an administrator unlocked the machine during the grace", () => {
+  const story = at(TO_GRACE);
+  story.wake();
+  assertEquals(story.kinds(LOST), []);
+  assertEquals([story.phase, story.state.slot], ["pausing", null]);
+  assertEquals(story.said, `warning: ${LOST_TEXT}`);
+  assertEquals(wakeAt(story.state), story.now + RETRY_MS.first);
+  assertEquals(story.wake(), ["acquire"]);
+});
+
+Deno.test("step() takes a slot under which somebody called the reboot already as what it is", () => {
+  const story = at([...TO_GRANT, { ...GRANTED, called: true }]);
+  assertEquals(story.phase, "checking");
+  assertEquals(story.kinds(need(NOT_NEEDED), NOBODY), []);
+  assertEquals([story.phase, story.state.slot], ["rebooting", SLOT]);
+});
+
+Deno.test("step() gives back what may be there when nobody knows how the request for a slot ended", () => {
+  const unsure: Event = { kind: "failed", why: "no reply", slot: { grant: "g7" } };
+  const story = at(TO_GRANT);
+  assertEquals(story.on(unsure), [{ kind: "release", slot: { grant: "g7" } }]);
+  assertEquals(story.said, "warning: no reply");
+  assertEquals(story.kinds({ kind: "released", note: "" }), []);
+  assertEquals([story.phase, story.state.slot], ["pausing", null]);
+  assertEquals(story.wake(), ["acquire"]);
+});
+
+Deno.test("step() pauses longer after each setback, so that a store that fails at once is not asked in a loop", () => {
+  const unsure: Event = { kind: "failed", why: "no reply", slot: SLOT };
+  const pauses: number[] = [];
+  const story = at(TO_GRANT);
+  for (let round = 0; round < 9; round++) {
+    const before = story.now;
+    story.on(...(round % 2 === 0 ? [unsure, RELEASED] : [GRANTED, NOBODY, failed(), RELEASED]));
+    assertEquals(story.phase, "pausing");
+    assertEquals(story.wake(), ["acquire"]);
+    pauses.push((story.now - before) / 1000);
+  }
+  assertEquals(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+  story.on(GRANTED, NOBODY, CONFIRMED, REFUSED, RELEASED);
+  story.wake();
+  story.on(unsure, RELEASED);
+  assertEquals(wakeAt(story.state) - story.now, RETRY_MS.first, "a confirmed slot ends the series");
+});
+
+Deno.test("step() does not reboot when the confirm fails", () => {
+  const story = at(TO_CONFIRM);
+  assertEquals(story.kinds(failed()), ["release"]);
+  assertEquals(story.said, "warning: no reboot without a confirmed slot: etcd is away");
+});
+
+Deno.test("step() does not lose a hint that comes while the request is under way", () => {
+  const story = at(TO_GRANT);
+  assertEquals(story.kinds(HINT), []);
+  assertEquals(story.kinds({ kind: "not-granted", why: "all are held" }), ["acquire"]);
+  assertEquals(story.kinds({ kind: "not-granted", why: "all are held" }), []);
+  assertEquals([story.phase, wakeAt(story.state)], ["awaiting-slot", story.now + SLOT_POLL_MS]);
+  assertEquals(story.kinds(HINT), ["acquire"]);
+});
+
+Deno.test("step() says once that it waits for a slot, and looks for itself now and then", () => {
+  const full: Event = { kind: "not-granted", why: "all are held (available: 0)" };
+  const story = at([...TO_GRANT, full]);
+  for (let round = 0; round < 5; round++) {
+    assertEquals(story.wake(), ["acquire"]);
+    story.on(full);
+  }
+  assertEquals(story.log, [
+    "info: a reboot is needed (a new kernel); waiting for a slot: all are held (available: 0)",
+  ]);
+});
+
+Deno.test("step() recovers from a boot: no slot is kept over it, whatever is needed (fault: an update pending at boot kept a stale hold)", () => {
+  const note = "this machine has rebooted; gave back the slot";
+  const story = new Story();
+  assertEquals(story.kinds({ kind: "started" }, need(NEEDED)), ["recover"]);
+  assertEquals(story.kinds({ kind: "recovered", slot: null, called: false, note }), ["acquire"]);
+  assertEquals(story.said, `info: ${note}`);
+});
+
+Deno.test("step() recovers within the same boot: goes on with the slot, or cancels it", () => {
+  const held: Event = { kind: "recovered", slot: SLOT, called: false, note: "has a slot" };
+  assertEquals(at([need(NEEDED)]).kinds(held), ["ask-sessions"]);
+  assertEquals(at([need(NOT_NEEDED)]).kinds(held), ["release"]);
+  assertEquals(at([need(NEEDED)], { openingAt: NIGHTLY }, 0).kinds(held), ["release"]);
+
+  const unsure = at([]);
+  assertEquals(unsure.kinds(held), []);
+  assertEquals(unsure.phase, "awaiting-need");
+  assertEquals(unsure.kinds(need(NEEDED)), ["ask-sessions"]);
+
+  const called = at([need(NOT_NEEDED)]);
+  assertEquals(called.kinds({ ...held, called: true }), []);
+  assertEquals([called.phase, called.state.slot], ["rebooting", SLOT]);
+  assertEquals(called.log, ["info: has a slot", `info: ${KEPT_TEXT}`]);
+});
+
+Deno.test("step() waits for a slot taken by hand to go, and never gives it back (fault: any start released the hold)", () => {
+  const note = "this machine's slot was taken by hand";
+  const story = at([need(NEEDED)]);
+  assertEquals(story.kinds({ kind: "recovered", slot: null, called: false, note }), ["acquire"]);
+  assertEquals(story.kinds({ kind: "not-granted", why: note }), []);
+  assertEquals([story.phase, story.state.slot], ["awaiting-slot", null]);
+  assertEquals(story.kinds(need(NOT_NEEDED)), []);
+  assertEquals(story.phase, "idle");
+});
+
+Deno.test("step() tries again what the store failed to do, after pauses that grow and are bounded", () => {
+  const slots: [string, Event[], string][] = [
+    ["recover", [], "cannot look which slot this machine has, trying again: etcd is away"],
+    ["release", [...TO_GRACE, need(NOT_NEEDED)], "cannot give the slot back, trying again: etcd is away"],
+    [
+      "acquire",
+      TO_GRANT,
+      "a reboot is needed (a new kernel); waiting for a slot: etcd is away",
+    ],
+  ];
+  for (const [effect, events, text] of slots) {
+    const story = at(events);
+    const pauses: number[] = [];
+    for (let round = 0; round < 8; round++) {
+      const before = story.now;
+      assertEquals(story.kinds(failed()), []);
+      assertEquals(story.wake(), [effect]);
+      pauses.push((story.now - before) / 1000);
+    }
+    assertEquals(pauses, [1, 2, 4, 8, 16, 32, 60, 60], effect);
+    assertEquals(story.log.filter((line) => line.endsWith(text)).length, 1, effect);
+  }
+});
+
+Deno.test("step() throws AgentError for an outcome that nothing can have had", () => {
+  const outcomes: [Event, string[]][] = [
+    [{ kind: "started" }, ["recovering"]],
+    [NOTHING, ["recovering"]],
+    [GRANTED, ["acquiring"]],
+    [{ kind: "not-granted", why: "" }, ["acquiring"]],
+    [failed(), ["recovering", "acquiring", "confirming", "releasing"]],
+    [NOBODY, ["checking"]],
+    [CONFIRMED, ["confirming"]],
+    [LOST, ["confirming"]],
+    [RELEASED, ["releasing"]],
+    [{ kind: "reboot-accepted" }, ["calling"]],
+    [{ kind: "reboot-unknown", why: "" }, ["calling"]],
+    [REFUSED, ["calling"]],
+  ];
+  const full: Event = { kind: "not-granted", why: "full" };
+  const stories = [
+    at([]),
+    at([failed()]),
+    at([NOTHING]),
+    at([...TO_GRACE, need(UNKNOWN)]),
+    at(TO_GRANT, { openingAt: NIGHTLY }, 0),
+    at(TO_GRANT),
+    at([...TO_GRANT, full]),
+    at(TO_CHECK),
+    at(TO_GRACE),
+    at(TO_CONFIRM),
+    at(TO_CALL),
+    at([...TO_CALL, { kind: "reboot-accepted" }]),
+    at([...TO_CALL, REFUSED]),
+    at([...TO_CALL, REFUSED, failed()]),
+    at([...TO_CALL, REFUSED, RELEASED]),
+  ];
+  assertEquals(new Set(stories.map(({ phase }) => phase)).size, 15, "every state is tried");
+  for (const { config, state, now, phase } of stories) {
+    for (const [event, allowed] of outcomes) {
+      if (allowed.includes(phase)) step(config, state, event, now);
+      else {
+        const { message } = assertThrows(() => step(config, state, event, now), AgentError);
+        assertEquals(message, `'${event.kind}' cannot come in the state ${phase}`);
+      }
+    }
+    for (const event of [TICK, HINT, need(NEEDED)]) step(config, state, event, now);
+  }
+});
+
+// ------------------------------------------------------------------------------------------------------ a random walk
+
+/** Numbers in [0, 1) that a seed decides: mulberry32. */
+function seeded(seed: number): () => number {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const OUTSIDE = new Set(["recover", "acquire", "release", "ask-sessions", "confirm", "reboot"]);
+
+/** The world around one machine: a lock that may fail in every way, and answers that keep to the contract. */
+class World {
+  readonly story: Story;
+  /** The hold that the store has of this machine. */
+  hold: { grant: string; phase: "granted" | "rebooting" } | undefined;
+  underWay: Effect | undefined;
+  lastOutcome = "";
+  grants = 0;
+  reboots = 0;
+  /** Effects since time went on or anything came from outside: a machine that answers itself in a loop. */
+  unmoved = 0;
+  readonly phases = new Set<string>();
+
+  constructor(readonly random: () => number, config: Partial<AgentConfig>) {
+    this.story = new Story(config);
+    this.take({ kind: "started" });
+  }
+
+  chance(p: number): boolean {
+    return this.random() < p;
+  }
+
+  pick<T>(...list: readonly [T, ...T[]]): T {
+    return list[Math.floor(this.random() * list.length)] ?? list[0];
+  }
+
+  take(event: Event): void {
+    const { story } = this;
+    const before = story.state.slot;
+    const effects = story.on(event);
+    const { state, now, config } = story;
+    this.phases.add(story.phase);
+    const outside = effects.filter(({ kind }) => OUTSIDE.has(kind));
+    assert(outside.length + (this.underWay ? 1 : 0) <= 1, "two effects under way");
+    this.underWay = outside[0] ?? this.underWay;
+    for (const effect of effects) {
+      if (effect.kind === "reboot") {
+        assert(config.openingAt(now).open, "a reboot while the window is closed");
+        assertEquals(state.need.kind, "needed");
+        if (config.strategy === "etcd-lock") assertEquals(event.kind, "confirmed");
+      }
+      if (effect.kind === "acquire") assertEquals(state.slot, null, "a second slot is asked for");
+    }
+    if (before !== null && state.slot === null) {
+      const seen = ["released", "lost"].includes(event.kind) || event.kind === "recovered";
+      assert(seen, `the slot dropped from sight at ${event.kind}`);
+    }
+    if (!this.underWay && story.phase !== "idle") {
+      const at = wakeAt(state);
+      assert(Number.isFinite(at), `${story.phase} waits for nothing`);
+      assert(at > now || this.unmoved < 10, `${story.phase} waits for what has been`);
+    }
+  }
+
+  /** An outcome of what is under way, as the store and the host may give it. */
+  answer(): Event {
+    const effect = this.underWay;
+    this.underWay = undefined;
+    switch (effect?.kind) {
+      case "recover": {
+        if (this.chance(0.2)) return failed();
+        const { hold } = this;
+        if (!hold) return NOTHING;
+        return {
+          kind: "recovered",
+          slot: { grant: hold.grant },
+          called: hold.phase === "rebooting",
+          note: "",
+        };
+      }
+      case "acquire": {
+        const grant = `g${++this.grants}`;
+        if (this.hold) return { kind: "granted", slot: { grant: this.hold.grant }, called: false };
+        const outcome = this.pick("granted", "granted", "not-granted", "failed", "landed", "unknown");
+        if (outcome === "granted" || outcome === "landed") this.hold = { grant, phase: "granted" };
+        if (outcome === "granted") return { kind: "granted", slot: { grant }, called: false };
+        if (outcome === "not-granted") return { kind: "not-granted", why: "all are held" };
+        if (outcome === "failed") return failed();
+        return { kind: "failed", why: "no reply", slot: { grant } };
+      }
+      case "release":
+        assert(!this.story.state.called, "a slot is given back whose reboot was called");
+        if (this.chance(0.3)) return failed();
+        if (this.hold?.grant === effect.slot.grant) this.hold = undefined;
+        return RELEASED;
+      case "ask-sessions":
+        return this.chance(0.6) ? NOBODY : ANNA;
+      case "confirm": {
+        if (this.chance(0.1)) return failed();
+        if (this.hold?.grant !== effect.slot.grant) return LOST;
+        this.hold.phase = "rebooting";
+        return CONFIRMED;
+      }
+      case "reboot":
+        this.reboots++;
+        return this.pick<Event>(REFUSED, { kind: "reboot-accepted" }, { kind: "reboot-unknown", why: "?" });
+      default:
+        throw new Error("nothing is under way");
+    }
+  }
+
+  move(): void {
+    const { story } = this;
+    const outside = this.random();
+    if (outside < 0.15) {
+      this.unmoved = 0;
+      this.take(need(this.pick(NEEDED, NEEDED, NEEDED, NOT_NEEDED, UNKNOWN)));
+    } else if (outside < 0.2) {
+      this.unmoved = 0;
+      this.take(HINT);
+    } else if (outside < 0.22) {
+      this.unmoved = 0;
+      this.hold = undefined; // an administrator
+    } else if (this.underWay) {
+      if (this.chance(0.5)) {
+        story.now += Math.floor(this.random() * 10_000);
+        this.unmoved = 0;
+      }
+      assert(++this.unmoved < 50, `a loop without a pause in ${story.phase}`);
+      this.take(this.answer());
+    } else {
+      const at = wakeAt(story.state);
+      story.now = Math.max(story.now, Number.isFinite(at) && this.chance(0.7) ? at : story.now + 30_000);
+      this.unmoved = 0;
+      this.take(TICK);
+    }
+    // what the machine believes is what is there, or is on its way to be found out
+    const { slot } = story.state;
+    const hidden = this.hold && slot?.grant !== this.hold.grant;
+    assert(!hidden || this.underWay, `the store has ${this.hold?.grant}, the machine ${slot?.grant}`);
+  }
+}
+
+Deno.test("step() keeps its promises on 20,000 random steps: no reboot but confirmed, needed and in the window; no slot out of sight; no loop", () => {
+  const configs: Partial<AgentConfig>[] = [
+    { openingAt: ALWAYS },
+    { openingAt: NIGHTLY },
+    { openingAt: windows(0, 20_000, 60_000), graceMs: 5_000 },
+    { strategy: "reboot", openingAt: windows(0, 100_000, 600_000), graceMs: 60_000 },
+    { openingAt: windows(0, 400_000, 1_000_000), graceMs: 300_000 },
+  ];
+  const phases = new Set<string>();
+  for (let seed = 0; seed < 20; seed++) {
+    const world = new World(seeded(seed), configs[seed % configs.length] ?? {});
+    let steps = 0;
+    try {
+      for (; steps < 1_000; steps++) world.move();
+    } catch (error) {
+      throw new Error(`seed ${seed}, step ${steps}: ${error instanceof Error ? error.message : error}`, {
+        cause: error,
+      });
+    }
+    for (const phase of world.phases) phases.add(phase);
+    assert(world.reboots > 0, `seed ${seed} never reboots`);
+  }
+  assertEquals(phases.size, 15, "every state was visited");
+});
+
+Deno.test("step() gets to its reboot once faults stop, from wherever faults have brought it", () => {
+  for (let seed = 100; seed < 200; seed++) {
+    const world = new World(seeded(seed), { openingAt: NIGHTLY });
+    for (let steps = 0; steps < 200; steps++) world.move();
+    const { story } = world;
+    const deadline = story.now + 3 * DAY_MS;
+    world.take(need(NEEDED));
+    const kind: Partial<Record<string, () => Event>> = {
+      recover: () => {
+        const { hold } = world;
+        const called = hold?.phase === "rebooting";
+        return { kind: "recovered", slot: hold ? { grant: hold.grant } : null, called, note: "" };
+      },
+      acquire: () => {
+        world.hold ??= { grant: `h${seed}`, phase: "granted" };
+        return { kind: "granted", slot: { grant: world.hold.grant }, called: false };
+      },
+      release: () => {
+        world.hold = undefined;
+        return RELEASED;
+      },
+      "ask-sessions": () => NOBODY,
+      confirm: () => world.hold?.grant === story.state.slot?.grant ? CONFIRMED : LOST,
+    };
+    for (let steps = 0; story.phase !== "calling"; steps++) {
+      assert(steps < 1_000, `seed ${seed}: a loop in ${story.phase}`);
+      assert(story.now < deadline, `seed ${seed}: no reboot within three days, in ${story.phase}`);
+      const effect = world.underWay;
+      world.underWay = undefined;
+      if (!effect) story.now = Math.max(story.now, Math.min(wakeAt(story.state), deadline));
+      world.take(effect ? kind[effect.kind]?.() ?? TICK : TICK);
+    }
+  }
+});

@@ -1,0 +1,602 @@
+/**
+ * Stories of real daemons: processes of their own, a private system bus, real stores. What is awaited is a line of the
+ * log, a call on the bus or a document, never a time.
+ */
+
+import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
+import { startBus } from "./bus.ts";
+import { locksmith, TestDaemon, TestLock, TestMachine, until } from "./daemon.ts";
+import { type EtcdServer, startEtcd } from "./etcd.ts";
+
+const STOP_LIMIT_MS = 3_000;
+const REBOOT_LOG = ["--reboot-command", 'date +%s.%N >>"$LOCKSMITH_ROOT/rebooted"'];
+const KERNEL = { what: "shutdown", who: "apt", why: "upgrading", mode: "block", uid: 0, pid: 42 };
+
+/** `HH:MM` on the clock of UTC. */
+function clock(ms: number): string {
+  return new Date(ms).toISOString().slice(11, 16);
+}
+
+/** A window in UTC, from `HH:MM` on, as options. */
+function windowArgs(startMs: number, length: string): string[] {
+  return ["--reboot-window-start", clock(startMs), "--reboot-window-length", length, "--zone", "UTC"];
+}
+
+/** SIGTERM ends it, with exit code 0 and soon. */
+async function assertStops(daemon: TestDaemon, where: string): Promise<void> {
+  const { code, tookMs } = await daemon.stop();
+  assertEquals(code, 0, `${where}:\n${daemon.text}`);
+  assertLess(tookMs, STOP_LIMIT_MS, where);
+  assertEquals(daemon.lines.at(-1), "info: SIGTERM: stopping");
+}
+
+/** A fake `wall` that keeps the message, and the PATH with it in front. */
+async function fakeWall(machine: TestMachine): Promise<string> {
+  await machine.write("bin/wall", `#!/bin/sh\ncat >"${machine.root}/wall.txt"\n`, 0o755);
+  return `${machine.root}/bin:${Deno.env.get("PATH")}`;
+}
+
+// Windows begin with a minute, so these two wait for one. They run beside the other tests: begun by the first test, and
+// awaited by those that bear their names.
+const background = new Map<string, Promise<void>>();
+function begun(name: string, story: () => Promise<void>): Promise<void> {
+  const running = background.get(name) ?? story();
+  running.catch(() => {}); // told by the test that awaits it
+  background.set(name, running);
+  return running;
+}
+
+async function opensLater(): Promise<void> {
+  await using machine = await TestMachine.make();
+  await machine.need();
+  const MINUTE_MS = 60_000;
+  // with time enough for the daemon to start before
+  const opensAt = Math.ceil((Date.now() + 10_000) / MINUTE_MS) * MINUTE_MS;
+  const daemon = machine.start([
+    ...["--endpoint", machine.store, ...REBOOT_LOG],
+    ...windowArgs(opensAt, "10m"),
+  ]);
+  await daemon.line(/^info: reboot window: daily /);
+  const opens = new Date(opensAt).toISOString().replace(".000Z", "Z");
+  assertEquals(
+    await daemon.line(/waiting for the window/),
+    `info: a reboot is needed (${machine.root}/run/reboot-required exists); waiting for the window at ${opens}`,
+  );
+  await using lock = await TestLock.open(machine.store);
+  assertEquals((await lock.read()).holders, []);
+  while (Date.now() < opensAt - 5_000) {
+    await new Promise((resolve) => setTimeout(resolve, opensAt - 5_000 - Date.now()));
+  }
+  assertEquals((await lock.read()).holders, [], "no slot is taken before the window opens");
+  await daemon.line(/the reboot is accepted/);
+  assert(Number(await machine.read("rebooted")) * 1_000 >= opensAt, "it rebooted before the window opened");
+  assertEquals((await lock.hold(machine.id))?.phase, "rebooting");
+}
+
+async function closesMeanwhile(): Promise<void> {
+  await using machine = await TestMachine.make();
+  await machine.need();
+  await using lock = await TestLock.open(machine.store);
+  await lock.lock("another");
+  const now = Date.now();
+  const length = `${(now % 60_000) / 1_000 + 12}s`;
+  const daemon = machine.start([
+    ...["--endpoint", machine.store, "--session-grace", "0s", ...REBOOT_LOG],
+    ...windowArgs(now, length),
+  ]);
+  await daemon.line(/waiting for a slot: all are held \(available: 0\)$/);
+  await daemon.line(/waiting for the window at /);
+  await lock.unlock("another");
+  await machine.need(false);
+  await machine.need();
+  await assertStops(daemon, "waiting for the window");
+  assertEquals(await machine.read("rebooted"), "");
+  assertEquals((await lock.read()).holders, []);
+}
+
+let etcd: EtcdServer | undefined;
+/** One etcd for the stories that need one; each has its own group. */
+async function theEtcd(): Promise<EtcdServer> {
+  return etcd ??= await startEtcd();
+}
+
+Deno.test("daemon reboots by logind after send-need-reboot on a real bus, and gives its slot back after the boot", async () => {
+  begun("opens later", opensLater);
+  begun("closes meanwhile", closesMeanwhile);
+  await using bus = await startBus();
+  await using machine = await TestMachine.make();
+  await using lock = await TestLock.open(machine.store);
+  const args = [
+    ...["--endpoint", machine.store, "--debug"],
+    ...windowArgs(Date.now() - 3_600_000, "3h"),
+  ];
+  const first = machine.start(args, { bus: bus.address });
+  await first.line(/^debug: need of a reboot: \{"kind":"not-needed"\}$/);
+  assertEquals(await machine.coordinator(), "etcd-lock running");
+
+  assertEquals(await locksmith(["send-need-reboot"], { bus: bus.address }), {
+    code: 0,
+    stdout: "",
+    stderr: "",
+  });
+  await bus.logind.nextReboot();
+  await first.line(/^notice: the reboot is accepted, this machine goes down$/);
+  assertEquals(await machine.coordinator(), "etcd-lock rebooting");
+  const { since, grant, ...hold } = await lock.hold(machine.id) ?? { extra: {} };
+  assertEquals(hold, {
+    host: machine.host,
+    boot: await machine.bootId(),
+    by: "locksmithd",
+    reason: "update-engine has installed an update",
+    phase: "rebooting",
+    extra: {},
+  });
+  assertMatch(since ?? "", /^\d{4}-\d\d-\d\dT.*Z$/);
+  assertMatch(grant ?? "", /^[0-9a-f-]{36}$/);
+  assertEquals(bus.logind.rebootCalls(), 1);
+
+  await first.stop("SIGKILL");
+  await machine.boot();
+  const second = machine.start(args, { bus: bus.address });
+  assertEquals(
+    (await second.line(/gave back the slot/)).replace(/since .*? ago/, "since T"),
+    "info: this machine has rebooted; gave back the slot (since T, by locksmithd, " +
+      "because: update-engine has installed an update)",
+  );
+  assertEquals((await lock.read()).holders, []);
+  await second.line(/^debug: need of a reboot: \{"kind":"not-needed"\}$/);
+  await until(() => machine.coordinator(), (state) => state === "etcd-lock running");
+  await assertStops(second, "idle");
+});
+
+Deno.test("daemon reboots by the command of the operator once the sentinel file appears, and tells it who and where", async () => {
+  await using machine = await TestMachine.make();
+  const command = 'env | grep "^LOCKSMITH_" | sort >"$LOCKSMITH_ROOT/env"';
+  const daemon = machine.start([
+    ...["--endpoint", machine.store, "--group", "web", "--debug"],
+    ...["--reboot-command", command],
+  ]);
+  await daemon.line(/^debug: need of a reboot: \{"kind":"not-needed"\}$/);
+  await machine.write("run/reboot-required.pkgs", "linux-image\nlibc6\nlibc6\n");
+  await machine.need();
+  await daemon.line(/the reboot is accepted/);
+  assertEquals(
+    await machine.read("env"),
+    `LOCKSMITH_GROUP=web\nLOCKSMITH_MACHINE_ID=${machine.id}\nLOCKSMITH_ROOT=${machine.root}\n`,
+  );
+  await using lock = await TestLock.open(machine.store, "web");
+  assertMatch((await lock.hold(machine.id))?.reason ?? "", /reboot-required exists/);
+});
+
+Deno.test("daemon waits for a slot with one line in the log, and takes it when it is freed", async () => {
+  await using machine = await TestMachine.make();
+  await machine.need();
+  await using lock = await TestLock.open(machine.store);
+  await lock.lock("another");
+  const daemon = machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
+  await daemon.line(/waiting for a slot: all are held \(available: 0\)$/);
+  // changes that do not help are looked at, and not told
+  await lock.setMax(1);
+  await lock.unlock("another");
+  const freedAt = Date.now();
+  await daemon.line(/^info: got a slot$/);
+  assertLess(Date.now() - freedAt, 5_000, "by the watch, and not by the poll after a minute");
+  await daemon.line(/the reboot is accepted/);
+  assertEquals(daemon.count(/waiting for a slot/), 1);
+});
+
+Deno.test("daemon tells those who are logged in, gives them their grace, and reboots then", async () => {
+  await using bus = await startBus();
+  await using machine = await TestMachine.make();
+  const path = await fakeWall(machine);
+  await machine.need();
+  await bus.logind.addSession({ id: "c1", user: "anna", uid: 1000 });
+  const daemon = machine.start(["--endpoint", machine.store, "--session-grace", "2s"], {
+    bus: bus.address,
+    path,
+  });
+  await daemon.line(/^notice: anna logged in; rebooting in 2 s$/);
+  assertEquals(await machine.coordinator(), "etcd-lock reboot-planned");
+  assertEquals(bus.logind.rebootCalls(), 0);
+  assertEquals(
+    await until(() => machine.read("wall.txt"), (text) => text.endsWith("\n")),
+    `locksmith reboots this machine in 2s: ${machine.root}/run/reboot-required exists\n`,
+  );
+  await bus.logind.nextReboot();
+  await daemon.line(/the reboot is accepted/);
+});
+
+Deno.test("daemon does not reboot on a slot that an administrator took back during the grace: it starts over", async () => {
+  await using bus = await startBus();
+  await using machine = await TestMachine.make();
+  const path = await fakeWall(machine);
+  await machine.need();
+  await bus.logind.addSession({ id: "c1", user: "anna", uid: 1000 });
+  await using lock = await TestLock.open(machine.store);
+  const daemon = machine.start(["--endpoint", machine.store, "--session-grace", "3s"], {
+    bus: bus.address,
+    path,
+  });
+  await daemon.line(/rebooting in 3 s/);
+  await lock.unlock(machine.id);
+  await lock.lock("another");
+  assertEquals(
+    await daemon.line(/somebody unlocked/),
+    "warning: the slot is not ours any more, somebody unlocked this machine; starting over",
+  );
+  await daemon.line(/waiting for a slot: all are held/);
+  assertEquals(bus.logind.rebootCalls(), 0);
+  await bus.logind.endSession("c1");
+  await lock.unlock("another");
+  await bus.logind.nextReboot();
+  assertEquals((await lock.hold(machine.id))?.phase, "rebooting");
+});
+
+Deno.test("daemon gives the slot back when the reboot is refused, and says by whom", async () => {
+  await using bus = await startBus();
+  const tries: [string, () => Promise<void>, string][] = [
+    [
+      "inhibited",
+      () => bus.logind.setInhibitors(KERNEL),
+      "shutdown is inhibited by apt (uid 0, pid 42): upgrading",
+    ],
+    ["refused by logind", async () => {
+      await bus.logind.setInhibitors();
+      await bus.logind.refuseReboot("Operation denied due to active block inhibitor");
+    }, "logind: Operation denied due to active block inhibitor"],
+  ];
+  for (const [where, prepare, why] of tries) {
+    await using machine = await TestMachine.make();
+    await machine.need();
+    await prepare();
+    const daemon = machine.start(["--endpoint", machine.store], { bus: bus.address });
+    assertEquals(
+      await daemon.line(/^error: /),
+      `error: the reboot was refused: ${why}; the next try comes in 5 minutes`,
+    );
+    await daemon.line(/^info: gave the slot back$/);
+    await using lock = await TestLock.open(machine.store);
+    assertEquals((await lock.read()).holders, []);
+    assertEquals(await machine.coordinator(), "etcd-lock running");
+    await assertStops(daemon, `pausing after it was ${where}`);
+  }
+});
+
+Deno.test("daemon started again within the same boot goes on with its slot, or gives it back when there is no need any more", async () => {
+  await using bus = await startBus();
+  await using machine = await TestMachine.make();
+  const path = await fakeWall(machine);
+  await machine.need();
+  await bus.logind.addSession({ id: "c1", user: "anna", uid: 1000 });
+  await using lock = await TestLock.open(machine.store);
+  const start = (grace: string) =>
+    machine.start(["--endpoint", machine.store, "--session-grace", grace], { bus: bus.address, path });
+  const first = start("1h");
+  await first.line(/rebooting in 3600 s/);
+  const { grant } = await lock.hold(machine.id) ?? {};
+  await first.stop("SIGKILL");
+
+  const second = start("1h");
+  await second.line(
+    /^info: this machine has a slot and has not rebooted \(since .*, by locksmithd, because: /,
+  );
+  await second.line(/rebooting in 3600 s/);
+  assertEquals((await lock.hold(machine.id))?.grant, grant, "the same slot");
+  await assertStops(second, "grace");
+  assertEquals((await lock.hold(machine.id))?.grant, grant, "a stop is no reason to give it back");
+
+  await machine.need(false);
+  const third = start("1h");
+  await third.line(/^info: giving the slot back: no reboot is needed$/);
+  await third.line(/^info: gave the slot back$/);
+  assertEquals((await lock.read()).holders, []);
+  assertEquals(bus.logind.rebootCalls(), 0);
+});
+
+Deno.test("daemon keeps a slot within the same boot under which the reboot was called already, and says what ends it", async () => {
+  await using machine = await TestMachine.make();
+  await machine.need();
+  await using lock = await TestLock.open(machine.store);
+  const first = machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
+  await first.line(/the reboot is accepted/);
+  await first.stop("SIGKILL");
+  await machine.need(false);
+  const second = machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
+  await second.line(/^info: keeping the slot, a reboot was called under it .*'locksmith unlock' ends it$/);
+  assertEquals(await machine.coordinator(), "etcd-lock rebooting");
+  assertEquals((await lock.hold(machine.id))?.phase, "rebooting");
+  await assertStops(second, "rebooting");
+});
+
+Deno.test("daemon never releases a hold taken by hand, and does not reboot under it (fault: any start released the hold)", async () => {
+  await using machine = await TestMachine.make();
+  await machine.need();
+  await using lock = await TestLock.open(machine.store);
+  const locked = await locksmith([
+    ...["lock", "--root", machine.root, "--endpoint", machine.store, "--reason", "a new disk"],
+  ]);
+  assertEquals([locked.code, locked.stdout], [0, ""]);
+  for (const boot of ["the same boot", "another boot"]) {
+    if (boot === "another boot") await machine.boot();
+    const daemon = machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
+    assertMatch(
+      await daemon.line(/this machine's slot was taken by hand/),
+      new RegExp(`^info: .*because: a new disk\\); only 'locksmith unlock ${machine.id}' ends it$`),
+    );
+    await daemon.line(
+      new RegExp(`waiting for a slot: .*by hand.*'locksmith unlock ${machine.id}' ends that$`),
+    );
+    assertEquals((await lock.read()).holders, [machine.id]);
+    await assertStops(daemon, boot);
+  }
+  assertEquals(await machine.read("rebooted"), "");
+
+  const last = machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
+  await last.line(/waiting for a slot/);
+  await lock.unlock(machine.id);
+  await last.line(/the reboot is accepted/);
+});
+
+Deno.test("daemon does not keep a stale hold while another update is pending (fault: an update pending at boot kept it)", async () => {
+  await using bus = await startBus();
+  await using machine = await TestMachine.make();
+  await using lock = await TestLock.open(machine.store);
+  await machine.need();
+  const first = machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
+  await first.line(/the reboot is accepted/);
+  await first.stop("SIGKILL");
+
+  await machine.boot();
+  await bus.updateEngine.setStatus("UPDATE_STATUS_UPDATED_NEED_REBOOT", {
+    version: "4152.3.0",
+    signal: false,
+  });
+  const closed = windowArgs(Date.now() - 3_600_000, "30m");
+  const second = machine.start(["--endpoint", machine.store, ...closed, ...REBOOT_LOG], { bus: bus.address });
+  await second.line(/^info: this machine has rebooted; gave back the slot/);
+  assertMatch(
+    await second.line(/waiting for the window/),
+    /^info: a reboot is needed \(update-engine has installed 4152\.3\.0; .*reboot-required exists\); waiting for the window at /,
+  );
+  assertEquals((await lock.read()).holders, []);
+});
+
+Deno.test("daemon refuses to start beside another one on the same machine, and names file and process", async () => {
+  await using machine = await TestMachine.make();
+  const first = machine.start(["--endpoint", machine.store]);
+  await first.line(/^info: reboot|^info: no reboot window/);
+  const second = machine.start(["--endpoint", machine.store]);
+  assertEquals((await second.status).code, 1);
+  assertEquals(
+    second.lines,
+    [
+      `locksmith: error: another locksmithd runs (process ${first.pid}): it holds ${machine.root}/run/update-engine/coordinator.conf`,
+      "locksmith: hint: stop it first, or give this one another --root",
+      "",
+    ].slice(0, second.lines.length),
+  );
+  assertEquals(await machine.coordinator(), "etcd-lock running");
+});
+
+Deno.test("daemon with the strategy off says so, and ends with exit code 0", async () => {
+  await using machine = await TestMachine.make();
+  await machine.write("etc/flatcar/update.conf", "# ours\nREBOOT_STRATEGY='off'\n");
+  await machine.need();
+  const daemon = machine.start(REBOOT_LOG);
+  assertEquals((await daemon.status).code, 0);
+  assertEquals(daemon.lines, [
+    `info: strategy off: configured by ${machine.root}/etc/flatcar/update.conf:2`,
+    "notice: the strategy is off: this machine is not rebooted by locksmith; nothing to do",
+  ]);
+  assertEquals(await machine.coordinator(), "off disabled");
+  assertEquals(await machine.read("rebooted"), "");
+});
+
+Deno.test("daemon tells every mistake of its configuration at once before it starts (fault: noticed only when the update came)", async () => {
+  await using machine = await TestMachine.make();
+  const daemon = machine.start([
+    ...["--endpoint", "127.0.0.1:2379", "--group", "..", "--sentinel", "here", "--session-grace", "-5m"],
+    ...["--reboot-window-start", "25:00", "--reboot-window-length", "1j", "--zone", "Europe/Berln"],
+  ], { env: { REBOOT_STRATEGY: "etc-lock" } });
+  assertEquals((await daemon.status).code, 2);
+  const errors = daemon.lines.filter((line) => line.startsWith("locksmith: error: "));
+  const each = [
+    /--endpoint: .*did you mean 'http:\/\/127\.0\.0\.1:2379'/,
+    /--group: "\.\."/,
+    /--sentinel: 'here' is not an absolute path/,
+    /--session-grace: .*-5m/,
+    /--reboot-window-start.*25:00/,
+    /--reboot-window-length.*1j/,
+    /--zone: .*Europe\/Berln.*Europe\/Berlin/,
+    /REBOOT_STRATEGY: .*etc-lock.*etcd-lock/,
+  ];
+  for (const pattern of each) {
+    assertEquals(errors.filter((line) => pattern.test(line)).length, 1, `${pattern} in\n${daemon.text}`);
+  }
+  assertEquals(errors.length, each.length, daemon.text);
+  assertEquals(await machine.read("run/update-engine/coordinator.conf"), "");
+});
+
+Deno.test("daemon without a strategy chooses one, says which, and why", async () => {
+  await using machine = await TestMachine.make();
+  const configured = machine.start([], { env: { LOCKSMITHD_ENDPOINT: machine.store } });
+  assertEquals(
+    await configured.line(/^info: strategy/),
+    "info: strategy etcd-lock: none is configured, and an endpoint is, by LOCKSMITHD_ENDPOINT",
+  );
+  await assertStops(configured, "idle");
+
+  // somebody else's etcd may be there: it is only asked
+  const listens = await Deno.connect({ hostname: "127.0.0.1", port: 2379 }).then((connection) => {
+    connection.close();
+    return true;
+  }, () => false);
+  const unconfigured = machine.start([]);
+  assertMatch(
+    await unconfigured.line(/^info: strategy/),
+    listens
+      ? /^info: strategy (etcd-lock|reboot): none is configured/
+      : /^info: strategy reboot: none is configured, no endpoint is, and nothing answers at http:\/\/127\.0\.0\.1:2379$/,
+  );
+  await unconfigured.stop();
+});
+
+Deno.test("daemon with the strategy reboot needs no etcd", async () => {
+  await using machine = await TestMachine.make();
+  await machine.need();
+  const daemon = machine.start([
+    "--reboot-strategy",
+    "reboot",
+    "--endpoint",
+    "http://127.0.0.1:1",
+    ...REBOOT_LOG,
+  ]);
+  await daemon.line(/the reboot is accepted/);
+  assertEquals(await machine.coordinator(), "reboot rebooting");
+  assertEquals(daemon.count(/slot|group|127/), 0);
+});
+
+Deno.test("daemon on a host without busctl, or without a bus, says so once and heeds the sentinel file", async () => {
+  await using machine = await TestMachine.make();
+  await machine.write("bin/sh", '#!/bin/sh\nexec /bin/sh "$@"\n', 0o755);
+  const hosts: [string, string][] = [
+    [`${machine.root}/bin`, "cannot listen on the system bus: cannot run busctl: no such file or directory"],
+    [
+      Deno.env.get("PATH") ?? "",
+      "cannot listen on the system bus: Failed to connect to bus: No such file or directory",
+    ],
+  ];
+  for (const [path, why] of hosts) {
+    await machine.write("rebooted", "");
+    const daemon = machine.start(
+      ["--reboot-strategy", "reboot", "--reboot-command", 'echo done >"$LOCKSMITH_ROOT/rebooted"', "--debug"],
+      { path },
+    );
+    assertEquals(
+      await daemon.line(/cannot tell whether a reboot is needed/),
+      `info: update-engine cannot tell whether a reboot is needed: ${why}`,
+    );
+    await daemon.line(/^debug: need of a reboot: \{"kind":"not-needed"\}$/);
+    await machine.need();
+    await daemon.line(/cannot tell who is logged in, nobody is given grace/);
+    await daemon.line(/the reboot is accepted/);
+    assertEquals(daemon.count(/cannot tell whether a reboot/), 1);
+    assertEquals(await machine.read("rebooted"), "done\n");
+    await daemon.stop();
+    await machine.need(false);
+  }
+});
+
+Deno.test("daemon marks its lines with their priority where journald reads them", async () => {
+  await using machine = await TestMachine.make();
+  const daemon = machine.start(["--reboot-strategy", "off"], { env: { JOURNAL_STREAM: "8:123" } });
+  await daemon.status;
+  assertEquals(daemon.lines, [
+    "<6>strategy off: configured by --reboot-strategy",
+    "<5>the strategy is off: this machine is not rebooted by locksmith; nothing to do",
+  ]);
+});
+
+Deno.test("daemon ends at SIGTERM and SIGINT whatever it waits for: a window, a reboot command that hangs", async () => {
+  await using machine = await TestMachine.make();
+  await machine.need();
+  const closed = windowArgs(Date.now() - 3_600_000, "30m");
+  const waiting = machine.start(["--endpoint", machine.store, ...closed, ...REBOOT_LOG]);
+  await waiting.line(/waiting for the window/);
+  await assertStops(waiting, "waiting for the window");
+
+  const hanging = machine.start([
+    ...["--endpoint", machine.store],
+    ...["--reboot-command", 'echo $$ >"$LOCKSMITH_ROOT/pid"; exec sleep 600'],
+  ]);
+  await hanging.line(/^notice: rebooting: /);
+  const pid = Number(await until(() => machine.read("pid"), (text) => text.endsWith("\n")));
+  try {
+    const { code, tookMs } = await hanging.stop("SIGINT");
+    assertEquals(code, 0);
+    assertLess(tookMs, STOP_LIMIT_MS);
+    assertEquals(hanging.lines.at(-1), "info: SIGINT: stopping");
+  } finally {
+    Deno.kill(pid, "SIGKILL"); // it was left to go on: it might have been what stops us
+  }
+});
+
+Deno.test("daemon on etcd: the slot is taken by the watch, while the strategy stays through an outage", async () => {
+  const server = await theEtcd();
+  await using machine = await TestMachine.make();
+  await machine.need();
+  await using lock = await TestLock.open(server.endpoint, "outage");
+  await lock.lock("another");
+  const daemon = machine.start(["--group", "outage", "--debug", ...REBOOT_LOG], {
+    env: { LOCKSMITHD_ENDPOINT: server.endpoint },
+  });
+  await daemon.line(/waiting for a slot: all are held/);
+  await server.kill();
+  assertEquals(await machine.coordinator(), "etcd-lock running");
+  await server.start();
+  await lock.unlock("another");
+  await daemon.line(/^info: got a slot$/);
+  await daemon.line(/the reboot is accepted/);
+  assertEquals(await machine.coordinator(), "etcd-lock rebooting");
+  const { code } = await daemon.stop();
+  assertEquals(code, 0);
+});
+
+Deno.test("daemon on a frozen etcd: it starts, says that it cannot look, ends at SIGTERM, and goes on when etcd does", async () => {
+  const server = await theEtcd();
+  await using machine = await TestMachine.make();
+  await machine.need();
+  const start = () => machine.start(["--endpoint", server.endpoint, "--group", "frozen", ...REBOOT_LOG]);
+  server.freeze();
+  try {
+    const first = start();
+    await first.line(/^info: no reboot window/);
+    assertEquals(await machine.coordinator(), "etcd-lock starting");
+    await assertStops(first, "starting, etcd frozen");
+
+    const second = start();
+    await second.line(
+      /^warning: cannot look which slot this machine has, trying again: .*no answer|^warning: cannot look which slot/,
+    );
+    assertEquals(await machine.coordinator(), "etcd-lock starting");
+    server.thaw();
+    await second.line(/the reboot is accepted/);
+  } finally {
+    server.thaw();
+  }
+  await using lock = await TestLock.open(server.endpoint, "frozen");
+  assertEquals((await lock.hold(machine.id))?.phase, "rebooting");
+});
+
+Deno.test("daemon that waits for a slot when etcd freezes ends at SIGTERM, and another goes on", async () => {
+  const server = await theEtcd();
+  await using machine = await TestMachine.make();
+  await machine.need();
+  await using lock = await TestLock.open(server.endpoint, "stuck");
+  await lock.lock("another");
+  const start = () => machine.start(["--endpoint", server.endpoint, "--group", "stuck", ...REBOOT_LOG]);
+  const first = start();
+  await first.line(/waiting for a slot: all are held/);
+  server.freeze();
+  try {
+    await assertStops(first, "waiting for a slot, etcd frozen");
+  } finally {
+    server.thaw();
+  }
+  const second = start();
+  await second.line(/waiting for a slot: all are held/);
+  await lock.unlock("another");
+  await second.line(/the reboot is accepted/);
+});
+
+Deno.test("daemon waits while the window is closed and reboots once it opens", async () => {
+  await begun("opens later", opensLater);
+});
+
+Deno.test("daemon does not take a slot that is freed after its window closed (fault: the window was checked before an unbounded wait)", async () => {
+  await begun("closes meanwhile", closesMeanwhile);
+});
+
+Deno.test.afterAll(async () => {
+  await etcd?.[Symbol.asyncDispose]();
+});

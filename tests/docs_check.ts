@@ -1,0 +1,94 @@
+/**
+ * `deno task docs`: holds the documentation and the project together. docs/commands.md is made from the program's own
+ * help (`--write` writes it); links point to files that exist; the README names every command; each of the old
+ * program's faults is named by a test.
+ */
+
+import { COMMANDS } from "../lib/commands.ts";
+import { commandHelpText, helpText } from "../lib/help.ts";
+import { CONFIGURABLE, DEFAULTS, variableNames } from "../lib/settings.ts";
+import { table } from "../lib/output.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname;
+const COMMANDS_FILE = "docs/commands.md";
+const FAULTS_OF_THE_OLD_PROGRAM = 15;
+
+/** docs/commands.md: every help text, and every setting with its variables. */
+function commandsPage(): string {
+  const block = (text: string) => "```text\n" + text.trimEnd() + "\n```\n";
+  const settings = CONFIGURABLE.map(({ name }) => {
+    const variables = variableNames(name, "locksmithd");
+    return [`--${name}`, variables.join(" "), DEFAULTS.get(name) ?? "-"];
+  });
+  return [
+    "# Commands\n",
+    "Made from the program's own help by `deno task docs --write`.\n",
+    block(helpText()),
+    ...COMMANDS.map((command) => `## ${command.name}\n\n${block(commandHelpText(command))}`),
+    "## Settings and their variables\n",
+    "In the environment and in `update.conf`, the first that is set counts; for the client's commands\n`LOCKSMITHCTL_` comes first.\n",
+    block(table([["OPTION", "VARIABLES", "DEFAULT"], ...settings])),
+  ].join("\n");
+}
+
+async function filesBelow(folder: string, ending: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(ROOT + folder)) {
+    const path = folder === "" ? name : `${folder}/${name}`;
+    if (isDirectory) found.push(...await filesBelow(path, ending));
+    else if (name.endsWith(ending)) found.push(path);
+  }
+  return found.sort();
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+async function brokenLinks(page: string): Promise<string[]> {
+  const text = await Deno.readTextFile(ROOT + page);
+  const folder = page.slice(0, page.lastIndexOf("/") + 1);
+  const broken: string[] = [];
+  for (const [, target = ""] of text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+    if (/^[a-z]+:/.test(target) || await exists(ROOT + folder + target)) continue;
+    broken.push(`${page}: the link to ${target} leads nowhere`);
+  }
+  return broken;
+}
+
+async function unnamedFaults(): Promise<string[]> {
+  const tests = [...await filesBelow("tests", "_test.ts"), ...await filesBelow("tests/cli", ".txt")];
+  const text = (await Promise.all(tests.map((path) => Deno.readTextFile(ROOT + path)))).join("\n").replace(
+    /\s+(#\s+)?/g,
+    " ",
+  );
+  const named = new Set(
+    [...text.matchAll(/[Ff]ault (\d+) of the old locksmith/g)].map(([, number]) => Number(number)),
+  );
+  return Array.from({ length: FAULTS_OF_THE_OLD_PROGRAM }, (_, i) => i + 1)
+    .filter((number) => !named.has(number))
+    .map((number) => `no test names fault ${number} of the old locksmith`);
+}
+
+async function check(): Promise<string[]> {
+  const faults: string[] = [];
+  const written = await Deno.readTextFile(ROOT + COMMANDS_FILE).catch(() => "");
+  if (written !== commandsPage()) {
+    faults.push(`${COMMANDS_FILE} is not what the program says: deno task docs --write`);
+  }
+  const pages = ["README.md", "CHANGELOG.md", ...await filesBelow("docs", ".md")];
+  for (const page of pages) faults.push(...await brokenLinks(page));
+  const readme = await Deno.readTextFile(`${ROOT}README.md`);
+  for (const { name } of COMMANDS) {
+    if (!readme.includes(`locksmith ${name}`)) faults.push(`README.md does not show 'locksmith ${name}'`);
+  }
+  return [...faults, ...await unnamedFaults()];
+}
+
+if (Deno.args.includes("--write")) {
+  await Deno.writeTextFile(ROOT + COMMANDS_FILE, commandsPage());
+} else {
+  const faults = await check();
+  for (const fault of faults) console.error(fault);
+  Deno.exit(faults.length > 0 ? 1 : 0);
+}

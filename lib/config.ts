@@ -136,6 +136,15 @@ function resolveAccess({ values, faults }: Settings, readFile: ReadFile) {
   };
 }
 
+function whyUnreadable(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "no such file";
+  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
+  if (error instanceof Deno.errors.NotCapable) {
+    return "the program may read nothing below /dev, /proc and /sys";
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** The group, or `undefined` after adding to the faults. */
 export function resolveGroup({ values, faults }: Settings): string | undefined {
   const setting = values.get("group");

@@ -4,7 +4,7 @@
  *
  * A call ends by its deadline and is made once; only a call that etcd refused because a login had expired is made again,
  * after a new login. A connection that failed or fell silent is not used again. No proxy is used, whatever the
- * environment says. HTTP trailers cannot be read here: a call whose answer is missing fails without the reason, which etcd
+ * environment says, where the program may set NO_PROXY. HTTP trailers cannot be read here: a call whose answer is missing fails without the reason, which etcd
  * sends in the header when there is no answer.
  */
 
@@ -76,14 +76,17 @@ export class EtcdTransport implements ICallable<EtcdTransport> {
     const method = etcdMethod(service, name);
     const deadline = options.deadline ?? Date.now() + CALL_MS;
     for (let attempt = 0;; attempt++) {
-      const token = this.#token;
+      let login: Promise<string> | undefined;
       try {
-        return await this.#unary(method, request as Message, deadline, await this.#login(deadline)) as T;
+        const token = await this.#login(deadline);
+        login = this.#token;
+        return await this.#unary(method, request as Message, deadline, token) as T;
       } catch (error) {
         if (!(error instanceof EtcdCallError)) this.#drop();
         const expired = error instanceof EtcdCallError && error.message.includes("invalid auth token");
         if (!expired || attempt > 0) throw error;
-        if (this.#token === token || token === undefined) this.#token = undefined;
+        // Another call may have logged in anew meanwhile.
+        if (this.#token === login) this.#token = undefined;
       }
     }
   }

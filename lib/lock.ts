@@ -134,13 +134,15 @@ export class Lock {
     });
   }
 
-  /** Sets max. Returns what it was. Throws {@linkcode StoreError}, {@linkcode LockError}. */
+  /** Sets max. Returns what this replaced. Throws {@linkcode StoreError}, {@linkcode LockError}. */
   setMax(max: number): Promise<{ oldMax: number }> {
-    let oldMax: number | undefined;
-    return this.change("set-max", (current, { entry }) => {
-      oldMax ??= current.max;
+    let tried: number | undefined;
+    return this.change("set-max", (current, { entry }, inDoubt) => {
+      // the try that nobody heard of may have been what set it
+      if (inDoubt && tried !== undefined && current.max === max) return { decision: { oldMax: tried } };
+      tried = current.max;
       const changes = current.max !== max || entry === null;
-      return { decision: { oldMax }, ...(changes ? { next: setMax(current, max) } : {}) };
+      return { decision: { oldMax: current.max }, ...(changes ? { next: setMax(current, max) } : {}) };
     });
   }
 

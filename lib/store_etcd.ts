@@ -28,7 +28,7 @@ import {
 export interface EtcdOptions {
   /** `http://host:port` or `https://host:port`, at least one. The port is 2379 when left out. */
   readonly endpoints: readonly string[];
-  /** The CAs that may have signed the certificate of etcd, PEM. Without it, those that the runtime knows. */
+  /** CAs that may have signed the certificate of etcd, PEM, beside those that the runtime knows. */
   readonly ca?: Uint8Array;
   /** The client certificate, PEM; together with `key`. */
   readonly cert?: Uint8Array;
@@ -102,13 +102,9 @@ class EtcdStore implements Store {
   }
 
   async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {
-    const keys = [...new Set(transaction.put.map((put) => put.key))].map((key) => JSON.stringify(key)).join(
-      ", ",
-    );
+    const keys = transaction.put.map((put) => JSON.stringify(put.key)).join(", ");
     const what = `cannot tell whether the change of ${keys} was made`;
-    if (this.#closed) {
-      return { kind: "unknown", cause: closedError(what) };
-    }
+    if (this.#closed) return { kind: "unknown", cause: closedError(what) };
     const request = {
       compare: transaction.expect.map(({ key, revision }): ICompare => ({
         key: bytesOf(key),

@@ -5,7 +5,7 @@
 
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { startBus } from "./bus.ts";
-import { locksmith, TestDaemon, TestLock, TestMachine, until } from "./daemon.ts";
+import { locksmith, type TestDaemon, TestLock, TestMachine, until } from "./daemon.ts";
 import { type EtcdServer, startEtcd } from "./etcd.ts";
 
 const STOP_LIMIT_MS = 3_000;
@@ -56,7 +56,7 @@ async function opensLater(): Promise<void> {
     ...["--endpoint", machine.store, ...REBOOT_LOG],
     ...windowArgs(opensAt, "10m"),
   ]);
-  await daemon.line(/^info: reboot window: daily /);
+  await daemon.line(/^info: reboot window: every day at /);
   const opens = new Date(opensAt).toISOString().replace(".000Z", "Z");
   assertEquals(
     await daemon.line(/waiting for the window/),
@@ -79,7 +79,7 @@ async function closesMeanwhile(): Promise<void> {
   await using lock = await TestLock.open(machine.store);
   await lock.lock("another");
   const now = Date.now();
-  const length = `${(now % 60_000) / 1_000 + 12}s`;
+  const length = `${((now % 60_000) / 1_000 + 12).toFixed(3)}s`;
   const daemon = machine.start([
     ...["--endpoint", machine.store, "--session-grace", "0s", ...REBOOT_LOG],
     ...windowArgs(now, length),
@@ -87,8 +87,6 @@ async function closesMeanwhile(): Promise<void> {
   await daemon.line(/waiting for a slot: all are held \(available: 0\)$/);
   await daemon.line(/waiting for the window at /);
   await lock.unlock("another");
-  await machine.need(false);
-  await machine.need();
   await assertStops(daemon, "waiting for the window");
   assertEquals(await machine.read("rebooted"), "");
   assertEquals((await lock.read()).holders, []);
@@ -346,6 +344,7 @@ Deno.test("daemon does not keep a stale hold while another update is pending (fa
   await first.line(/the reboot is accepted/);
   await first.stop("SIGKILL");
 
+  await machine.need(false);
   await machine.boot();
   await bus.updateEngine.setStatus("UPDATE_STATUS_UPDATED_NEED_REBOOT", {
     version: "4152.3.0",
@@ -356,7 +355,7 @@ Deno.test("daemon does not keep a stale hold while another update is pending (fa
   await second.line(/^info: this machine has rebooted; gave back the slot/);
   assertMatch(
     await second.line(/waiting for the window/),
-    /^info: a reboot is needed \(update-engine has installed 4152\.3\.0; .*reboot-required exists\); waiting for the window at /,
+    /^info: a reboot is needed \(update-engine has installed 4152\.3\.0\); waiting for the window at /,
   );
   assertEquals((await lock.read()).holders, []);
 });
@@ -367,14 +366,10 @@ Deno.test("daemon refuses to start beside another one on the same machine, and n
   await first.line(/^info: reboot|^info: no reboot window/);
   const second = machine.start(["--endpoint", machine.store]);
   assertEquals((await second.status).code, 1);
-  assertEquals(
-    second.lines,
-    [
-      `locksmith: error: another locksmithd runs (process ${first.pid}): it holds ${machine.root}/run/update-engine/coordinator.conf`,
-      "locksmith: hint: stop it first, or give this one another --root",
-      "",
-    ].slice(0, second.lines.length),
-  );
+  assertEquals(second.lines, [
+    `locksmith: error: another locksmithd runs (process ${first.pid}): it holds ${machine.root}/run/update-engine/coordinator.conf`,
+    "locksmith: hint: stop it first, or give this one another --root",
+  ]);
   assertEquals(await machine.coordinator(), "etcd-lock running");
 });
 
@@ -467,22 +462,19 @@ Deno.test("daemon on a host without busctl, or without a bus, says so once and h
     ],
   ];
   for (const [path, why] of hosts) {
-    await machine.write("rebooted", "");
-    const daemon = machine.start(
-      ["--reboot-strategy", "reboot", "--reboot-command", 'echo done >"$LOCKSMITH_ROOT/rebooted"', "--debug"],
-      { path },
-    );
+    const args = ["--reboot-strategy", "reboot", "--debug", "--reboot-command", "true"];
+    const idle = machine.start(args, { path });
     assertEquals(
-      await daemon.line(/cannot tell whether a reboot is needed/),
+      await idle.line(/cannot tell whether a reboot is needed/),
       `info: update-engine cannot tell whether a reboot is needed: ${why}`,
     );
-    await daemon.line(/^debug: need of a reboot: \{"kind":"not-needed"\}$/);
+    await idle.line(/^debug: need of a reboot: \{"kind":"not-needed"\}$/);
+    await assertStops(idle, "idle");
     await machine.need();
+    const daemon = machine.start(args, { path });
     await daemon.line(/cannot tell who is logged in, nobody is given grace/);
     await daemon.line(/the reboot is accepted/);
-    assertEquals(daemon.count(/cannot tell whether a reboot/), 1);
-    assertEquals(await machine.read("rebooted"), "done\n");
-    await daemon.stop();
+    await assertStops(daemon, "rebooting");
     await machine.need(false);
   }
 });
@@ -555,9 +547,7 @@ Deno.test("daemon on a frozen etcd: it starts, says that it cannot look, ends at
     await assertStops(first, "starting, etcd frozen");
 
     const second = start();
-    await second.line(
-      /^warning: cannot look which slot this machine has, trying again: .*no answer|^warning: cannot look which slot/,
-    );
+    await second.line(/^warning: cannot look which slot this machine has, trying again: /);
     assertEquals(await machine.coordinator(), "etcd-lock starting");
     server.thaw();
     await second.line(/the reboot is accepted/);

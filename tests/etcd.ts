@@ -94,7 +94,7 @@ export async function startEtcdCluster(size = 3): Promise<{ members: EtcdServer[
 
 /** Makes a certificate authority and three certificates with openssl. */
 export async function makeCertificates(): Promise<Certificates> {
-  const dir = await temporaryDir();
+  const dir = await Deno.makeTempDir({ prefix: "locksmith-certificates-" });
   const pem = async (name: string): Promise<Pem> => {
     const path = `${dir}/${name}.pem`;
     return { path, bytes: await Deno.readFile(path) };

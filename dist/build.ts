@@ -33,6 +33,7 @@ const PERMISSIONS: readonly string[] = [
       "REBOOT_WINDOW_LENGTH",
       "JOURNAL_STREAM",
       "NO_COLOR",
+      "NO_PROXY",
       "TERM",
       "USER",
       "LOGNAME",

@@ -110,9 +110,7 @@ function resolveAccess({ values, faults }: Settings, readFile: ReadFile) {
     try {
       return readFile(path);
     } catch (error) {
-      faults.push(
-        `${setting.origin}: cannot read '${path}': ${error instanceof Error ? error.message : error}`,
-      );
+      faults.push(`${setting.origin}: cannot read '${path}': ${whyUnreadable(error)}`);
       return undefined;
     }
   };

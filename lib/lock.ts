@@ -167,19 +167,17 @@ export class Lock {
     let lastUnknown: StoreError | undefined;
     for (let attempt = 0; attempt < ATTEMPT_LIMIT && callTimeoutMs() > 0; attempt++) {
       if (attempt > 0) await this.surroundings.sleep(this.backoffMs(attempt));
-      let reading: Reading;
       try {
-        reading = await this.reading(Math.max(1, callTimeoutMs()));
+        const reading = await this.reading(Math.max(1, callTimeoutMs()));
+        const { decision, next } = rule(reading.semaphore, reading, lastUnknown !== undefined);
+        if (next === undefined) return decision;
+        const outcome = await this.commit(reading.entry, next, Math.max(1, callTimeoutMs()));
+        if (outcome.kind === "committed") return decision;
+        if (outcome.kind === "unknown") lastUnknown = outcome.cause;
       } catch (error) {
         // as long as an earlier commit may have landed, only a look ends the doubt
         if (lastUnknown === undefined || !(error instanceof StoreError)) throw error;
-        continue;
       }
-      const { decision, next } = rule(reading.semaphore, reading, lastUnknown !== undefined);
-      if (next === undefined) return decision;
-      const outcome = await this.commit(reading.entry, next, Math.max(1, callTimeoutMs()));
-      if (outcome.kind === "committed") return decision;
-      if (outcome.kind === "unknown") lastUnknown = outcome.cause;
     }
     if (lastUnknown !== undefined) throw this.unknown(verb, lastUnknown);
     throw new LockError(

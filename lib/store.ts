@@ -91,7 +91,10 @@ export interface Store {
   /** Every entry whose key begins with `prefix`, ordered by key. Throws {@linkcode StoreError}. */
   list(prefix: string, options: CallOptions): Promise<Entry[]>;
 
-  /** Never throws for what happens between here and the store: that is the outcome `unknown`. */
+  /**
+   * Throws {@linkcode StoreError} only when the store said that it will not do it (kinds `authentication` and
+   * `permission`): then nothing happened. What happens between here and the store is the outcome `unknown`.
+   */
   commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome>;
 
   /**

@@ -102,7 +102,7 @@ class EtcdStore implements Store {
   }
 
   async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {
-    const keys = transaction.put.map((put) => JSON.stringify(put.key)).join(", ");
+    const keys = transaction.put.map(({ key }) => key).join(", ");
     const what = `cannot tell whether the change of ${keys} was made`;
     if (this.#closed) return { kind: "unknown", cause: closedError(what) };
     const request = {
@@ -124,6 +124,9 @@ class EtcdStore implements Store {
       return { kind: "committed", revision: response.header.revision };
     } catch (error) {
       const failure = this.#failure(endpoint, error, options.timeoutMs);
+      if (failure.kind === "permission" || failure.kind === "authentication") {
+        throw etcdStoreError(`cannot change ${keys}`, new Map([[endpoint.url, failure]]), error);
+      }
       return { kind: "unknown", cause: etcdStoreError(what, new Map([[endpoint.url, failure]]), error) };
     }
   }

@@ -159,7 +159,7 @@ export function event(picture: Picture, row: Row, { state }: Change): string {
   return `${offset}  ${row.name.padEnd(nameWidth)}  ${describe(state, row)}`;
 }
 
-function describe(state: State, { bootId }: Row): string {
+function describe(state: State, { bootId, changes }: Row): string {
   const boot = bootId.slice(0, 8);
   switch (state) {
     case "starts":
@@ -173,6 +173,8 @@ function describe(state: State, { bootId }: Row): string {
     case "returns":
       return `returns under a new boot id, boot ${boot}`;
     case "done":
-      return "done: its slot is given back";
+      return changes.some(({ state }) => state === "holds")
+        ? "done: its slot is given back"
+        : "done, without a slot";
   }
 }

@@ -102,7 +102,7 @@ class EtcdStore implements Store {
   }
 
   async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {
-    const keys = transaction.put.map(({ key }) => key).join(", ");
+    const keys = transaction.put.map(({ key }) => JSON.stringify(key)).join(", ");
     const what = `cannot tell whether the change of ${keys} was made`;
     if (this.#closed) return { kind: "unknown", cause: closedError(what) };
     const request = {

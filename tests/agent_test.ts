@@ -178,7 +178,7 @@ Deno.test("step() asks for no slot while the window is closed, says once when it
   assertEquals(story.wake(), ["acquire"]);
 });
 
-Deno.test("step() does not wait beyond the window for a slot (fault: the window was checked before an unbounded wait)", () => {
+Deno.test("step() does not wait beyond the window for a slot (fault 1 of the old locksmith: the window was checked before an unbounded wait)", () => {
   const story = at(TO_GRANT, { openingAt: NIGHTLY }, 2 * HOUR_MS - 5_000);
   assertEquals(story.kinds({ kind: "not-granted", why: "all are held" }), []);
   assertEquals([story.phase, wakeAt(story.state)], ["awaiting-slot", 2 * HOUR_MS + 1]);
@@ -302,7 +302,7 @@ Deno.test("step() never reboots on an unknown need: it keeps the slot for a minu
   assertEquals(at([NOTHING, need(UNKNOWN)]).phase, "idle");
 });
 
-Deno.test("step() gives the slot back when the reboot is refused, and tries again later (fault: a refused reboot kept the slot)", () => {
+Deno.test("step() gives the slot back when the reboot is refused, and tries again later (fault 4 of the old locksmith: a refused reboot kept the slot)", () => {
   const story = at(TO_CALL);
   const refusedAt = story.now;
   assertEquals(story.kinds(REFUSED), ["release"]);
@@ -428,7 +428,7 @@ Deno.test("step() says once that it waits for a slot, and looks for itself now a
   ]);
 });
 
-Deno.test("step() recovers from a boot: no slot is kept over it, whatever is needed (fault: an update pending at boot kept a stale hold)", () => {
+Deno.test("step() recovers from a boot: no slot is kept over it, whatever is needed (fault 3 of the old locksmith: an update pending at boot kept a stale hold)", () => {
   const note = "this machine has rebooted; gave back the slot";
   const story = new Story();
   assertEquals(story.kinds({ kind: "started" }, need(NEEDED)), ["recover"]);
@@ -453,7 +453,7 @@ Deno.test("step() recovers within the same boot: goes on with the slot, or cance
   assertEquals(called.log, ["info: has a slot", `info: ${KEPT_TEXT}`]);
 });
 
-Deno.test("step() waits for a slot taken by hand to go, and never gives it back (fault: any start released the hold)", () => {
+Deno.test("step() waits for a slot taken by hand to go, and never gives it back (fault 3 of the old locksmith: any start released the hold)", () => {
   const note = "this machine's slot was taken by hand";
   const story = at([need(NEEDED)]);
   assertEquals(story.kinds({ kind: "recovered", slot: null, called: false, note }), ["acquire"]);

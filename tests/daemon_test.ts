@@ -306,7 +306,7 @@ Deno.test("daemon keeps a slot within the same boot under which the reboot was c
   await assertStops(second, "rebooting");
 });
 
-Deno.test("daemon never releases a hold taken by hand, and does not reboot under it (fault: any start released the hold)", async () => {
+Deno.test("daemon never releases a hold taken by hand, and does not reboot under it (fault 3 of the old locksmith: any start released the hold)", async () => {
   await using machine = await TestMachine.make();
   await machine.need();
   await using lock = await TestLock.open(machine.store);
@@ -335,7 +335,7 @@ Deno.test("daemon never releases a hold taken by hand, and does not reboot under
   await last.line(/the reboot is accepted/);
 });
 
-Deno.test("daemon does not keep a stale hold while another update is pending (fault: an update pending at boot kept it)", async () => {
+Deno.test("daemon does not keep a stale hold while another update is pending (fault 3 of the old locksmith: an update pending at boot kept it)", async () => {
   await using bus = await startBus();
   await using machine = await TestMachine.make();
   await using lock = await TestLock.open(machine.store);
@@ -387,7 +387,7 @@ Deno.test("daemon with the strategy off says so, and ends with exit code 0", asy
   assertEquals(await machine.read("rebooted"), "");
 });
 
-Deno.test("daemon tells every mistake of its configuration at once before it starts (fault: noticed only when the update came)", async () => {
+Deno.test("daemon tells every mistake of its configuration at once before it starts (fault 11 of the old locksmith: noticed only when the update came)", async () => {
   await using machine = await TestMachine.make();
   const daemon = machine.start([
     ...["--endpoint", "127.0.0.1:2379", "--group", "..", "--sentinel", "here", "--session-grace", "-5m"],
@@ -513,7 +513,7 @@ Deno.test("daemon ends at SIGTERM and SIGINT whatever it waits for: a window, a 
   }
 });
 
-Deno.test("daemon on etcd: the slot is taken by the watch, while the strategy stays through an outage", async () => {
+Deno.test("daemon on etcd: the slot is taken by the watch (fault 14 of the old locksmith: polls, 10 s to 5 min apart), and the strategy stays through an outage", async () => {
   const server = await theEtcd();
   await using machine = await TestMachine.make();
   await machine.need();
@@ -583,7 +583,7 @@ Deno.test("daemon waits while the window is closed and reboots once it opens", a
   await begun("opens later", opensLater);
 });
 
-Deno.test("daemon does not take a slot that is freed after its window closed (fault: the window was checked before an unbounded wait)", async () => {
+Deno.test("daemon does not take a slot that is freed after its window closed (fault 1 of the old locksmith: the window was checked before an unbounded wait)", async () => {
   await begun("closes meanwhile", closesMeanwhile);
 });
 

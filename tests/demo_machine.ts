@@ -11,6 +11,11 @@ const PROJECT = new URL("..", import.meta.url).pathname;
 const LOG_LINES_KEPT = 20;
 /** Written by a shell, so that the mark needs no program and carries the time at which the command ran. */
 const REBOOT_COMMAND = ': > "$LOCKSMITH_ROOT/run/reboot-called"';
+/**
+ * Runs a program in a process group that ends when our end of its input does: not even a demo that is killed leaves a
+ * daemon behind.
+ */
+const LEASH = 'exec 3<&0; { cat <&3; kill -s KILL -- "-$$"; } >/dev/null 2>&1 & exec "$@" </dev/null 3<&-';
 
 /** How a program of the project is started here: what this host configures for its own locksmith is left out. */
 function environment(): Record<string, string> {
@@ -72,8 +77,12 @@ export class DemoMachine {
   async boot(): Promise<void> {
     this.bootId = crypto.randomUUID();
     await Deno.writeTextFile(`${this.root}/proc/sys/kernel/random/boot_id`, `${this.bootId}\n`);
-    const child = new Deno.Command(Deno.execPath(), {
+    const child = new Deno.Command("sh", {
       args: [
+        "-c",
+        LEASH,
+        "sh",
+        Deno.execPath(),
         "run",
         "-A",
         "--quiet",
@@ -88,7 +97,7 @@ export class DemoMachine {
       cwd: PROJECT,
       clearEnv: true,
       env: { ...environment(), DBUS_SYSTEM_BUS_ADDRESS: `unix:path=${this.root}/run/no-bus` },
-      stdin: "null",
+      stdin: "piped",
       stdout: "null",
       stderr: "piped",
       // a group of its own: Ctrl-C reaches the demo alone, and the group ends as a whole
@@ -142,7 +151,7 @@ export class DemoMachine {
       // ended by itself, a moment ago
       if (!(error instanceof Deno.errors.NotFound) && !(error instanceof TypeError)) throw error;
     }
-    await this.#ended;
+    await Promise.all([this.#ended, child.stdin.abort().catch(() => {})]);
   }
 
   /** The last lines that its daemons wrote. */

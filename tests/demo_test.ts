@@ -72,11 +72,17 @@ class Run implements AsyncDisposable {
 
   /** What it left behind: files, and processes that know its place. */
   async remains(): Promise<string[]> {
-    const found = (await Array.fromAsync(Deno.readDir(this.place))).map(({ name }) => name);
+    const files = await Array.fromAsync(Deno.readDir(this.place));
+    return [...files.map(({ name }) => name), ...await this.processes()];
+  }
+
+  /** The daemons of the demo, by their command lines. */
+  async processes(): Promise<string[]> {
+    const found: string[] = [];
     for await (const { name } of Deno.readDir("/proc")) {
       if (!/^\d+$/.test(name)) continue;
       const words = await Deno.readTextFile(`/proc/${name}/cmdline`).catch(() => "");
-      if (words.includes(this.place)) found.push(`process ${words.replaceAll("\0", " ")}`);
+      if (words.includes(this.place)) found.push(words.replaceAll("\0", " "));
     }
     return found;
   }
@@ -297,6 +303,33 @@ Deno.test("demo stopped by Ctrl-C while a machine is down leaves no process and 
   assertEquals(await run.remains(), []);
 });
 
+Deno.test("demo that is killed leaves no daemon", async () => {
+  await using run = await Run.start("--machines", "2");
+  await run.line(/ reboots:/);
+  assert((await run.processes()).length > 0);
+  run.child.kill("SIGKILL");
+  await run.code;
+  const deadline = performance.now() + END_MS;
+  while ((await run.processes()).length > 0 && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assertEquals(await run.processes(), []);
+});
+
+Deno.test("demo whose terminal goes away leaves no process and no file", async () => {
+  const line = `stty rows 24 cols 80; NO_COLOR=1 exec "${Deno.execPath()}" run -A --no-check "${DEMO}"`;
+  await using run = await Run.command("script", "-qec", line, "/dev/null");
+  await run.line(/reboots +- /);
+  // with the program that plays the terminal
+  run.child.kill("SIGKILL");
+  await run.child.status;
+  const deadline = performance.now() + END_MS;
+  while ((await run.remains()).length > 0 && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assertEquals(await run.remains(), []);
+});
+
 Deno.test("demo runs on an etcd, in a group of its own, and leaves nothing there", async () => {
   await using etcd = await startEtcd();
   await using run = await Run.start("--machines", "2", "--max", "2", "--endpoint", etcd.endpoint);
@@ -311,9 +344,13 @@ Deno.test("demo runs on an etcd, in a group of its own, and leaves nothing there
 });
 
 Deno.test("demo exits with 1 and says why when nobody answers at the endpoint", async () => {
-  await using run = await Run.start("--endpoint", "http://127.0.0.1:1");
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  await using run = await Run.start("--endpoint", `http://127.0.0.1:${port}`);
   assertEquals(await run.code, 1);
-  assertMatch(run.stderr, /^demo: error: .*127\.0\.0\.1:1\b.*\n$/);
+  assertMatch(run.stderr, /^demo: error: .*\n$/);
+  assert(run.stderr.includes(`http://127.0.0.1:${port}`), run.stderr);
   assertEquals(await run.remains(), []);
 });
 

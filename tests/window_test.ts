@@ -122,7 +122,7 @@ Deno.test("parseWindow() refuses lengths that are none, that never open or never
   assertEquals(parseWindow("Sat 14:00", "167h59m").lengthMs, 168 * HOUR_MS - MINUTE_MS);
 });
 
-Deno.test("parseWindow() reports the faults of both texts at once (fault 11: found only when the update had come)", () => {
+Deno.test("parseWindow() reports the faults of both texts at once (fault 11 of the old locksmith: found only when the update had come)", () => {
   const error = assertThrows(() => parseWindow("Sut 14:00", "168h"), WindowError);
   assertEquals(error.faults, [
     'window start "Sut 14:00" names an unknown day "Sut"; days are Sun, Mon, Tue, Wed, Thu, Fri, Sat, ' +
@@ -190,7 +190,7 @@ Deno.test("occurrences() begins with the open window, and ends a window of the l
   ]);
 });
 
-Deno.test("occurrences() moves a start in a DST gap forward by the gap in every zone (fault 15: New York 01:30, Berlin 03:30)", () => {
+Deno.test("occurrences() moves a start in a DST gap forward by the gap in every zone (fault 15 of the old locksmith: New York 01:30, Berlin 03:30)", () => {
   assertEquals(next("02:30", "1h", at("2015-03-07T12:00", "America/New_York"), 2), [
     "2015-03-08T03:30:00-04:00 1h",
     "2015-03-09T02:30:00-04:00 1h",

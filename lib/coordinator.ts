@@ -7,7 +7,7 @@
  * on its inode, with one write that covers all of the old text; a reader may see empty lines at its end, never half
  * a line.
  */
-import { reasonOf } from "./dbus.ts";
+import { reasonOf } from "./child.ts";
 import { readKernelFile } from "./machine.ts";
 
 export type CoordinatorState = "starting" | "disabled" | "running" | "reboot-planned" | "rebooting";

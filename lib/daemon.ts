@@ -18,7 +18,8 @@ import {
   wakeAt,
   wantsHints,
 } from "./agent.ts";
-import { type Bus, reasonOf } from "./dbus.ts";
+import { reasonOf } from "./child.ts";
+import type { Bus } from "./dbus.ts";
 import type { Coordinator } from "./coordinator.ts";
 import { formatDuration } from "./duration.ts";
 import { type Lock, LockError } from "./lock.ts";

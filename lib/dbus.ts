@@ -8,6 +8,8 @@
  * that a monitor's child ends at once when this very process is killed with SIGKILL (it ends at its next signal).
  */
 
+import { killChild, MAX_OUTPUT_BYTES, pause, reasonOf, runChild } from "./child.ts";
+
 /** Why the bus could not do what was asked. */
 export type BusErrorKind =
   /** `busctl` is not installed, or may not be run. */
@@ -73,10 +75,6 @@ export interface BusOptions {
 const READY_AFTER_MS = 3000;
 /** A monitor that lived so long begins its pauses anew. */
 const STEADY_AFTER_MS = 5000;
-/** More than this in one line of a monitor, or in one reply, is nothing that we ask for. */
-const MAX_OUTPUT_BYTES = 1 << 20;
-/** After a child's exit its pipes may be held open by a grandchild; read no longer than this. */
-const DRAIN_MS = 200;
 
 const LOST = /disconnected from message bus|connection reset|broken pipe|not connected|connection closed/i;
 const TIMEOUT = /timed out|timeout|did not receive a reply/i;
@@ -292,124 +290,6 @@ export function classify(stderr: string, code: number): { kind: BusErrorKind; de
   return { kind, detail };
 }
 
-/** How a child ended. Output beyond 1 MiB is cut from its front. */
-export type ChildEnd =
-  | {
-    readonly kind: "exited";
-    readonly code: number;
-    readonly signal: string | null;
-    readonly stdout: string;
-    readonly stderr: string;
-  }
-  | { readonly kind: "timeout" }
-  | { readonly kind: "aborted" }
-  | { readonly kind: "not-started"; readonly why: string };
-
-export interface ChildOptions {
-  readonly env?: Readonly<Record<string, string>>;
-  /** What the child reads; nothing by default. */
-  readonly stdin?: string;
-  /** Milliseconds until the child is killed. */
-  readonly timeoutMs: number;
-  /** Kills the child at once. */
-  readonly signal?: AbortSignal;
-  /** The child leads a group of its own, which is killed as a whole (needs `sh`). */
-  readonly ownGroup?: boolean;
-}
-
-/** Runs a program to its end or its deadline, whichever is first. Never throws. */
-export async function runChild(
-  program: string,
-  args: readonly string[],
-  options: ChildOptions,
-): Promise<ChildEnd> {
-  if (options.signal?.aborted) return { kind: "aborted" };
-  let child: Deno.ChildProcess;
-  try {
-    child = new Deno.Command(program, {
-      args: [...args],
-      env: { ...options.env },
-      stdin: options.stdin === undefined ? "null" : "piped",
-      stdout: "piped",
-      stderr: "piped",
-      detached: options.ownGroup ?? false,
-    }).spawn();
-  } catch (error) {
-    return { kind: "not-started", why: reasonOf(error) };
-  }
-  const stdout = collect(child.stdout);
-  const stderr = collect(child.stderr);
-  const fed = options.stdin === undefined ? Promise.resolve() : feed(child.stdin, options.stdin);
-  const status = await within(child.status, options.timeoutMs, options.signal);
-  if (status === null) {
-    if (options.ownGroup) await killGroup(child.pid);
-    killChild(child);
-    await within(child.status, DRAIN_MS); // a child that even SIGKILL does not end must not hold us
-  }
-  await within(Promise.all([stdout.done, stderr.done, fed]), DRAIN_MS);
-  await Promise.all([stdout.stop(), stderr.stop()]);
-  if (status === null) return { kind: options.signal?.aborted ? "aborted" : "timeout" };
-  return {
-    kind: "exited",
-    code: status.code,
-    signal: status.signal,
-    stdout: stdout.text(),
-    stderr: stderr.text(),
-  };
-}
-
-/** Why an operation of the system failed, in the system's words and in lower case: `permission denied`. */
-export function reasonOf(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "no such file or directory";
-  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  if (error instanceof Error) return error.message.replace(/ \(os error \d+\).*$/, "");
-  return String(error);
-}
-
-/** The killer is a child too: signalling a group from here would take the right to run everything. */
-async function killGroup(pid: number): Promise<void> {
-  await runChild("sh", ["-c", 'kill -s KILL -- "-$1"', "sh", `${pid}`], { timeoutMs: 1000 });
-}
-
-function killChild(child: Deno.ChildProcess): void {
-  try {
-    child.kill("SIGKILL");
-  } catch {
-    // It has ended already.
-  }
-}
-
-async function feed(stream: WritableStream<Uint8Array>, text: string): Promise<void> {
-  const writer = stream.getWriter();
-  try {
-    await writer.write(new TextEncoder().encode(text));
-    await writer.close();
-  } catch {
-    // The child does not read; its exit code tells the rest.
-  }
-}
-
-function collect(stream: ReadableStream<Uint8Array>) {
-  const reader = stream.getReader();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  const read = async () => {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      chunks.push(next.value);
-      size += next.value.length;
-      while (size > MAX_OUTPUT_BYTES && chunks.length > 1) size -= chunks.shift()?.length ?? 0;
-    }
-  };
-  return {
-    done: read().catch(() => undefined),
-    stop: () => reader.cancel().catch(() => undefined),
-    text: () => {
-      const decoder = new TextDecoder();
-      return chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join("") + decoder.decode();
-    },
-  };
-}
-
 async function eachLine(stream: ReadableStream<Uint8Array>, take: (line: string) => void): Promise<void> {
   const decoder = new TextDecoder();
   let rest = "";
@@ -452,34 +332,4 @@ function bound(handlers: MonitorHandlers): MonitorHandlers {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** The promise's value, or null when it has none within `ms` or before `signal` aborts. */
-async function within<T>(promise: Promise<T>, ms: number, signal?: AbortSignal): Promise<T | null> {
-  let giveUp = () => {};
-  const late = new Promise<null>((resolve) => giveUp = () => resolve(null));
-  const timer = setTimeout(giveUp, ms);
-  signal?.addEventListener("abort", giveUp);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", giveUp);
-  }
-}
-
-/** Waits for `ms`, or until `signal` aborts. Never throws. */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const done = () => resolve();
-  // Listen first: the first timer of a process may run other tasks before it returns, and one of them may abort.
-  signal.addEventListener("abort", done);
-  if (signal.aborted) done();
-  const timer = setTimeout(done, ms);
-  try {
-    await promise;
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", done);
-  }
 }

@@ -5,7 +5,7 @@
  * The machine id names holders and the boot id proves reboots, so both are checked and an absent or malformed one is
  * an error, never a guess. The host name is for people alone and never an error.
  */
-import { reasonOf, runChild } from "./dbus.ts";
+import { reasonOf, runChild } from "./child.ts";
 
 export interface Machine {
   /** 32 lowercase hexadecimal digits, machine-id(5). */

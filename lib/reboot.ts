@@ -6,7 +6,8 @@
  * not end in time is killed with all that it started in its group, so that no reboot comes later than was allowed,
  * and counts as unknown.
  */
-import { type Bus, BusError, runChild } from "./dbus.ts";
+import { runChild } from "./child.ts";
+import { type Bus, BusError } from "./dbus.ts";
 import { blockingInhibitors, describeInhibitor, plain, reboot, type RebootOutcome } from "./logind.ts";
 
 export type { RebootOutcome };

@@ -5,7 +5,8 @@
  * logind does not tell the class of a session it counts, for warning too much costs five minutes and warning too little
  * costs somebody's work. When logind cannot be asked at all the answer is unknown, and never "nobody".
  */
-import { type Bus, BusError, runChild } from "./dbus.ts";
+import { runChild } from "./child.ts";
+import { type Bus, BusError } from "./dbus.ts";
 import { malformed, managerMethod, plain } from "./logind.ts";
 
 export interface Session {

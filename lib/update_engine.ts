@@ -10,7 +10,8 @@
  * Where it ends: the bus does not tell who sent a signal, and any local user may send this one. It can make a machine
  * ask for its reboot; when that happens is still for window and slot to say.
  */
-import { type Bus, BusError, type BusSignal, type CallOptions, pause } from "./dbus.ts";
+import { pause } from "./child.ts";
+import { type Bus, BusError, type BusSignal, type CallOptions } from "./dbus.ts";
 import type { Need } from "./need.ts";
 
 export const NEED_REBOOT = "UPDATE_STATUS_UPDATED_NEED_REBOOT";

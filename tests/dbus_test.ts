@@ -1,5 +1,6 @@
 import { assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
-import { Bus, BusError, type BusSignal, classify, runChild } from "../lib/dbus.ts";
+import { runChild } from "../lib/child.ts";
+import { Bus, BusError, type BusSignal, classify } from "../lib/dbus.ts";
 import { Heard, startBus } from "./bus.ts";
 
 const PING = {

@@ -143,6 +143,8 @@ class Demo {
   #semaphore: Semaphore | undefined;
   #trouble: string | undefined;
   #startedMs = 0;
+  /** Whether there may be a key of ours in the store. */
+  #written = false;
   #lives: Promise<void>[] = [];
   /** Aborts when all is to end: no machine boots any more. */
   readonly #over = new AbortController();
@@ -184,7 +186,7 @@ class Demo {
     const stopped = new Promise<number>((resolve) => {
       this.stop.addEventListener("abort", () => resolve(Number(this.stop.reason)));
     });
-    const early = await Promise.race([stopped, lock.setMax(max).then(prepare)]);
+    const early = await Promise.race([stopped, this.setMax(lock, max).then(prepare)]);
     if (typeof early === "number") return early;
     this.#startedMs = Date.now();
     this.#lives = this.#machines.map((machine) => this.live(machine, lock));
@@ -205,11 +207,16 @@ class Demo {
     await store.close();
     const config = this.options.store?.config;
     if (
-      config?.kind === "etcd" && this.#startedMs > 0 &&
+      config?.kind === "etcd" && this.#written &&
       !await forget(config.endpoints, (await this.#lock).key)
     ) {
       write(Deno.stderr, `demo: hint: the key ${(await this.#lock).key} stays in ${store.name}\n`);
     }
+  }
+
+  private async setMax(lock: Lock, max: number): Promise<void> {
+    await lock.setMax(max);
+    this.#written = true;
   }
 
   private where(store: Store): string {

@@ -9,7 +9,11 @@ export function assertEquals<T>(actual: T, expected: T, msg?: string): void;
 export function assertNotEquals<T>(actual: T, expected: T, msg?: string): void;
 export function assertStrictEquals<T>(actual: unknown, expected: T, msg?: string): asserts actual is T;
 export function assertExists<T>(actual: T, msg?: string): asserts actual is NonNullable<T>;
-export function assertInstanceOf<T>(actual: unknown, expectedType: Constructor<T>, msg?: string): asserts actual is T;
+export function assertInstanceOf<T>(
+  actual: unknown,
+  expectedType: Constructor<T>,
+  msg?: string,
+): asserts actual is T;
 export function assertMatch(actual: string, expected: RegExp, msg?: string): void;
 export function assertStringIncludes(actual: string, expected: string, msg?: string): void;
 export function assertArrayIncludes<T>(actual: ArrayLike<T>, expected: ArrayLike<T>, msg?: string): void;

@@ -1,32 +1,84 @@
 /**
- * What locksmith asks of a place that keeps the semaphores.
+ * What locksmith asks of a place that keeps semaphores and queues.
  *
- * A store promises three things: a read is linearizable (it sees every commit that was answered before the read
- * began), a commit is atomic (all of its expectations hold and all of its writes happen, or nothing happens), and
- * every call ends by its deadline. What it cannot promise is to know how each commit ended: a reply can be lost, and
- * then the outcome is `unknown`, which callers must neither take for success nor for refusal.
+ * A store promises four things: a read is linearizable (it sees every commit that was answered before the read
+ * began), a commit is atomic (all of its expectations hold and all of its writes happen, or nothing happens), revisions
+ * grow from commit to commit, and every call ends by its deadline. What it cannot promise is to know how each commit
+ * ended: a reply can be lost, and then the outcome is `unknown`, which callers must neither take for success nor for
+ * refusal. Such a commit may even happen after the caller gave up on it.
  *
- * A watch is a hint and no more. Events may come late, twice or never; who acts on one reads first.
+ * A key may stand under a lease, and is then gone when the lease is: by its end, or because nobody kept it alive.
+ *
+ * A watch is a hint and no more. Events may come late, twice or never; who acts on one lets a commit prove what it says,
+ * or reads first.
  */
 
-/** A value as it was read, and the revision to expect in a commit that builds on it. */
+/** A value as it was read. Revisions are decimal numbers in text, larger the later; compare by {@linkcode isBefore}. */
 export interface Entry {
   readonly key: string;
   readonly value: string;
-  /** Opaque: comes from the store, goes back to it in {@linkcode Expectation}. */
+  /** Of the last commit that wrote the key; goes back to the store in an {@linkcode Expectation}. */
   readonly revision: string;
+  /** Of the commit that made the key. Writing over it keeps this; making it again after its removal does not. */
+  readonly created: string;
 }
 
-/** What must still be true of a key for a commit to happen; `revision: null` says that the key must not exist. */
-export interface Expectation {
-  readonly key: string;
-  readonly revision: string | null;
+/** Whether revision `a` is of an earlier commit than revision `b`. */
+export function isBefore(a: string, b: string): boolean {
+  return a.length === b.length ? a < b : a.length < b.length;
 }
 
-/** Expectations and the writes that happen together if every one of them holds. */
+/** Keys from `from` on, up to and without `to`, in the order of their UTF-8 bytes. */
+export interface KeyRange {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** The range of one key. */
+export function exactly(key: string): KeyRange {
+  return { from: key, to: `${key}\0` };
+}
+
+/** What must be true for a commit to happen. */
+export type Expectation =
+  /** The key still has this revision; `null`: it does not exist. */
+  | { readonly key: string; readonly revision: string | null }
+  /** No key of the range was created by an earlier commit than this; `null`: no key of the range exists. */
+  | { readonly range: KeyRange; readonly noneCreatedBefore: string | null };
+
+/** Which entries of a range are wanted. */
+export interface Query {
+  readonly range: KeyRange;
+  /** Only those that were created by an earlier commit than this. */
+  readonly createdBefore?: string;
+  /** By what they are ordered; default: `key`. */
+  readonly order?: "key" | "created";
+  /** The last first. */
+  readonly descending?: boolean;
+  /** So many at most; default: all. */
+  readonly limit?: number;
+}
+
+/** What was found at one moment: the entries of each query, in the order of the queries. */
+export interface View {
+  /** The last commit that this moment saw. A watch from here on misses nothing. */
+  readonly revision: string;
+  readonly found: readonly (readonly Entry[])[];
+}
+
+/** Expectations, the writes that happen together if every one of them holds, and what is read in the same moment. */
 export interface Transaction {
   readonly expect: readonly Expectation[];
-  readonly put: readonly { readonly key: string; readonly value: string }[];
+  readonly put: readonly {
+    readonly key: string;
+    readonly value: string;
+    /** The lease that the key stands under from now on; without one it stands by itself. */
+    readonly lease?: string;
+  }[];
+  /** Keys that shall be gone; one that is not there is no fault. No key is both put and removed. */
+  readonly remove?: readonly string[];
+  /** Answered after the writes, or where the commit is refused, instead of them. */
+  readonly read?: readonly Query[];
 }
 
 /**
@@ -34,8 +86,8 @@ export interface Transaction {
  * can tell. Only a read can.
  */
 export type CommitOutcome =
-  | { readonly kind: "committed"; readonly revision: string }
-  | { readonly kind: "refused" }
+  | { readonly kind: "committed" } & View
+  | { readonly kind: "refused" } & View
   | { readonly kind: "unknown"; readonly cause: StoreError };
 
 /** Why a store could not do what was asked. */
@@ -81,6 +133,37 @@ export interface Watch {
   close(): void;
 }
 
+/** What a watch tells. */
+export type Change =
+  /** The key was written or removed (`entry: null`) by the commit `revision`. */
+  | { readonly kind: "changed"; readonly entry: Entry | null; readonly revision: string }
+  /** Something may have been missed: only a read tells. */
+  | { readonly kind: "missed" };
+
+/** A lease, kept alive by its store until it is ended, abandoned or lost. */
+export interface Lease {
+  /** For {@linkcode Transaction.put}. */
+  readonly id: string;
+  /** Ends it now, and every key that stands under it with it. Best effort: what cannot be reached expires by itself. */
+  end(options: CallOptions): Promise<void>;
+  /** Keeps it alive no longer, without a call to the store: for a lease that no key stands under any more. */
+  abandon(): void;
+}
+
+/** One change in the history of a key; `entry: null` where it was removed. */
+export interface PastChange {
+  readonly revision: string;
+  readonly entry: Entry | null;
+}
+
+/** What a store still knows of the past of a key. */
+export interface History {
+  /** The oldest first. */
+  readonly changes: readonly PastChange[];
+  /** Whether the first of them is the first there was; else older ones were dropped. */
+  readonly complete: boolean;
+}
+
 export interface Store {
   /** For messages: the endpoints or the file, without any secret. */
   readonly name: string;
@@ -91,18 +174,34 @@ export interface Store {
   /** Every entry whose key begins with `prefix`, ordered by key. Throws {@linkcode StoreError}. */
   list(prefix: string, options: CallOptions): Promise<Entry[]>;
 
+  /** The answers to several queries at one moment, in one call. Throws {@linkcode StoreError}. */
+  view(queries: readonly Query[], options: CallOptions): Promise<View>;
+
   /**
    * Throws {@linkcode StoreError} only when the store said that it will not do it (kinds `authentication` and
-   * `permission`): then nothing happened. What happens between here and the store is the outcome `unknown`.
+   * `permission`): then nothing happened. What happens between here and the store is the outcome `unknown`. A put
+   * under a lease that is gone is `refused`.
    */
   commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome>;
 
   /**
-   * Calls `changed` some time after the value of `key` changed, and whenever a change may have been missed. The
-   * store reconnects by itself until the watch is closed; it never throws for a store that is away.
+   * A new lease that lives `ttlMs` (whole seconds count in most stores, never less than asked) beyond the last sign of
+   * life of this process. `lost` is called once if it is gone without having been ended or abandoned, or may be. Throws
+   * {@linkcode StoreError}.
    */
-  watch(key: string, changed: () => void): Watch;
+  lease(ttlMs: number, lost: () => void, options: CallOptions): Promise<Lease>;
 
-  /** Ends every watch and connection. The store cannot be used afterwards. */
+  /**
+   * Calls `listener` some time after the value of `key` changed, with what it is now or was in between, and with
+   * `missed` whenever a change may have been missed. With `after` the watch begins behind that commit, and tells of
+   * all that came later; without, it begins some time soon, and says `missed` when it has. The store reconnects by
+   * itself until the watch is closed; it never throws for a store that is away.
+   */
+  watch(key: string, listener: (change: Change) => void, after?: string): Watch;
+
+  /** What is still known of the past of `key`. Throws {@linkcode StoreError}. */
+  history(key: string, options: CallOptions): Promise<History>;
+
+  /** Ends every watch, every lease's keeping alive and every connection. The store cannot be used afterwards. */
   close(): Promise<void>;
 }

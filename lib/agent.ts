@@ -5,23 +5,26 @@
  * At most one effect that reaches outside is under way at a time, and the state says which. What happens meanwhile is
  * remembered and weighed when its outcome is known, so that no grant is ever lost from sight: a slot that arrives
  * after it was wanted is given back.
+ *
+ * Windows are of the wall clock, which may leap; what lasts (a pause, the grace) is measured by one that does not.
  */
 
 import type { Need } from "./need.ts";
 import { type Action, decide, type Opening } from "./strategy.ts";
+import type { Moment } from "./surroundings.ts";
 
 export interface AgentConfig {
   readonly strategy: "etcd-lock" | "reboot";
   /** How long people who are logged in have, in milliseconds. */
   readonly graceMs: number;
-  /** Whether a reboot is allowed at `now`. */
+  /** How often an idle machine looks whether it has a slot that it knows nothing of, in milliseconds. */
+  readonly idleLookMs: number;
+  /** Whether a reboot is allowed at `now`, milliseconds since the epoch. */
   openingAt(now: number): Opening;
 }
 
 /** How long what the store failed to do waits before it is tried again, in milliseconds: the first and the longest. */
 export const RETRY_MS = { first: 1_000, last: 60_000 };
-/** How long a waiter relies on the store's watch before it looks for itself, in milliseconds. */
-export const SLOT_POLL_MS = 60_000;
 /** How long a slot is kept while nobody knows whether a reboot is needed, in milliseconds. */
 export const NEED_PATIENCE_MS = 60_000;
 /** How long a machine may take to go down after an accepted reboot call, in milliseconds. */
@@ -36,20 +39,20 @@ export interface Slot {
   readonly grant: string;
 }
 
-/** What the machine is doing. */
+/** What the machine is doing. `until` is by the clock that does not leap, `opensAt` and `closesAt` by the wall clock. */
 export type Phase =
   /** Looks which slot this machine has: one from before the boot is to be given back, one may have been unlocked. */
   | { readonly name: "recovering"; readonly failures: number }
   | { readonly name: "recovery-pause"; readonly until: number; readonly failures: number }
   /** No reboot is needed. */
-  | { readonly name: "idle" }
+  | { readonly name: "idle"; readonly until: number }
   /** Holds a slot, and nobody knows whether a reboot is needed. */
   | { readonly name: "awaiting-need"; readonly until: number }
-  | { readonly name: "awaiting-window"; readonly until: number }
-  /** A request for a slot is under way. `hinted`: the semaphore changed since, so a refusal may be out of date. */
-  | { readonly name: "acquiring"; readonly failures: number; readonly hinted: boolean }
-  /** No slot was free; waits for a change. */
-  | { readonly name: "awaiting-slot"; readonly until: number; readonly failures: number }
+  | { readonly name: "awaiting-window"; readonly opensAt: number }
+  /** Waits for a slot, in line, while the window is open. */
+  | { readonly name: "waiting"; readonly closesAt: number }
+  /** Gives its place in the line up; a slot may still come. */
+  | { readonly name: "leaving" }
   /** Asks who is logged in. */
   | { readonly name: "checking" }
   /** Somebody is logged in and was told. */
@@ -61,7 +64,7 @@ export type Phase =
   | { readonly name: "rebooting"; readonly until: number }
   | { readonly name: "releasing"; readonly failures: number }
   | { readonly name: "release-pause"; readonly until: number; readonly failures: number }
-  /** The reboot was refused, there was no room for the grace, or the store failed. */
+  /** The reboot was refused, or the store failed. */
   | { readonly name: "pausing"; readonly until: number };
 
 export interface Agent {
@@ -71,8 +74,12 @@ export interface Agent {
   readonly slot: Slot | null;
   /** Whether a reboot call was accepted, or may have been: then the slot stays, whatever comes. */
   readonly called: boolean;
-  /** Not to be tried before this instant. */
+  /** Whether it is known since the start which slot this machine has. */
+  readonly recovered: boolean;
+  /** Not to be tried before this, by the clock that does not leap. */
   readonly notBefore: number;
+  /** The window that is open before this instant is of no use: it has no room for the grace. */
+  readonly windowSpentUntil: number;
   /** How often in a row a slot was lost before it was confirmed: each time the next try comes later. */
   readonly setbacks: number;
   /** The last thing that was said about a wait, so that it is said once. */
@@ -84,19 +91,19 @@ export type Event =
   /** The time that the state waits for may have come. */
   | { readonly kind: "tick" }
   | { readonly kind: "need"; readonly need: Need }
-  /** The semaphore changed, or may have. */
-  | { readonly kind: "slot-hint" }
   | {
     readonly kind: "recovered";
     readonly slot: Slot | null;
     readonly called: boolean;
     readonly note: string;
   }
+  /** Still in line, and why. */
+  | { readonly kind: "in-line"; readonly why: string }
   /** `called`: somebody called the reboot under this very slot already. */
   | { readonly kind: "granted"; readonly slot: Slot; readonly called: boolean }
-  | { readonly kind: "not-granted"; readonly why: string }
-  /** `slot`: what may be ours all the same, and is to be given back. */
-  | { readonly kind: "failed"; readonly why: string; readonly slot?: Slot }
+  /** Out of the line, without a slot. */
+  | { readonly kind: "left" }
+  | { readonly kind: "failed"; readonly why: string }
   | { readonly kind: "sessions"; readonly users: readonly string[] }
   | { readonly kind: "confirmed" }
   | { readonly kind: "lost" }
@@ -105,10 +112,12 @@ export type Event =
   | { readonly kind: "reboot-refused"; readonly why: string }
   | { readonly kind: "reboot-unknown"; readonly why: string };
 
-/** What is to be done outside. The first seven answer with an event; the rest do not. */
+/** What is to be done outside. The first seven answer with an event, `wait` and `leave` together; the rest do not. */
 export type Effect =
   | { readonly kind: "recover" }
-  | { readonly kind: "acquire"; readonly reasons: readonly string[] }
+  /** Get in line. `granted` is the answer, whenever it comes, or `left` after a `leave`. */
+  | { readonly kind: "wait"; readonly reasons: readonly string[] }
+  | { readonly kind: "leave" }
   | { readonly kind: "release"; readonly slot: Slot }
   | { readonly kind: "ask-sessions" }
   | { readonly kind: "confirm"; readonly slot: Slot }
@@ -132,7 +141,9 @@ export const START: Agent = {
   need: { kind: "unknown", why: ["not asked yet"] },
   slot: null,
   called: false,
+  recovered: false,
   notBefore: 0,
+  windowSpentUntil: 0,
   setbacks: 0,
   said: "",
 };
@@ -144,8 +155,8 @@ export class AgentError extends Error {
   override readonly name = "AgentError";
 }
 
-/** The next state, and what to do. `now` in milliseconds since the epoch. Throws {@linkcode AgentError}. */
-export function step(config: AgentConfig, state: Agent, event: Event, now: number): Step {
+/** The next state, and what to do. Throws {@linkcode AgentError}. */
+export function step(config: AgentConfig, state: Agent, event: Event, now: Moment): Step {
   const { phase } = state;
   switch (event.kind) {
     case "started":
@@ -155,32 +166,31 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: numbe
         : settle(config, state, now);
     case "need":
       return takeNeed(config, { ...state, need: event.need }, now);
-    case "slot-hint":
-      if (phase.name === "awaiting-slot") return settle(config, state, now);
-      if (phase.name === "acquiring") {
-        return { state: { ...state, phase: { ...phase, hinted: true } }, effects: [] };
-      }
-      return { state, effects: [] };
     case "tick":
       return tick(config, state, now);
     case "recovered": {
       from(state, event, "recovering");
-      const next = settle(config, { ...state, slot: event.slot, called: event.called }, now);
+      const known = { ...state, slot: event.slot, called: event.called, recovered: true };
+      const next = settle(config, known, now);
       if (event.note !== "") return saying(next, "info", event.note);
       return state.slot === null || event.slot !== null ? next : saying(next, "warning", LOST_TEXT);
     }
-    case "granted":
-      from(state, event, "acquiring");
-      return saying(
-        settle(config, { ...state, slot: event.slot, called: event.called, said: "" }, now),
-        "info",
-        "got a slot",
+    case "granted": {
+      from(state, event, "waiting", "leaving");
+      const held = { ...state, slot: event.slot, called: event.called, said: "" };
+      return saying(settle(config, held, now), "info", "got a slot");
+    }
+    case "in-line":
+      // what came while it was leaving is of no interest any more
+      if (phase.name === "leaving") return { state, effects: [] };
+      from(state, event, "waiting");
+      return once(
+        { state, effects: [] },
+        `a reboot is needed (${reasons(state).join("; ")}); waiting for a slot: ${event.why}`,
       );
-    case "not-granted":
-      from(state, event, "acquiring");
-      return phase.name === "acquiring" && phase.hinted
-        ? settle(config, state, now)
-        : awaitSlot(config, state, event.why, 0, now);
+    case "left":
+      from(state, event, "leaving");
+      return settle(config, state, now);
     case "sessions":
       from(state, event, "checking");
       return prepared(config, state, event.users, now);
@@ -217,31 +227,38 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: numbe
       const text = `the reboot was refused: ${event.why}; the next try comes in ${
         REFUSED_PAUSE_MS / 60_000
       } minutes`;
-      return saying(giveBack(config, { ...state, notBefore: now + REFUSED_PAUSE_MS }, now), "error", text);
+      return saying(
+        giveBack(config, { ...state, notBefore: now.elapsed + REFUSED_PAUSE_MS }, now),
+        "error",
+        text,
+      );
     }
     case "failed":
       return failed(config, state, event, now);
   }
 }
 
-/** When the state wants a `tick`, in milliseconds since the epoch; `Infinity` where it waits for something else. */
-export function wakeAt({ phase }: Agent): number {
-  return "until" in phase ? phase.until : Infinity;
-}
-
-/** Whether the state wants to hear when the semaphore changes: from before the request, so that no change is missed. */
-export function wantsHints({ phase }: Agent): boolean {
-  return phase.name === "acquiring" || phase.name === "awaiting-slot";
+/** In how many milliseconds the state wants a `tick`; `Infinity` where it waits for something else. */
+export function dueIn({ phase }: Agent, { now, elapsed }: Moment): number {
+  switch (phase.name) {
+    case "awaiting-window":
+      return phase.opensAt - now;
+    case "waiting":
+      // the end belongs to the window
+      return phase.closesAt + 1 - now;
+    default:
+      return "until" in phase ? phase.until - elapsed : Infinity;
+  }
 }
 
 /** What `coordinator.conf` says of a state. */
 export function coordinatorState(
-  { phase, called }: Agent,
+  { phase, called, recovered }: Agent,
 ): "starting" | "running" | "reboot-planned" | "rebooting" {
   switch (phase.name) {
     case "recovering":
     case "recovery-pause":
-      return called ? "rebooting" : "starting";
+      return called ? "rebooting" : recovered ? "running" : "starting";
     case "checking":
     case "grace":
     case "confirming":
@@ -255,15 +272,17 @@ export function coordinatorState(
 }
 
 /** A change of need is weighed at once in a waiting state, and later in a busy one. */
-function takeNeed(config: AgentConfig, state: Agent, now: number): Step {
+function takeNeed(config: AgentConfig, state: Agent, now: Moment): Step {
   switch (state.phase.name) {
     case "idle":
-      return settle(config, state, now);
+      return state.need.kind === "needed" ? settle(config, state, now) : { state, effects: [] };
     case "awaiting-need":
       // another reason not to know it does not begin the patience anew
       return state.need.kind === "unknown" ? { state, effects: [] } : settle(config, state, now);
+    case "waiting":
+      // who does not know for a while keeps the place
+      return state.need.kind === "not-needed" ? leave(state) : { state, effects: [] };
     case "awaiting-window":
-    case "awaiting-slot":
     case "grace":
     case "pausing":
       return state.need.kind === "needed" ? { state, effects: [] } : settle(config, state, now);
@@ -272,14 +291,17 @@ function takeNeed(config: AgentConfig, state: Agent, now: number): Step {
   }
 }
 
-function tick(config: AgentConfig, state: Agent, now: number): Step {
+function tick(config: AgentConfig, state: Agent, now: Moment): Step {
   const { phase } = state;
-  if (now < wakeAt(state)) return { state, effects: [] };
+  if (dueIn(state, now) > 0) return { state, effects: [] };
   switch (phase.name) {
     case "recovery-pause":
       return recover(state, phase.failures);
     case "release-pause":
       return release(config, state, phase.failures, now);
+    case "idle":
+      // a grant that came after its asker had gone would be held for ever
+      return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);
     case "awaiting-need":
       if (state.called) return giveBack(config, state, now);
       return saying(
@@ -287,6 +309,8 @@ function tick(config: AgentConfig, state: Agent, now: number): Step {
         "warning",
         "nobody can tell whether a reboot is needed; giving the slot back",
       );
+    case "waiting":
+      return leave(state);
     case "grace":
       return confirmOrGiveBack(config, state, now);
     case "rebooting":
@@ -301,25 +325,38 @@ function tick(config: AgentConfig, state: Agent, now: number): Step {
 }
 
 /** Leaves a state whose work is done: what now? */
-function settle(config: AgentConfig, state: Agent, now: number): Step {
-  const opening = config.openingAt(now);
+function settle(config: AgentConfig, state: Agent, now: Moment): Step {
+  const opening = usable(config.openingAt(now.now), state, now);
   const action = decide({ strategy: config.strategy, need: state.need, holds: state.slot !== null, opening });
   if (
     action.kind !== "rest" && action.kind !== "give-back" && action.kind !== "await-need" &&
-    now < state.notBefore
+    now.elapsed < state.notBefore
   ) {
     return { state: { ...state, phase: { name: "pausing", until: state.notBefore } }, effects: [] };
   }
-  return enter(config, state, action, now);
+  return enter(config, state, action, opening, now);
 }
 
-function enter(config: AgentConfig, state: Agent, action: Action, now: number): Step {
+/** A window without room for the grace counts as closed. */
+function usable(opening: Opening, { windowSpentUntil }: Agent, { now }: Moment): Opening {
+  return opening.open && now < windowSpentUntil ? { open: false, nextOpensAt: windowSpentUntil } : opening;
+}
+
+function enter(config: AgentConfig, state: Agent, action: Action, opening: Opening, now: Moment): Step {
   switch (action.kind) {
     case "rest":
-      return { state: { ...state, phase: { name: "idle" }, setbacks: 0, said: "" }, effects: [] };
+      return {
+        state: {
+          ...state,
+          phase: { name: "idle", until: now.elapsed + config.idleLookMs },
+          setbacks: 0,
+          said: "",
+        },
+        effects: [],
+      };
     case "await-need":
       return {
-        state: { ...state, phase: { name: "awaiting-need", until: now + NEED_PATIENCE_MS } },
+        state: { ...state, phase: { name: "awaiting-need", until: now.elapsed + NEED_PATIENCE_MS } },
         effects: [],
       };
     case "give-back":
@@ -327,7 +364,7 @@ function enter(config: AgentConfig, state: Agent, action: Action, now: number): 
       return saying(giveBack(config, state, now), "info", `giving the slot back: ${action.why}`);
     case "await-window": {
       const next: Step = {
-        state: { ...state, phase: { name: "awaiting-window", until: action.until } },
+        state: { ...state, phase: { name: "awaiting-window", opensAt: action.until } },
         effects: [],
       };
       return once(
@@ -339,15 +376,8 @@ function enter(config: AgentConfig, state: Agent, action: Action, now: number): 
     }
     case "acquire":
       return {
-        state: {
-          ...state,
-          phase: {
-            name: "acquiring",
-            failures: state.phase.name === "awaiting-slot" ? state.phase.failures : 0,
-            hinted: false,
-          },
-        },
-        effects: [{ kind: "acquire", reasons: reasons(state) }],
+        state: { ...state, phase: { name: "waiting", closesAt: opening.open ? opening.closesAt : now.now } },
+        effects: [{ kind: "wait", reasons: reasons(state) }],
       };
     case "prepare":
       return { state: { ...state, phase: { name: "checking" } }, effects: [{ kind: "ask-sessions" }] };
@@ -355,22 +385,25 @@ function enter(config: AgentConfig, state: Agent, action: Action, now: number): 
 }
 
 /** Nobody is logged in: go on. Somebody is: tell them and wait, if the window has room for it. */
-function prepared(config: AgentConfig, state: Agent, users: readonly string[], now: number): Step {
+function prepared(config: AgentConfig, state: Agent, users: readonly string[], now: Moment): Step {
   // the question took time
-  const opening = config.openingAt(now);
+  const opening = config.openingAt(now.now);
   if (state.need.kind !== "needed" || !opening.open) return settle(config, state, now);
   if (users.length === 0 || config.graceMs === 0) return confirmOrGiveBack(config, state, now);
-  const until = now + config.graceMs;
-  if (until > opening.closesAt) {
+  if (now.now + config.graceMs > opening.closesAt) {
     const text =
       `${users.join(", ")} logged in, and the window closes at ${instant(opening.closesAt)}, before their ` +
       `${config.graceMs / 1000} s of grace are over; waiting for the window at ${
         instant(opening.nextOpensAt)
       }`;
-    return saying(giveBack(config, { ...state, notBefore: opening.nextOpensAt }, now), "warning", text);
+    return saying(
+      giveBack(config, { ...state, windowSpentUntil: opening.nextOpensAt }, now),
+      "warning",
+      text,
+    );
   }
   return {
-    state: { ...state, phase: { name: "grace", until } },
+    state: { ...state, phase: { name: "grace", until: now.elapsed + config.graceMs } },
     effects: [
       {
         kind: "log",
@@ -383,10 +416,10 @@ function prepared(config: AgentConfig, state: Agent, users: readonly string[], n
 }
 
 /** The window and the need, once more; then the last proof that the slot is ours. */
-function confirmOrGiveBack(config: AgentConfig, state: Agent, now: number): Step {
-  const opening = config.openingAt(now);
+function confirmOrGiveBack(config: AgentConfig, state: Agent, now: Moment): Step {
+  const opening = config.openingAt(now.now);
   const action = decide({ strategy: config.strategy, need: state.need, holds: state.slot !== null, opening });
-  if (action.kind !== "prepare") return enter(config, state, action, now);
+  if (action.kind !== "prepare") return enter(config, state, action, opening, now);
   if (state.slot === null) return call(config, state, now);
   return {
     state: { ...state, phase: { name: "confirming" } },
@@ -395,10 +428,10 @@ function confirmOrGiveBack(config: AgentConfig, state: Agent, now: number): Step
 }
 
 /** The moment of the call: the confirm took time, so the window is asked again. */
-function call(config: AgentConfig, state: Agent, now: number): Step {
-  const opening = config.openingAt(now);
+function call(config: AgentConfig, state: Agent, now: Moment): Step {
+  const opening = config.openingAt(now.now);
   if (!opening.open || state.need.kind !== "needed") return settle(config, state, now);
-  const timeoutMs = Math.max(CALL_LIMIT_MS.least, Math.min(CALL_LIMIT_MS.most, opening.closesAt - now));
+  const timeoutMs = Math.max(CALL_LIMIT_MS.least, Math.min(CALL_LIMIT_MS.most, opening.closesAt - now.now));
   return saying(
     { state: { ...state, phase: { name: "calling" } }, effects: [{ kind: "reboot", timeoutMs }] },
     "notice",
@@ -406,15 +439,15 @@ function call(config: AgentConfig, state: Agent, now: number): Step {
   );
 }
 
-function rebooting(state: Agent, now: number): Step {
+function rebooting(state: Agent, now: Moment): Step {
   return {
-    state: { ...state, called: true, phase: { name: "rebooting", until: now + REBOOT_PATIENCE_MS } },
+    state: { ...state, called: true, phase: { name: "rebooting", until: now.elapsed + REBOOT_PATIENCE_MS } },
     effects: [],
   };
 }
 
 /** The machine did not go down. Without a slot nothing is to be kept; else the store knows whether it still is ours. */
-function again(config: AgentConfig, state: Agent, now: number): Step {
+function again(config: AgentConfig, state: Agent, now: Moment): Step {
   return state.slot === null ? settle(config, { ...state, called: false }, now) : recover(state, 0);
 }
 
@@ -423,7 +456,7 @@ function recover(state: Agent, failures: number): Step {
 }
 
 /** An accepted reboot may still come: then the slot is not given back. */
-function giveBack(config: AgentConfig, state: Agent, now: number): Step {
+function giveBack(config: AgentConfig, state: Agent, now: Moment): Step {
   if (state.called) {
     return once(
       rebooting(state, now),
@@ -434,12 +467,12 @@ function giveBack(config: AgentConfig, state: Agent, now: number): Step {
 }
 
 /** The next try comes later, and each time it fails later still: a store that fails at once is not asked in a loop. */
-function postponed(state: Agent, now: number): Agent {
+function postponed(state: Agent, now: Moment): Agent {
   const setbacks = state.setbacks + 1;
-  return { ...state, setbacks, notBefore: Math.max(state.notBefore, now + retryMs(setbacks)) };
+  return { ...state, setbacks, notBefore: Math.max(state.notBefore, now.elapsed + retryMs(setbacks)) };
 }
 
-function release(config: AgentConfig, state: Agent, failures: number, now: number): Step {
+function release(config: AgentConfig, state: Agent, failures: number, now: Moment): Step {
   if (state.slot === null) return settle(config, state, now);
   return {
     state: { ...state, phase: { name: "releasing", failures } },
@@ -447,14 +480,8 @@ function release(config: AgentConfig, state: Agent, failures: number, now: numbe
   };
 }
 
-function awaitSlot(config: AgentConfig, state: Agent, why: string, failures: number, now: number): Step {
-  const opening = config.openingAt(now);
-  if (state.need.kind !== "needed" || !opening.open) return settle(config, state, now);
-  const pause = failures > 0 ? retryMs(failures) : SLOT_POLL_MS;
-  // the end belongs to the window: it is closed a millisecond later
-  const until = Math.min(now + pause, opening.closesAt + 1);
-  const next: Step = { state: { ...state, phase: { name: "awaiting-slot", until, failures } }, effects: [] };
-  return once(next, `a reboot is needed (${reasons(state).join("; ")}); waiting for a slot: ${why}`);
+function leave(state: Agent): Step {
+  return { state: { ...state, phase: { name: "leaving" } }, effects: [{ kind: "leave" }] };
 }
 
 /** An effect could not be carried out: it is tried again, later each time. */
@@ -462,27 +489,18 @@ function failed(
   config: AgentConfig,
   state: Agent,
   event: Extract<Event, { kind: "failed" }>,
-  now: number,
+  now: Moment,
 ): Step {
   const { phase } = state;
   switch (phase.name) {
     case "recovering": {
       const failures = phase.failures + 1;
-      const until = now + retryMs(failures);
+      const until = now.elapsed + retryMs(failures);
       const next: Step = {
         state: { ...state, phase: { name: "recovery-pause", until, failures } },
         effects: [],
       };
       return once(next, `cannot look which slot this machine has, trying again: ${event.why}`, "warning");
-    }
-    case "acquiring": {
-      if (event.slot === undefined) return awaitSlot(config, state, event.why, phase.failures + 1, now);
-      // it may be ours: give back what may be there before asking anew
-      return saying(
-        giveBack(config, postponed({ ...state, slot: event.slot }, now), now),
-        "warning",
-        event.why,
-      );
     }
     case "confirming":
       return saying(
@@ -492,7 +510,7 @@ function failed(
       );
     case "releasing": {
       const failures = phase.failures + 1;
-      const until = now + retryMs(failures);
+      const until = now.elapsed + retryMs(failures);
       const next: Step = {
         state: { ...state, phase: { name: "release-pause", until, failures } },
         effects: [],
@@ -508,8 +526,10 @@ function retryMs(failures: number): number {
   return Math.min(RETRY_MS.last, RETRY_MS.first * 2 ** Math.min(failures - 1, 10));
 }
 
-function from({ phase }: Agent, event: Event, expected: Phase["name"]): void {
-  if (phase.name !== expected) throw new AgentError(`'${event.kind}' cannot come in the state ${phase.name}`);
+function from({ phase }: Agent, event: Event, ...expected: Phase["name"][]): void {
+  if (!expected.includes(phase.name)) {
+    throw new AgentError(`'${event.kind}' cannot come in the state ${phase.name}`);
+  }
 }
 
 function saying(

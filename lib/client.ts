@@ -16,13 +16,12 @@ import {
   withLock,
 } from "./command.ts";
 import { resolveStore } from "./config.ts";
-import { describeHold, newGrant } from "./daemon.ts";
 import { groupLabel } from "./group.ts";
-import { LockError, readGroups } from "./lock.ts";
-import { MachineError, readHost, readMachineId } from "./machine.ts";
+import { LockError, newGrant, readGroups } from "./lock.ts";
+import { readHost, readMachineId } from "./machine.ts";
 import { openStore } from "./open_store.ts";
 import { oneLine, printError, printHint } from "./output.ts";
-import { groupsText, statusJson, statusText, verboseStatusText } from "./report.ts";
+import { describeHold, groupsText, statusJson, statusText, verboseStatusText } from "./report.ts";
 import {
   type AcquireDecision,
   FRESH,
@@ -77,7 +76,7 @@ export function lock(context: Context): Promise<number> {
     const decision = await lock.acquire(holder, {
       ...(own ? { host: await readHost(context.root) } : {}),
       since: new Date(context.surroundings.now()).toISOString(),
-      by: await administrator(context),
+      by: lock.by,
       ...reasonOption(context),
       grant: newGrant(),
       extra: {},
@@ -225,20 +224,6 @@ function checkHolder({ line, settings }: Context): void {
 /** The machine that a command speaks of: the one named, or this one. Throws {@linkcode MachineError}. */
 async function holderOf({ line, root }: Context): Promise<string> {
   return line.positionals[0] ?? await readMachineId(root);
-}
-
-/** Who types, for the record: user and host, as far as they can be told. */
-export async function administrator({ env, root }: Context): Promise<string> {
-  const user = env("SUDO_USER") || env("USER") || env("LOGNAME") || userOf(Deno.uid());
-  const host = await readHost(root).catch((error) => {
-    if (error instanceof MachineError) return "unknown host";
-    throw error;
-  });
-  return `${user}@${host}`;
-}
-
-function userOf(uid: number | null): string {
-  return uid === 0 ? "root" : `uid ${uid ?? "unknown"}`;
 }
 
 function reasonOption(context: Context): { reason?: string } {

@@ -5,11 +5,13 @@
 import type { CommandShape } from "./args.ts";
 import type { CommandLine } from "./args.ts";
 import { resolveGroup, resolveStore } from "./config.ts";
-import { Lock, type Surroundings } from "./lock.ts";
+import { Lock } from "./lock.ts";
+import { MachineError, readHost } from "./machine.ts";
 import { openStore } from "./open_store.ts";
 import type { Output } from "./output.ts";
 import type { Settings } from "./settings.ts";
 import type { Store } from "./store.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** A command with all that its help says. */
 export interface Command extends CommandShape {
@@ -78,7 +80,7 @@ export async function openLock(context: Context): Promise<Lock> {
   const group = resolveGroup(context.settings);
   throwFaults(context.settings.faults);
   if (config === undefined || group === undefined) throw new UsageError(["the configuration cannot be used"]);
-  return new Lock(await openStore(config), group, context.surroundings);
+  return new Lock(await openStore(config), group, context.surroundings, await administrator(context));
 }
 
 /** Does `work` with the lock, and closes its store whatever comes. */
@@ -94,4 +96,18 @@ export async function closing<T>(store: Store, work: () => Promise<T>): Promise<
   } finally {
     await store.close();
   }
+}
+
+/** Who types, for the record: user and host, as far as they can be told. */
+export async function administrator({ env, root }: Context): Promise<string> {
+  const user = env("SUDO_USER") || env("USER") || env("LOGNAME") || userOf(Deno.uid());
+  const host = await readHost(root).catch((error) => {
+    if (error instanceof MachineError) return "unknown host";
+    throw error;
+  });
+  return `${user}@${host}`;
+}
+
+function userOf(uid: number | null): string {
+  return uid === 0 ? "root" : `uid ${uid ?? "unknown"}`;
 }

@@ -7,7 +7,13 @@
 
 import { parseDuration } from "./duration.ts";
 import { groupFault } from "./group.ts";
-import { DEFAULT_ENDPOINT, DEFAULT_SESSION_GRACE_MS, type Settings } from "./settings.ts";
+import { DEFAULT_PRIORITY, isPriority, PRIORITY_LIMIT } from "./queue.ts";
+import {
+  DEFAULT_ENDPOINT,
+  DEFAULT_HOLD_OVERDUE_MS,
+  DEFAULT_SESSION_GRACE_MS,
+  type Settings,
+} from "./settings.ts";
 import { STRATEGIES, type Strategy } from "./strategy.ts";
 import { didYouMean } from "./suggest.ts";
 import { parseWindow, parseZone, type Window, WindowError } from "./window.ts";
@@ -206,9 +212,31 @@ export function resolveWindow(
 }
 
 /** The grace for people who are logged in, in milliseconds. */
-export function resolveSessionGrace({ values, faults }: Settings): number | undefined {
-  const setting = values.get("session-grace");
-  if (setting === undefined) return DEFAULT_SESSION_GRACE_MS;
+export function resolveSessionGrace(settings: Settings): number | undefined {
+  return resolveDuration(settings, "session-grace", DEFAULT_SESSION_GRACE_MS);
+}
+
+/** From how long on a hold is overdue, in milliseconds. */
+export function resolveHoldOverdue(settings: Settings): number | undefined {
+  return resolveDuration(settings, "hold-overdue", DEFAULT_HOLD_OVERDUE_MS);
+}
+
+/** The priority in the queue. */
+export function resolvePriority({ values, faults }: Settings): number | undefined {
+  const setting = values.get("priority");
+  if (setting === undefined) return DEFAULT_PRIORITY;
+  const text = setting.values.at(-1) ?? "";
+  const priority = /^[+-]?[0-9]{1,3}$/.test(text) ? Number(text) : NaN;
+  if (isPriority(priority)) return priority;
+  faults.push(
+    `${setting.origin}: '${text}' is no priority; it is a whole number from -${PRIORITY_LIMIT} to ${PRIORITY_LIMIT}`,
+  );
+  return undefined;
+}
+
+function resolveDuration({ values, faults }: Settings, name: string, fallback: number): number | undefined {
+  const setting = values.get(name);
+  if (setting === undefined) return fallback;
   const text = setting.values.at(-1) ?? "";
   const ms = guard(faults, setting.origin, () => parseDuration(text));
   if (ms === undefined || ms >= 0) return ms;

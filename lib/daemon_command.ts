@@ -6,7 +6,9 @@
 import { type Context, limitOperands, throwFaults, UsageError } from "./command.ts";
 import {
   resolveGroup,
+  resolveHoldOverdue,
   resolvePath,
+  resolvePriority,
   resolveSessionGrace,
   resolveStore,
   resolveStrategy,
@@ -15,14 +17,15 @@ import {
   type StoreConfig,
 } from "./config.ts";
 import { Coordinator, CoordinatorError } from "./coordinator.ts";
-import { runDaemon } from "./daemon.ts";
+import { Daemon } from "./daemon.ts";
 import { Bus } from "./dbus.ts";
 import { formatDuration } from "./duration.ts";
 import { groupLabel, semaphoreKey } from "./group.ts";
+import { realHost, told } from "./host.ts";
 import { rebootMethod } from "./host_commands.ts";
 import { Lock } from "./lock.ts";
 import { readMachine } from "./machine.ts";
-import { type Detector, watchSentinel } from "./need.ts";
+import { type Detector, watchNeed, watchSentinel } from "./need.ts";
 import { openStore } from "./open_store.ts";
 import { type Log, logLine, printError } from "./output.ts";
 import { below, DEFAULT_ENDPOINT, DEFAULT_SENTINEL } from "./settings.ts";
@@ -34,6 +37,10 @@ import { describeWindow, localZone } from "./window.ts";
 const COORDINATOR = "/run/update-engine/coordinator.conf";
 /** How long the default endpoint has to answer when the daemon starts, in milliseconds. */
 const PROBE_TIMEOUT_MS = 2_000;
+/** How long a daemon that is told to stop may take to give its place in the line up, in milliseconds. */
+const LEAVE_LIMIT_MS = 500;
+/** How often an idle daemon looks for a slot that it knows nothing of, in milliseconds; lengthened by up to a half. */
+const IDLE_LOOK_MS = 15 * 60_000;
 
 export async function daemon(context: Context): Promise<number> {
   limitOperands(context, 0);
@@ -43,23 +50,29 @@ export async function daemon(context: Context): Promise<number> {
   const configured = resolveStrategy(settings);
   const schedule = resolveWindow(settings, localZone());
   const graceMs = resolveSessionGrace(settings);
+  const overdueMs = resolveHoldOverdue(settings);
+  const priority = resolvePriority(settings);
   const sentinel = resolvePath(settings, "sentinel", DEFAULT_SENTINEL);
   const debug = resolveSwitch(settings, "debug");
   throwFaults(settings.faults);
   if (
-    !store || group === undefined || schedule === undefined || graceMs === undefined || sentinel === undefined
+    !store || group === undefined || schedule === undefined || graceMs === undefined ||
+    sentinel === undefined ||
+    overdueMs === undefined || priority === undefined
   ) {
     throw new UsageError(["the configuration cannot be used"]);
   }
 
   const stop = new AbortController();
   const log = logger(context, debug);
+  let running: Daemon | undefined;
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     Deno.addSignalListener(name, () => {
       log("info", `${name}: stopping`);
       stop.abort();
       // calls end with the process, and a slot that is held stays held; a reboot command goes on, it may be what stops us
-      Deno.exit(0);
+      const late = new Promise((resolve) => setTimeout(resolve, LEAVE_LIMIT_MS));
+      Promise.race([running?.stop(), late]).finally(() => Deno.exit(0));
     });
   }
 
@@ -87,7 +100,7 @@ export async function daemon(context: Context): Promise<number> {
   }
   log("info", `machine ${machine.id} (${machine.host}), boot ${machine.bootId}`);
   const lock = choice.strategy === "etcd-lock"
-    ? new Lock(await openStore(store), group, context.surroundings)
+    ? new Lock(await openStore(store), group, context.surroundings, "locksmithd")
     : null;
   if (lock !== null) {
     log("info", `group ${groupLabel(group)}: ${lock.key} at ${lock.store.name}`);
@@ -107,21 +120,43 @@ export async function daemon(context: Context): Promise<number> {
     );
   }
   const bus = new Bus();
-  await runDaemon({
+  const daemon = new Daemon({
     strategy: choice.strategy,
     graceMs,
+    idleLookMs: IDLE_LOOK_MS * (1 + context.surroundings.random() / 2),
     openingAt: (now) => openingAt(schedule, now),
-    machine,
+    surroundings: context.surroundings,
     lock,
-    detectors: new Map<string, Detector>([
+    priority,
+    overdueMs,
+    host: realHost({
+      machine,
+      bus,
+      rebootMethod: rebootMethod(context, machine, group),
+      coordinator,
+      strategy: choice.strategy,
+      graceMs,
+      log,
+    }),
+  }, stop.signal);
+  const detectors = told(
+    new Map<string, Detector>([
       ["update-engine", (signal, listener) => watchUpdateEngine(bus, signal, listener)],
       ["sentinel", (signal, listener) => watchSentinel(below(context.root, sentinel), signal, listener)],
     ]),
-    bus,
-    rebootMethod: rebootMethod(context, machine, group),
-    coordinator,
     log,
-  }, stop.signal);
+  );
+  running = daemon;
+  await Promise.race([
+    daemon.failed,
+    Promise.all([
+      daemon.start(),
+      watchNeed(detectors, stop.signal, (need) => {
+        log("debug", `need of a reboot: ${JSON.stringify(need)}`);
+        daemon.dispatch({ kind: "need", need });
+      }),
+    ]),
+  ]);
   return 0;
 }
 

@@ -36,7 +36,16 @@ export function groupLabel(group: string): string {
 
 /** The key of a group's semaphore. */
 export function semaphoreKey(group: string): string {
-  return group === DEFAULT_GROUP ? `${ROOT}semaphore` : `${ROOT}groups/${escapeQuery(group)}/semaphore`;
+  return `${folder(group)}semaphore`;
+}
+
+/** What the keys of a group's queue begin with. */
+export function queuePrefix(group: string): string {
+  return `${folder(group)}queue/`;
+}
+
+function folder(group: string): string {
+  return group === DEFAULT_GROUP ? ROOT : `${ROOT}groups/${escapeQuery(group)}/`;
 }
 
 /** The group whose semaphore lies at `key`, or `undefined` where the key is none of a semaphore. */
@@ -53,7 +62,7 @@ export function groupOfKey(key: string): string | undefined {
 }
 
 /** Escapes as in a URL query, the way of Go's `url.QueryEscape`: a space is `+`, only letters, digits and `-_.~` stay. */
-function escapeQuery(text: string): string {
+export function escapeQuery(text: string): string {
   return encodeURIComponent(text)
     .replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
     .replaceAll("%20", "+");

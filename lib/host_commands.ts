@@ -3,16 +3,15 @@
  * its configuration.
  */
 
-import { administrator } from "./client.ts";
 import { type Context, flag, limitOperands, option, throwFaults, UsageError, withLock } from "./command.ts";
 import { resolveText, resolveWindow, type WindowConfig } from "./config.ts";
-import { describeHold, newGrant } from "./daemon.ts";
 import { Bus, BusError } from "./dbus.ts";
 import { groupLabel } from "./group.ts";
-import type { Lock } from "./lock.ts";
+import { type Lock, newGrant } from "./lock.ts";
 import { type Machine, readMachine } from "./machine.ts";
 import { printError, printHint, table } from "./output.ts";
 import { rebootMachine, type RebootMethod } from "./reboot.ts";
+import { describeHold } from "./report.ts";
 import { GRANTED } from "./semaphore.ts";
 import { CONFIGURABLE, DEFAULTS } from "./settings.ts";
 import { sendNeedReboot } from "./update_engine.ts";
@@ -61,7 +60,7 @@ async function take(context: Context, lock: Lock, machine: Machine): Promise<Tak
     host: machine.host,
     boot: machine.bootId,
     since: new Date(now).toISOString(),
-    by: `${await administrator(context)} (locksmith reboot)`,
+    by: `${lock.by} (locksmith reboot)`,
     ...(reason === undefined ? {} : { reason }),
     phase: GRANTED,
     grant,

@@ -26,7 +26,7 @@ export interface Repair {
  * where there is nothing to keep (no JSON object) or no max to go by: then only starting anew helps.
  */
 export function repairSemaphore(text: string): Repair {
-  const { semaphore: count, max, holders, holds, paused, ...extra } = parseObject(text);
+  const { semaphore: count, max, holders, holds, paused, changed, ...others } = parseObject(text);
   if (!isCount(max)) throw new SemaphoreError([`"max" cannot be read, and nobody can tell what it was`]);
   const changes: string[] = [];
   const names = repairHolders(holders, changes);
@@ -39,6 +39,9 @@ export function repairSemaphore(text: string): Repair {
       } becomes ${draft.semaphore} (max ${max} less ${names.length} holders)`,
     );
   }
+  const readable = changed === undefined || isSound({ ...FRESH_DRAFT, changed });
+  if (!readable) changes.push(`changed: ${JSON.stringify(changed)} is dropped (it cannot be read)`);
+  const extra = readable && changed !== undefined ? { changed, ...others } : others;
   const withPause = paused === undefined ? draft : { ...draft, paused };
   if (paused !== undefined && !isSound({ ...FRESH_DRAFT, paused })) {
     // who wrote it wanted no new grants: that stays, its unreadable details go

@@ -6,7 +6,7 @@
 import { formatDuration } from "./duration.ts";
 import { groupLabel } from "./group.ts";
 import { oneLine, table } from "./output.ts";
-import { available, type Hold, type Pause, type Semaphore } from "./semaphore.ts";
+import { available, flat, type Hold, type Pause, type Semaphore } from "./semaphore.ts";
 
 /** The lines of the old `status`, byte for byte. */
 export function statusText(semaphore: Semaphore): string {
@@ -82,10 +82,6 @@ export function statusJson(group: string, semaphore: Semaphore): StatusJson {
   };
 }
 
-function flat<T extends { readonly extra: Readonly<Record<string, unknown>> }>({ extra, ...known }: T) {
-  return { ...known, ...extra };
-}
-
 /** The table of `groups`. */
 export function groupsText(
   groups: readonly { readonly group: string; readonly semaphore: Semaphore }[],
@@ -100,4 +96,20 @@ export function groupsText(
       semaphore.paused ? "yes" : "no",
     ]),
   ]);
+}
+
+/**
+ * A hold or a pause in a message: ` (since T, by WHOM, because: WHY)`, as far as it is known. With `now` (milliseconds
+ * since the epoch) its age too; without, the message stays the same from one look to the next.
+ */
+export function describeHold(hold: Pick<Hold, "since" | "by" | "reason"> | undefined, now?: number): string {
+  const parts = [];
+  if (hold?.since !== undefined) {
+    parts.push(
+      now === undefined ? `since ${hold.since}` : `since ${hold.since}, ${age(hold.since, now)} ago`,
+    );
+  }
+  if (hold?.by !== undefined) parts.push(`by ${hold.by}`);
+  if (hold?.reason !== undefined && hold.reason !== "") parts.push(`because: ${hold.reason}`);
+  return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }

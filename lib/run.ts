@@ -14,6 +14,7 @@ import { MachineError } from "./machine.ts";
 import { oneLine, type Output, printError, printHint } from "./output.ts";
 import { GLOBAL_OPTIONS, readSettings } from "./settings.ts";
 import { StoreError } from "./store.ts";
+import { REAL } from "./surroundings.ts";
 import { didYouMean } from "./suggest.ts";
 import { VERSION } from "./version.ts";
 
@@ -43,11 +44,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     line,
     settings: { values: settings.values, faults: [...line.faults, ...settings.faults] },
     root,
-    surroundings: {
-      now: () => Date.now(),
-      random: () => Math.random(),
-      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-    },
+    surroundings: REAL,
     env,
     readFile: (path) => Deno.readFileSync(path),
     interactive: Deno.stdin.isTerminal() && Deno.stdout.isTerminal(),

@@ -43,6 +43,32 @@ export interface Pause {
   readonly extra: Readonly<Record<string, unknown>>;
 }
 
+/** What the last commit did, and who made it when: so that the revisions a store keeps anyway are a history. */
+export interface LastChange {
+  /** An instant, ISO 8601 in UTC. */
+  readonly at?: string;
+  readonly by?: string;
+  /** One of {@linkcode ChangeKind}; a newer version may know more. */
+  readonly what?: string;
+  /** The machine it is about, where it is about one. */
+  readonly machine?: string;
+  readonly reason?: string;
+  readonly extra: Readonly<Record<string, unknown>>;
+}
+
+/** What a commit can do. */
+export type ChangeKind =
+  | "grant"
+  | "lock"
+  | "confirm"
+  | "release"
+  | "cancel"
+  | "unlock"
+  | "set-max"
+  | "pause"
+  | "resume"
+  | "repair";
+
 /** A document whose count agrees with its list. */
 export interface Semaphore {
   /** How many may hold a slot at once. */
@@ -52,6 +78,8 @@ export interface Semaphore {
   /** Details, by machine id; only for holders. */
   readonly holds: ReadonlyMap<string, Hold>;
   readonly paused?: Pause;
+  /** Absent where another program, or an older version, wrote last. */
+  readonly changed?: LastChange;
   /** Top-level fields that this version does not know. */
   readonly extra: Readonly<Record<string, unknown>>;
 }
@@ -81,13 +109,16 @@ export function available(semaphore: Semaphore): number {
 
 const HOLD_FIELDS = ["host", "boot", "since", "by", "reason", "phase", "grant"] as const;
 const PAUSE_FIELDS = ["since", "by", "reason"] as const;
+const CHANGE_FIELDS = ["at", "by", "what", "machine", "reason"] as const;
+/** Fields that hold an instant. */
+const INSTANT_FIELDS: readonly string[] = ["since", "at"];
 
 /**
  * Reads a document. Throws {@linkcode SemaphoreError} with every fault of a document that is not a semaphore or that
  * contradicts itself.
  */
 export function parseSemaphore(text: string): Semaphore {
-  const { semaphore: count, max, holders, holds, paused, ...extra } = parseObject(text);
+  const { semaphore: count, max, holders, holds, paused, changed, ...extra } = parseObject(text);
   const faults: string[] = [];
   if (!isCount(max)) faults.push(`"max" is ${show(max)}, not a whole number from 0 to ${MAX_LIMIT}`);
   const names = readHolders(holders, faults);
@@ -97,24 +128,31 @@ export function parseSemaphore(text: string): Semaphore {
     );
   }
   const details = readHolds(holds, new Set(names), faults);
-  const pause = readPause(paused, faults);
+  const pause = readOptional(paused, PAUSE_FIELDS, `"paused"`, faults);
+  const last = readOptional(changed, CHANGE_FIELDS, `"changed"`, faults);
   if (faults.length > 0 || !isCount(max) || names === undefined) throw new SemaphoreError(faults);
-  return { max, holders: names, holds: details, ...(pause ? { paused: pause } : {}), extra };
+  return {
+    max,
+    holders: names,
+    holds: details,
+    ...(pause ? { paused: pause } : {}),
+    ...(last ? { changed: last } : {}),
+    extra,
+  };
 }
 
 /**
  * Writes a document, and checks it before: a rule that made a wrong one is a bug, and must not reach the store.
  */
 export function serializeSemaphore(semaphore: Semaphore): string {
-  const { max, holders, holds, paused, extra } = semaphore;
+  const { max, holders, holds, paused, changed, extra } = semaphore;
   const text = JSON.stringify({
     semaphore: available(semaphore),
     max,
     holders,
-    ...(holds.size > 0
-      ? { holds: fromEntries([...holds].map(([id, { extra, ...hold }]) => [id, { ...hold, ...extra }])) }
-      : {}),
-    ...(paused ? { paused: { ...withoutExtra(paused), ...paused.extra } } : {}),
+    ...(holds.size > 0 ? { holds: fromEntries([...holds].map(([id, hold]) => [id, flat(hold)])) } : {}),
+    ...(paused ? { paused: flat(paused) } : {}),
+    ...(changed ? { changed: flat(changed) } : {}),
     ...extra,
   });
   parseSemaphore(text);
@@ -183,11 +221,16 @@ function readHolds(value: unknown, holders: ReadonlySet<string>, faults: string[
   return holds;
 }
 
-function readPause(value: unknown, faults: string[]): Pause | undefined {
-  return value === undefined ? undefined : readRecord(value, PAUSE_FIELDS, `"paused"`, faults);
+function readOptional<Field extends string>(
+  value: unknown,
+  fields: readonly Field[],
+  what: string,
+  faults: string[],
+) {
+  return value === undefined ? undefined : readRecord(value, fields, what, faults);
 }
 
-/** An object of optional texts, of which `since` is an instant; other fields go to `extra`. */
+/** An object of optional texts, some of which are instants; other fields go to `extra`. */
 function readRecord<Field extends string>(
   value: unknown,
   fields: readonly Field[],
@@ -204,8 +247,8 @@ function readRecord<Field extends string>(
     const field = fields.find((field) => field === name);
     if (field === undefined) extra.push([name, content]);
     else if (typeof content !== "string") faults.push(`"${name}" in ${what} is ${show(content)}, not a text`);
-    else if (name === "since" && !isInstant(content)) {
-      faults.push(`"since" in ${what} is ${show(content)}, not a time such as 2015-05-21T23:00:00Z`);
+    else if (INSTANT_FIELDS.includes(name) && !isInstant(content)) {
+      faults.push(`"${name}" in ${what} is ${show(content)}, not a time such as 2015-05-21T23:00:00Z`);
     } else known[field] = content;
   }
   return { ...known, extra: fromEntries(extra) };
@@ -216,8 +259,11 @@ function fromEntries(entries: readonly (readonly [string, unknown])[]): Record<s
   return Object.fromEntries(entries);
 }
 
-function withoutExtra<T extends { extra: unknown }>({ extra: _, ...rest }: T): Omit<T, "extra"> {
-  return rest;
+/** A record as it is written: what is known, and beside it what is not. */
+export function flat<T extends { readonly extra: Readonly<Record<string, unknown>> }>(
+  { extra, ...known }: T,
+) {
+  return { ...known, ...extra };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -366,4 +412,25 @@ function releaseObstacle(hold: Hold | undefined, ground: ReleaseGround) {
 export function setMax(semaphore: Semaphore, max: number): Semaphore {
   if (!isCount(max)) throw new SemaphoreError([`max is ${max}, not a whole number from 0 to ${MAX_LIMIT}`]);
   return { ...semaphore, max };
+}
+
+/** Stops new grants; who holds a slot goes on. A group that is paused already gets the new reason. */
+export function pause(semaphore: Semaphore, paused: Pause): Semaphore {
+  return { ...semaphore, paused };
+}
+
+/** Allows grants again. */
+export function resume({ paused: _, ...semaphore }: Semaphore): Semaphore {
+  return semaphore;
+}
+
+/** Whether a hold that a boot is to end has lasted longer than `limitMs`. `now` in milliseconds since the epoch. */
+export function isOverdue(hold: Hold | undefined, now: number, limitMs: number): boolean {
+  if (hold?.boot === undefined || hold.since === undefined) return false;
+  return now - Temporal.Instant.from(hold.since).epochMilliseconds > limitMs;
+}
+
+/** The machines whose reboot takes longer than `limitMs`. `now` in milliseconds since the epoch. */
+export function overdueHolders({ holders, holds }: Semaphore, now: number, limitMs: number): string[] {
+  return holders.filter((id) => isOverdue(holds.get(id), now, limitMs));
 }

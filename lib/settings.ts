@@ -49,6 +49,16 @@ export const REBOOT_COMMAND_OPTION: OptionSpec = {
   value: "COMMAND",
   help: "reboot with this shell command instead of logind",
 };
+export const PRIORITY_OPTION: OptionSpec = {
+  name: "priority",
+  value: "NUMBER",
+  help: "place in the queue, the higher first, from -100 to 100; default: 0",
+};
+export const OVERDUE_OPTION: OptionSpec = {
+  name: "hold-overdue",
+  value: "DURATION",
+  help: "name the machines whose reboot takes longer than this; default: 1h",
+};
 export const DAEMON_OPTIONS: readonly OptionSpec[] = [
   STRATEGY_OPTION,
   ...WINDOW_OPTIONS,
@@ -63,6 +73,8 @@ export const DAEMON_OPTIONS: readonly OptionSpec[] = [
     value: "DURATION",
     help: "time for people to log out before the reboot; default: 5m",
   },
+  PRIORITY_OPTION,
+  OVERDUE_OPTION,
 ];
 
 /** What can be set in the environment and in `update.conf`. */
@@ -86,6 +98,7 @@ export const CONFIG_FILES: readonly string[] = [
 export const DEFAULT_ENDPOINT = "http://127.0.0.1:2379";
 export const DEFAULT_SENTINEL = "/run/reboot-required";
 export const DEFAULT_SESSION_GRACE_MS = 5 * 60_000;
+export const DEFAULT_HOLD_OVERDUE_MS = 60 * 60_000;
 /** What is used where nothing is set, as it would be written; the rest has no default. */
 export const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ["endpoint", DEFAULT_ENDPOINT],
@@ -93,6 +106,8 @@ export const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ["debug", "false"],
   ["sentinel", DEFAULT_SENTINEL],
   ["session-grace", "5m"],
+  ["priority", "0"],
+  ["hold-overdue", "1h"],
 ]);
 
 /** Values as they were written (a repeated option has several), and by which option, variable or line. */

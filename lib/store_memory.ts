@@ -1,65 +1,280 @@
 /**
  * A store in memory, for simulation and tests: it keeps the whole contract, and loses everything with the process.
+ *
+ * {@linkcode Memory} is the server: its state, one commit after another, and nothing of networks or time; leases end when
+ * somebody says so. {@linkcode openMemory} is a client of it, with the real clock.
  */
 
-import type { CommitOutcome, Entry, Store, Transaction, Watch } from "./store.ts";
+import {
+  type Change,
+  type CommitOutcome,
+  type Entry,
+  type History,
+  isBefore,
+  type KeyRange,
+  type Lease,
+  type PastChange,
+  type Query,
+  type Store,
+  StoreError,
+  type Transaction,
+  type View,
+  type Watch,
+} from "./store.ts";
 
-/** What several stores see together, as several clients see one server. */
+type Refused = Exclude<CommitOutcome, { kind: "unknown" }>;
+
+interface Stored extends Entry {
+  readonly lease: string | undefined;
+}
+
+/** What several clients see together, as they see one server. */
 export class Memory {
-  private revision = 0;
-  private readonly entries = new Map<string, Entry>();
-  private readonly watchers = new Map<string, Set<() => void>>();
+  #revision = 0;
+  #leases = 0;
+  #compacted = 0;
+  readonly #entries = new Map<string, Stored>();
+  /** The same in the order of their keys. */
+  readonly #sorted: Stored[] = [];
+  readonly #past = new Map<string, PastChange[]>();
+  readonly #keysOfLease = new Map<string, Set<string>>();
+  readonly #watchers = new Map<string, Set<(change: Change) => void>>();
 
-  get(key: string): Entry | null {
-    return this.entries.get(key) ?? null;
+  /** The last commit. */
+  get revision(): string {
+    return String(this.#revision);
   }
 
-  list(prefix: string): Entry[] {
-    return [...this.entries.values()].filter(({ key }) => key.startsWith(prefix)).sort((a, b) =>
-      a.key < b.key ? -1 : 1
+  read(key: string): Entry | null {
+    const stored = this.#entries.get(key);
+    return stored === undefined ? null : entryOf(stored);
+  }
+
+  view(queries: readonly Query[]): View {
+    return { revision: this.revision, found: queries.map((query) => this.#query(query)) };
+  }
+
+  commit({ expect, put, remove = [], read = [] }: Transaction): Refused {
+    const holds = expect.every((expectation) =>
+      "key" in expectation
+        ? (this.#entries.get(expectation.key)?.revision ?? null) === expectation.revision
+        : this.#noneBefore(expectation.range, expectation.noneCreatedBefore)
     );
+    const leased = put.every(({ lease }) => lease === undefined || this.#keysOfLease.has(lease));
+    if (!holds || !leased) return { kind: "refused", ...this.view(read) };
+    const gone = remove.filter((key) => this.#entries.has(key));
+    if (put.length + gone.length > 0) this.#revision++;
+    for (const { key, value, lease } of put) this.#write(key, value, lease);
+    for (const key of gone) this.#remove(key);
+    return { kind: "committed", ...this.view(read) };
   }
 
-  commit({ expect, put }: Transaction): CommitOutcome {
-    for (const { key, revision } of expect) {
-      if ((this.entries.get(key)?.revision ?? null) !== revision) return { kind: "refused" };
-    }
-    const revision = String(++this.revision);
-    for (const { key, value } of put) this.entries.set(key, { key, value, revision });
-    for (const { key } of put) this.watchers.get(key)?.forEach((changed) => queueMicrotask(changed));
-    return { kind: "committed", revision };
+  /** A new lease, which lives until it is ended. */
+  lease(): string {
+    const id = String(++this.#leases);
+    this.#keysOfLease.set(id, new Set());
+    return id;
   }
 
-  watch(key: string, changed: () => void): Watch {
+  /** Whether the lease lives. */
+  lives(lease: string): boolean {
+    return this.#keysOfLease.has(lease);
+  }
+
+  /** Ends a lease and removes what stands under it. */
+  endLease(lease: string): void {
+    const keys = this.#keysOfLease.get(lease);
+    this.#keysOfLease.delete(lease);
+    if (keys === undefined || keys.size === 0) return;
+    this.#revision++;
+    for (const key of [...keys]) this.#remove(key);
+  }
+
+  /** Calls `listener` with every change after the commit `after`; with `missed` when those are no longer all known. */
+  watch(key: string, listener: (change: Change) => void, after: string): Watch {
     let open = true;
-    const guarded = () => open && changed();
-    const watchers = this.watchers.get(key) ?? new Set();
-    this.watchers.set(key, watchers.add(guarded));
+    const guarded = (change: Change) => open && listener(change);
+    const watchers = this.#watchers.get(key) ?? new Set();
+    this.#watchers.set(key, watchers.add(guarded));
+    if (Number(after) < this.#compacted) guarded({ kind: "missed" });
+    else {
+      for (const { revision, entry } of this.#past.get(key) ?? []) {
+        if (isBefore(after, revision)) guarded({ kind: "changed", entry, revision });
+      }
+    }
     return {
-      close() {
+      close: () => {
         open = false;
         watchers.delete(guarded);
+        if (watchers.size === 0 && this.#watchers.get(key) === watchers) this.#watchers.delete(key);
       },
     };
   }
+
+  history(key: string): History {
+    const changes = this.#past.get(key) ?? [];
+    const first = changes[0];
+    return {
+      changes: [...changes],
+      complete: first === undefined ? this.#compacted === 0 : first.entry?.created === first.revision,
+    };
+  }
+
+  /** Forgets what was before the commit `revision`; of each key the value that it had then stays known. */
+  compact(revision: string = this.revision): void {
+    this.#compacted = Number(revision);
+    for (const [key, changes] of this.#past) {
+      const later = changes.filter((change) => isBefore(revision, change.revision));
+      const last = changes.at(-later.length - 1);
+      const kept = last?.entry ? [last, ...later] : later;
+      if (kept.length > 0) this.#past.set(key, kept);
+      else this.#past.delete(key);
+    }
+  }
+
+  #query({ range, createdBefore, order = "key", descending = false, limit }: Query): Entry[] {
+    let found = this.#range(range);
+    if (createdBefore !== undefined) found = found.filter(({ created }) => isBefore(created, createdBefore));
+    if (order === "created") {
+      // one alone is what a queue asks for, and what it asks for most
+      if (limit === 1) return found.length === 0 ? [] : [entryOf(found.reduce(descending ? later : earlier))];
+      found.sort((a, b) => isBefore(a.created, b.created) ? -1 : 1);
+    }
+    if (descending) found.reverse();
+    return found.slice(0, limit).map(entryOf);
+  }
+
+  #noneBefore(range: KeyRange, revision: string | null): boolean {
+    const found = this.#range(range);
+    return revision === null ? found.length === 0 : !found.some(({ created }) => isBefore(created, revision));
+  }
+
+  #range({ from, to }: KeyRange): Stored[] {
+    return this.#sorted.slice(this.#position(from), this.#position(to));
+  }
+
+  /** Where `key` stands among the keys, or would. */
+  #position(key: string): number {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#sorted[middle]?.key ?? "") < key) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #write(key: string, value: string, lease: string | undefined): void {
+    const before = this.#entries.get(key);
+    const revision = this.revision;
+    const stored: Stored = { key, value, revision, created: before?.created ?? revision, lease };
+    this.#sorted.splice(this.#position(key), before === undefined ? 0 : 1, stored);
+    if (before?.lease !== undefined) this.#keysOfLease.get(before.lease)?.delete(key);
+    if (lease !== undefined) this.#keysOfLease.get(lease)?.add(key);
+    this.#entries.set(key, stored);
+    this.#tell(key, entryOf(stored));
+  }
+
+  #remove(key: string): void {
+    const before = this.#entries.get(key);
+    if (before === undefined) return;
+    if (before.lease !== undefined) this.#keysOfLease.get(before.lease)?.delete(key);
+    this.#entries.delete(key);
+    this.#sorted.splice(this.#position(key), 1);
+    this.#tell(key, null);
+  }
+
+  #tell(key: string, entry: Entry | null): void {
+    const change = { revision: this.revision, entry };
+    const past = this.#past.get(key);
+    if (past !== undefined) past.push(change);
+    else this.#past.set(key, [change]);
+    for (const listener of [...this.#watchers.get(key) ?? []]) listener({ kind: "changed", ...change });
+  }
 }
 
-/** A store over `memory`. */
+function earlier(a: Stored, b: Stored): Stored {
+  return isBefore(a.created, b.created) ? a : b;
+}
+
+function later(a: Stored, b: Stored): Stored {
+  return isBefore(a.created, b.created) ? b : a;
+}
+
+function entryOf({ key, value, revision, created }: Stored): Entry {
+  return { key, value, revision, created };
+}
+
+/** A store over `memory`. Listeners hear in a microtask of their own. */
 export function openMemory(memory: Memory): Store {
   const watches = new Set<Watch>();
+  const timers = new Set<ReturnType<typeof setInterval>>();
+  let closed = false;
+  const answer = <T>(ask: () => T): Promise<T> =>
+    Promise.try(() => {
+      if (closed) throw new StoreError("failed", "memory: the store is closed");
+      return ask();
+    });
   return {
     name: "memory",
-    read: (key) => Promise.resolve(memory.get(key)),
-    list: (prefix) => Promise.resolve(memory.list(prefix)),
-    commit: (transaction) => Promise.resolve(memory.commit(transaction)),
-    watch(key, changed) {
-      const watch = memory.watch(key, changed);
-      watches.add(watch);
-      return watch;
+    read: (key) => answer(() => memory.read(key)),
+    list: (prefix) => answer(() => [...memory.view([{ range: prefixRange(prefix) }]).found[0] ?? []]),
+    view: (queries) => answer(() => memory.view(queries)),
+    commit: (transaction) => answer(() => memory.commit(transaction)),
+    history: (key) => answer(() => memory.history(key)),
+    lease(ttlMs, lost) {
+      return answer((): Lease => {
+        const id = memory.lease();
+        // nothing lies between this store and its memory: a lease lives until its process is gone, and all of it with it
+        const timer = setInterval(() => {
+          if (memory.lives(id)) return;
+          clearInterval(timer);
+          lost();
+        }, ttlMs / 3);
+        Deno.unrefTimer(timer);
+        timers.add(timer);
+        const stop = () => {
+          clearInterval(timer);
+          timers.delete(timer);
+        };
+        return {
+          id,
+          end: () => {
+            stop();
+            return answer(() => memory.endLease(id));
+          },
+          abandon: () => {
+            stop();
+            Deno.unrefTimer(setTimeout(() => memory.endLease(id), ttlMs));
+          },
+        };
+      });
+    },
+    watch(key, listener, after) {
+      let open = true;
+      const tell = (change: Change) => queueMicrotask(() => open && listener(change));
+      if (after === undefined) tell({ kind: "missed" });
+      const watch = memory.watch(key, tell, after ?? memory.revision);
+      const both = {
+        close: () => {
+          open = false;
+          watch.close();
+        },
+      };
+      watches.add(both);
+      return both;
     },
     close() {
+      closed = true;
       watches.forEach((watch) => watch.close());
+      timers.forEach((timer) => clearInterval(timer));
       return Promise.resolve();
     },
   };
+}
+
+/** The keys that begin with `prefix`, which is of characters below U+FFFF. */
+function prefixRange(prefix: string): KeyRange {
+  return { from: prefix, to: `${prefix}\uffff` };
 }

@@ -1,0 +1,159 @@
+/**
+ * The queue of a group: who waits for a slot, and who comes before whom.
+ *
+ * A place is a key of its own, under a lease: it is gone soon after its machine is. Places are ordered by priority, the
+ * higher first, and within a priority by the commit that made them. The priority stands in the key, so that everybody
+ * of a higher one is a range of keys, and everybody earlier of the same is what such a range held before; a store can
+ * hold a commit to either. Pure.
+ */
+
+import { escapeQuery, queuePrefix } from "./group.ts";
+import { type Entry, type Expectation, isBefore, type KeyRange, type Query } from "./store.ts";
+
+/** Priorities go from minus this to this. */
+export const PRIORITY_LIMIT = 100;
+export const DEFAULT_PRIORITY = 0;
+/** How long a place outlives the last sign of life of its machine, in milliseconds. */
+export const PLACE_TTL_MS = 30_000;
+
+/** What is recorded of a place, for people; the rules need its key and its entry alone. */
+export interface PlaceDetails {
+  readonly host?: string;
+  readonly boot?: string;
+  /** When it was taken: an instant, ISO 8601 in UTC. */
+  readonly since?: string;
+  readonly by?: string;
+  readonly reason?: string;
+}
+
+/** A place in the queue. */
+export interface Place extends PlaceDetails {
+  readonly machine: string;
+  readonly priority: number;
+}
+
+/** Whether `value` can be a priority. */
+export function isPriority(value: number): boolean {
+  return Number.isInteger(value) && Math.abs(value) <= PRIORITY_LIMIT;
+}
+
+/** The key of a machine's place. */
+export function placeKey(group: string, priority: number, machine: string): string {
+  return `${classPrefix(group, priority)}${escapeQuery(machine)}`;
+}
+
+/** The keys of the whole queue. */
+export function queueRange(group: string): KeyRange {
+  return below(queuePrefix(group));
+}
+
+/** What is wanted of the queue to know who is before a place: {@linkcode predecessor} reads the answers. */
+export function predecessorQueries(group: string, priority: number, created: string): Query[] {
+  return [
+    { range: classRange(group, priority), createdBefore: created, ...LAST },
+    { range: higherRange(group, priority), order: "key", descending: true, limit: 1 },
+  ];
+}
+
+/** The same in the transaction that makes the place: its own, the newest of its priority, is in the first answer. */
+export function arrivalQueries(group: string, priority: number): Query[] {
+  return [
+    { range: classRange(group, priority), ...LAST, limit: 2 },
+    { range: higherRange(group, priority), order: "key", descending: true, limit: 1 },
+  ];
+}
+
+/**
+ * A place that stands before the one that `key` and `created` name; none: it is the first. Of its own priority it is
+ * the very next before it, of a higher one just one of those.
+ */
+export function predecessor(
+  answers: readonly (readonly Entry[])[],
+  key: string,
+  created: string,
+): Entry | undefined {
+  const [same = [], higher = []] = answers;
+  return same.find((entry) => entry.key !== key && isBefore(entry.created, created)) ?? higher[0];
+}
+
+/** What must be true for the place that this entry is to be the first in line, still. */
+export function firstInLine(group: string, priority: number, place: Entry): Expectation[] {
+  return [
+    { key: place.key, revision: place.revision },
+    { range: classRange(group, priority), noneCreatedBefore: place.created },
+    { range: higherRange(group, priority), noneCreatedBefore: null },
+  ];
+}
+
+/** Writes what is recorded of a place. */
+export function serializePlace(details: PlaceDetails): string {
+  return JSON.stringify(details);
+}
+
+const DETAILS = ["host", "boot", "since", "by", "reason"] as const;
+
+/**
+ * The places that these entries of {@linkcode queueRange} are, the first in line first. What is no place of ours is left
+ * out; details that cannot be read are not there.
+ */
+export function readQueue(group: string, entries: readonly Entry[]): Place[] {
+  return entries
+    .flatMap((entry) => {
+      const place = readPlace(group, entry);
+      return place === undefined ? [] : [{ place, created: entry.created }];
+    })
+    .sort((a, b) => b.place.priority - a.place.priority || (isBefore(a.created, b.created) ? -1 : 1))
+    .map(({ place }) => place);
+}
+
+function readPlace(group: string, { key, value }: Entry): Place | undefined {
+  const [, rank, escaped = ""] = /^([0-9]{3})\/([^/]+)$/.exec(key.slice(queuePrefix(group).length)) ?? [];
+  if (rank === undefined) return undefined;
+  const priority = PRIORITY_LIMIT - Number(rank);
+  try {
+    return {
+      machine: decodeURIComponent(escaped.replaceAll("+", " ")),
+      priority,
+      ...readDetails(value),
+    };
+  } catch (error) {
+    if (error instanceof URIError) return undefined;
+    throw error;
+  }
+}
+
+function readDetails(text: string): PlaceDetails {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return {};
+  }
+  if (typeof value !== "object" || value === null) return {};
+  const known = Object.entries(value).filter(([name, content]) =>
+    DETAILS.some((detail) => detail === name) && typeof content === "string" &&
+    (name !== "since" || !Number.isNaN(Date.parse(content)))
+  );
+  return Object.fromEntries(known);
+}
+
+const LAST = { order: "created", descending: true, limit: 1 } as const;
+
+/** The higher a priority, the earlier its keys. */
+function classPrefix(group: string, priority: number): string {
+  return `${queuePrefix(group)}${String(PRIORITY_LIMIT - priority).padStart(3, "0")}/`;
+}
+
+function classRange(group: string, priority: number): KeyRange {
+  return below(classPrefix(group, priority));
+}
+
+function higherRange(group: string, priority: number): KeyRange {
+  return { from: queuePrefix(group), to: classPrefix(group, priority) };
+}
+
+/** All keys that begin with a prefix that ends in a slash. */
+function below(prefix: string): KeyRange {
+  // `0` comes next after `/`
+  return { from: prefix, to: `${prefix.slice(0, -1)}0` };
+}

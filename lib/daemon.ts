@@ -27,8 +27,8 @@ import { StoreError } from "./store.ts";
 import { moment, type Surroundings, type Timer } from "./surroundings.ts";
 import { Waiter, type WaitNews } from "./waiter.ts";
 
-/** The longest sleep between two looks at the clock, in milliseconds: clocks are set, and machines are suspended. */
-const TICK_LIMIT_MS = 30_000;
+/** A good {@linkcode DaemonOptions.tickMs}. */
+export const TICK_INTERVAL_MS = 30_000;
 
 /** What the daemon asks of the machine that it runs on. None of these rejects. */
 export interface Host {
@@ -55,6 +55,10 @@ export interface DaemonOptions extends AgentConfig {
   readonly priority: number;
   /** From how long on a hold is said to be overdue, in milliseconds. */
   readonly overdueMs: number;
+  /** How long a wait in line relies on watches, in milliseconds: see {@linkcode WaitRequest.lookMs}. */
+  readonly lookMs: number;
+  /** The longest time between two looks at the clock, in milliseconds: clocks are set, and machines are suspended. */
+  readonly tickMs: number;
 }
 
 export class Daemon {
@@ -123,11 +127,11 @@ export class Daemon {
 
   private arm(): void {
     this.#timer?.cancel();
-    const { surroundings } = this.options;
+    const { surroundings, tickMs } = this.options;
     const due = dueIn(this.#state, moment(surroundings));
     if (due === Infinity) return;
     // whole milliseconds, and never before it is due: a clock may count in halves
-    this.#timer = surroundings.after(Math.min(Math.max(Math.ceil(due), 0), TICK_LIMIT_MS), () => {
+    this.#timer = surroundings.after(Math.min(Math.max(Math.ceil(due), 0), tickMs), () => {
       this.arm();
       this.dispatch({ kind: "tick" });
     });
@@ -173,7 +177,7 @@ export class Daemon {
   }
 
   private wait(lock: Lock, reasons: readonly string[]): void {
-    const { host: { machine, newGrant }, priority, overdueMs } = this.options;
+    const { host: { machine, newGrant }, priority, overdueMs, lookMs } = this.options;
     const hold = {
       host: machine.host,
       boot: machine.bootId,
@@ -183,7 +187,7 @@ export class Daemon {
       grant: newGrant(),
       extra: {},
     };
-    const waiter = new Waiter(lock, { holder: machine.id, hold, priority, overdueMs }, (news) => {
+    const waiter = new Waiter(lock, { holder: machine.id, hold, priority, overdueMs, lookMs }, (news) => {
       if (news.kind !== "waiting" && this.#waiter === waiter) this.#waiter = undefined;
       this.dispatch(eventOf(news));
     });

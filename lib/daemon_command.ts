@@ -17,7 +17,7 @@ import {
   type StoreConfig,
 } from "./config.ts";
 import { Coordinator, CoordinatorError } from "./coordinator.ts";
-import { Daemon } from "./daemon.ts";
+import { Daemon, TICK_INTERVAL_MS } from "./daemon.ts";
 import { Bus } from "./dbus.ts";
 import { formatDuration } from "./duration.ts";
 import { groupLabel, semaphoreKey } from "./group.ts";
@@ -32,6 +32,7 @@ import { below, DEFAULT_ENDPOINT, DEFAULT_SENTINEL } from "./settings.ts";
 import { StoreError } from "./store.ts";
 import { chooseStrategy, openingAt, type Strategy, type StrategyChoice } from "./strategy.ts";
 import { watchUpdateEngine } from "./update_engine.ts";
+import { LOOK_INTERVAL_MS } from "./waiter.ts";
 import { describeWindow, localZone } from "./window.ts";
 
 const COORDINATOR = "/run/update-engine/coordinator.conf";
@@ -129,6 +130,8 @@ export async function daemon(context: Context): Promise<number> {
     lock,
     priority,
     overdueMs,
+    lookMs: LOOK_INTERVAL_MS,
+    tickMs: TICK_INTERVAL_MS,
     host: realHost({
       machine,
       bus,

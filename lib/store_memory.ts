@@ -36,6 +36,8 @@ export class Memory {
   readonly #entries = new Map<string, Stored>();
   /** The same in the order of their keys. */
   readonly #sorted: Stored[] = [];
+  /** Those below each folder (what a key has before its last slash) in the order of their creation. */
+  readonly #folders = new Map<string, Stored[]>();
   readonly #past = new Map<string, PastChange[]>();
   readonly #keysOfLease = new Map<string, Set<string>>();
   readonly #watchers = new Map<string, Set<(change: Change) => void>>();
@@ -98,9 +100,10 @@ export class Memory {
     this.#watchers.set(key, watchers.add(guarded));
     if (Number(after) < this.#compacted) guarded({ kind: "missed" });
     else {
-      for (const { revision, entry } of this.#past.get(key) ?? []) {
-        if (isBefore(after, revision)) guarded({ kind: "changed", entry, revision });
-      }
+      const past = this.#past.get(key) ?? [];
+      let news = past.length;
+      while (news > 0 && isBefore(after, past[news - 1]?.revision ?? "")) news--;
+      for (const change of past.slice(news)) guarded({ kind: "changed", ...change });
     }
     return {
       close: () => {
@@ -133,20 +136,41 @@ export class Memory {
   }
 
   #query({ range, createdBefore, order = "key", descending = false, limit }: Query): Entry[] {
-    let found = this.#range(range);
-    if (createdBefore !== undefined) found = found.filter(({ created }) => isBefore(created, createdBefore));
-    if (order === "created") {
-      // one alone is what a queue asks for, and what it asks for most
-      if (limit === 1) return found.length === 0 ? [] : [entryOf(found.reduce(descending ? later : earlier))];
-      found.sort((a, b) => isBefore(a.created, b.created) ? -1 : 1);
+    if (order === "key" && createdBefore === undefined && limit !== undefined) {
+      const [from, to] = [this.#position(range.from), this.#position(range.to)];
+      const some = descending
+        ? this.#sorted.slice(Math.max(from, to - limit), to).reverse()
+        : this.#sorted.slice(from, Math.min(to, from + limit));
+      return some.map(entryOf);
     }
-    if (descending) found.reverse();
+    let found: readonly Stored[] = order === "created" ? this.#inOrder(range) : this.#range(range);
+    if (createdBefore !== undefined) {
+      found = order === "created"
+        ? found.slice(0, position(found, ({ created }) => isBefore(created, createdBefore)))
+        : found.filter(({ created }) => isBefore(created, createdBefore));
+    }
+    if (descending) {
+      found = (limit === undefined ? found : found.slice(Math.max(0, found.length - limit))).toReversed();
+    }
     return found.slice(0, limit).map(entryOf);
   }
 
   #noneBefore(range: KeyRange, revision: string | null): boolean {
-    const found = this.#range(range);
-    return revision === null ? found.length === 0 : !found.some(({ created }) => isBefore(created, revision));
+    if (revision === null) return this.#position(range.from) === this.#position(range.to);
+    const [first] = this.#inOrder(range);
+    return first === undefined || !isBefore(first.created, revision);
+  }
+
+  /** The entries of a range in the order of their creation. */
+  #inOrder(range: KeyRange): readonly Stored[] {
+    const folder = range.from.slice(0, -1);
+    return range.from === `${folder}/` && range.to === `${folder}0` && !this.#hasFolders(range.from)
+      ? this.#folders.get(folder) ?? []
+      : this.#range(range).sort((a, b) => isBefore(a.created, b.created) ? -1 : 1);
+  }
+
+  #hasFolders(prefix: string): boolean {
+    return this.#folders.keys().some((folder) => folder.startsWith(prefix));
   }
 
   #range({ from, to }: KeyRange): Stored[] {
@@ -155,14 +179,7 @@ export class Memory {
 
   /** Where `key` stands among the keys, or would. */
   #position(key: string): number {
-    let low = 0;
-    let high = this.#sorted.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#sorted[middle]?.key ?? "") < key) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return position(this.#sorted, (stored) => stored.key < key);
   }
 
   #write(key: string, value: string, lease: string | undefined): void {
@@ -170,6 +187,10 @@ export class Memory {
     const revision = this.revision;
     const stored: Stored = { key, value, revision, created: before?.created ?? revision, lease };
     this.#sorted.splice(this.#position(key), before === undefined ? 0 : 1, stored);
+    const folder = folderOf(key);
+    const siblings = this.#folders.get(folder) ?? [];
+    siblings.splice(placeOf(siblings, stored), before === undefined ? 0 : 1, stored);
+    this.#folders.set(folder, siblings);
     if (before?.lease !== undefined) this.#keysOfLease.get(before.lease)?.delete(key);
     if (lease !== undefined) this.#keysOfLease.get(lease)?.add(key);
     this.#entries.set(key, stored);
@@ -182,6 +203,9 @@ export class Memory {
     if (before.lease !== undefined) this.#keysOfLease.get(before.lease)?.delete(key);
     this.#entries.delete(key);
     this.#sorted.splice(this.#position(key), 1);
+    const siblings = this.#folders.get(folderOf(key)) ?? [];
+    siblings.splice(placeOf(siblings, before), 1);
+    if (siblings.length === 0) this.#folders.delete(folderOf(key));
     this.#tell(key, null);
   }
 
@@ -194,12 +218,29 @@ export class Memory {
   }
 }
 
-function earlier(a: Stored, b: Stored): Stored {
-  return isBefore(a.created, b.created) ? a : b;
+/** How many of a sorted list come before a border. */
+function position(list: readonly Stored[], isBeforeBorder: (stored: Stored) => boolean): number {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const stored = list[middle];
+    if (stored !== undefined && isBeforeBorder(stored)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
-function later(a: Stored, b: Stored): Stored {
-  return isBefore(a.created, b.created) ? b : a;
+/** Where an entry stands among its siblings; several of one commit stand in the order of their keys. */
+function placeOf(siblings: readonly Stored[], { key, created }: Stored): number {
+  return position(
+    siblings,
+    (other) => isBefore(other.created, created) || other.created === created && other.key < key,
+  );
+}
+
+function folderOf(key: string): string {
+  return key.slice(0, Math.max(0, key.lastIndexOf("/")));
 }
 
 function entryOf({ key, value, revision, created }: Stored): Entry {

@@ -37,8 +37,6 @@ import {
   type Watch,
 } from "./store.ts";
 
-/** How long a waiter relies on a watch before it looks for itself, in milliseconds; lengthened by up to a half. */
-export const LOOK_INTERVAL_MS = 60_000;
 /** The pause after the store failed grows from the first to the last of these, in milliseconds, with jitter. */
 const FAILURE_PAUSE_MS = { first: 250, last: 30_000 };
 
@@ -53,7 +51,12 @@ export interface WaitRequest {
   readonly priority: number;
   /** From how long on a hold is said to be overdue, in milliseconds. */
   readonly overdueMs: number;
+  /** How long to rely on a watch before looking all the same, in milliseconds; lengthened by up to a half. */
+  readonly lookMs: number;
 }
+
+/** A good {@linkcode WaitRequest.lookMs}: what a missed event costs at most, against what looking costs a store. */
+export const LOOK_INTERVAL_MS = 5 * 60_000;
 
 /** What a waiter tells. After `granted`, `left` and `held` nothing comes any more. */
 export type WaitNews =
@@ -90,6 +93,8 @@ export class Waiter {
   #woken: (() => void) | undefined;
   /** A grant was sent, and nobody knows whether it happened or still will. */
   #inDoubt = false;
+  /** A slot was asked for without a place. */
+  #tried = false;
   #leaving = false;
   #failures = 0;
   #said = "";
@@ -141,7 +146,9 @@ export class Waiter {
     if (semaphore.holders.includes(holder)) return await this.#holding(known, semaphore);
     if (known.place === null) {
       this.#place = undefined;
-      if (known.before === undefined && this.#next(semaphore) !== undefined) {
+      if (!this.#tried && known.before === undefined && this.#next(semaphore) !== undefined) {
+        // once: where many come at the same time, all but one are refused, and a line is what they need
+        this.#tried = true;
         const nobody: Expectation = { range: queueRange(this.lock.group), noneCreatedBefore: null };
         return await this.#grant(known, semaphore, [nobody]);
       }
@@ -336,7 +343,7 @@ export class Waiter {
         watch: this.lock.store.watch(key, (change) => this.#hear(key, change), known.revision),
       };
     }
-    const pause = LOOK_INTERVAL_MS * (1 + this.lock.surroundings.random() / 2);
+    const pause = this.request.lookMs * (1 + this.lock.surroundings.random() / 2);
     const timer = this.lock.surroundings.after(pause, () => this.#wakeUp({ kind: "look" }));
     try {
       while (true) {

@@ -141,7 +141,7 @@ export class Fleet {
 
   /** What the clock shows that nobody tampered with, in milliseconds since the epoch. */
   get now(): number {
-    return this.config.startMs + this.time.elapsed;
+    return Math.floor(this.config.startMs + this.time.elapsed);
   }
 
   /** Starts every machine. */

@@ -136,6 +136,7 @@ export class Judge {
     for (const id of added) this.#granted(commit, id);
     for (const id of removed) this.#released(commit, id);
     for (const id of altered) this.#confirmed(commit, id);
+    if (actor.kind === "daemon" && altered.length === 0) this.#confirmedAgain(commit, actor.machine.id);
     const byHand = before.max !== after.max || !same(before.paused, after.paused);
     if (byHand && actor.kind !== "administrator") {
       this.#violated("I4", `${name(actor)} changed max or pause: ${show(before)} became ${show(after)}`);
@@ -193,6 +194,13 @@ export class Judge {
     }
     this.#proofs.set(id, { boot: is.boot ?? "", grant: is.grant });
     this.#recorded(after, id, "confirm");
+  }
+
+  /** A machine that was not rebooted by the first call proves its hold a second time: nothing of it changes. */
+  #confirmedAgain({ actor, before, after }: Commit, id: string): void {
+    const hold = after.holds.get(id);
+    if (actor.kind !== "daemon" || hold?.phase !== REBOOTING || hold.boot !== actor.boot) return;
+    if (same(before.holds.get(id), hold)) this.#proofs.set(id, { boot: actor.boot, grant: hold.grant });
   }
 
   #recorded(after: Semaphore, id: string, what: string): void {

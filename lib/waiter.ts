@@ -204,7 +204,7 @@ export class Waiter {
   /** Takes a place; takes over the one that an earlier process of this machine left. */
   async #enqueue(known: Knowledge): Promise<Knowledge> {
     const { lock, request } = this;
-    this.#lease ??= await lock.store.lease(PLACE_TTL_MS, () => this.#wakeUp({ kind: "look" }), {
+    const lease = this.#lease ??= await lock.store.lease(PLACE_TTL_MS, () => this.#lost(lease), {
       timeoutMs: CALL_TIMEOUT_MS,
     });
     const { host, boot, by, reason } = request.hold;
@@ -217,7 +217,7 @@ export class Waiter {
     });
     const outcome = await lock.store.commit({
       expect: [{ key: this.#key, revision: known.place?.revision ?? null }],
-      put: [{ key: this.#key, value, lease: this.#lease.id }],
+      put: [{ key: this.#key, value, lease: lease.id }],
       read: [
         { range: exactly(lock.key) },
         { range: exactly(this.#key) },
@@ -226,14 +226,23 @@ export class Waiter {
     }, { timeoutMs: CALL_TIMEOUT_MS });
     if (outcome.kind === "unknown") throw outcome.cause;
     if (outcome.kind === "committed") {
-      this.#place = outcome.found[1]?.[0];
+      // a lease that was lost meanwhile is not to be relied on
+      this.#place = this.#lease === lease ? outcome.found[1]?.[0] : undefined;
       // one that was taken over is not the newest of its priority: ask for what is before it
       return known.place === null ? this.#known(outcome) : await this.#look();
     }
     // the lease is gone, or the place just went
-    this.#lease.abandon();
+    lease.abandon();
     this.#lease = undefined;
     return await this.#look();
+  }
+
+  /** The place may still be there, with nobody to keep it alive: it is to be taken over under another lease. */
+  #lost(lease: Lease): void {
+    if (this.#lease !== lease) return;
+    this.#lease = undefined;
+    this.#place = undefined;
+    this.#wakeUp({ kind: "look" });
   }
 
   /** The holder has a slot, by this request or by another. */
@@ -252,8 +261,9 @@ export class Waiter {
       await this.#giveUpPlace();
       return { kind: "granted", grant: hold.grant, called: hold.phase === REBOOTING };
     }
-    const ours = hold?.boot !== undefined && (hold.host === undefined || hold.host === wanted.host);
-    if (ours) {
+    // of this boot, and without a grant to show, it cannot be ours to use or to end
+    const byHand = hold?.boot === undefined || hold.boot === wanted.boot;
+    if (!byHand && (hold.host === undefined || hold.host === wanted.host)) {
       // a grant of an earlier boot that came late
       await this.lock.release(holder, { kind: "rebooted", boot: wanted.boot });
       return await this.#look();
@@ -262,7 +272,7 @@ export class Waiter {
     await this.#giveUpPlace();
     const details = describeHold(hold);
     this.#say(
-      hold?.boot === undefined
+      byHand
         ? `this machine's slot was taken by hand${details}; 'locksmith unlock ${holder}' ends that`
         : `machine id ${holder} holds a slot under another boot id and host ${hold.host}${details}; do two machines share this id?`,
     );

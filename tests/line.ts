@@ -5,7 +5,7 @@
 
 import { assert } from "@std/assert";
 import { Lock } from "../lib/lock.ts";
-import { queueRange, readQueue } from "../lib/queue.ts";
+import { type Place, queueRange, readQueue } from "../lib/queue.ts";
 import {
   FRESH,
   GRANTED,
@@ -61,10 +61,15 @@ export class Line {
     return entry === null ? FRESH : parseSemaphore(entry.value);
   }
 
+  /** The places in line, the first first. */
+  get places(): Place[] {
+    const [entries = []] = this.memory.view([{ range: queueRange(GROUP) }]).found;
+    return readQueue(GROUP, entries);
+  }
+
   /** The machines in line, the first first. */
   get queue(): string[] {
-    const [entries = []] = this.memory.view([{ range: queueRange(GROUP) }]).found;
-    return readQueue(GROUP, entries).map(({ machine }) => machine);
+    return this.places.map(({ machine }) => machine);
   }
 
   /** An administrator changes the document. */

@@ -184,6 +184,20 @@ Deno.test("Waiter started again within the lease keeps the turn of the process t
   await takeTurns(line, [again, second]);
 });
 
+Deno.test("Waiter started again in the middle of the line knows that somebody stands before it, and since when it waits", async () => {
+  const line = new Line();
+  line.hold("anna");
+  const [, crashed] = await line.lined("first", "second", "third");
+  const [before] = line.places.filter(({ machine }) => machine === "second");
+  crashed?.die();
+  await line.time.advance(1_000);
+  const again = line.member("second").start();
+  await line.time.advance(SOON_MS);
+  assertEquals(again.last, BEHIND);
+  assertEquals(again.news.length, 1, "it never thought to be the first");
+  assertEquals(line.places[1], before);
+});
+
 Deno.test("Waiter hands a slot over with the same work however long the line is: only the first commits a grant", async () => {
   const works: string[][] = [];
   for (const length of [3, 40]) {

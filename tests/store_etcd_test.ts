@@ -31,7 +31,7 @@ Deno.test("openEtcd() keeps all watches on one stream", async () => {
   const store = openEtcd({ endpoints: [server.endpoint] });
   const connected = ["a", "b", "a", "c"].map((key) => {
     const { promise, resolve } = Promise.withResolvers<void>();
-    store.watch(key, resolve);
+    store.watch(key, () => resolve());
     return promise;
   });
   await Promise.all(connected);
@@ -119,12 +119,13 @@ Deno.test("openEtcd() refuses certificates that are none", () => {
   assertEquals(error.message, "cannot use the CA for etcd: the file holds no CERTIFICATE in PEM form");
 });
 
-Deno.test("close() lets the process end, with a watch open, though etcd is frozen", async () => {
+Deno.test("close() lets the process end, with a watch open and a lease, though etcd is frozen", async () => {
   await using server = await startEtcd();
   const script = `
     import { openEtcd } from ${JSON.stringify(new URL("../lib/store_etcd.ts", import.meta.url).href)};
     const store = openEtcd({ endpoints: [${JSON.stringify(server.endpoint)}] });
     await store.read("a", { timeoutMs: 5000 });
+    await store.lease(3000, () => console.log("lost"), { timeoutMs: 5000 });
     await new Promise((resolve) => store.watch("a", resolve));
     console.log("watching");
     await Deno.stdin.read(new Uint8Array(1));

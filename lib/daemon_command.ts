@@ -66,13 +66,15 @@ export async function daemon(context: Context): Promise<number> {
   const stop = new AbortController();
   const log = logger(context, debug);
   let running: Daemon | undefined;
+  let stopping: Promise<unknown> | undefined;
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     Deno.addSignalListener(name, () => {
       log("info", `${name}: stopping`);
       stop.abort();
       // calls end with the process, and a slot that is held stays held; a reboot command goes on, it may be what stops us
       const late = new Promise((resolve) => setTimeout(resolve, LEAVE_LIMIT_MS));
-      Promise.race([running?.stop(), late]).finally(() => Deno.exit(0));
+      stopping = Promise.race([running?.stop(), late]);
+      stopping.finally(() => Deno.exit(0));
     });
   }
 
@@ -157,6 +159,7 @@ export async function daemon(context: Context): Promise<number> {
       }),
     ]),
   ]);
+  await stopping;
   return 0;
 }
 

@@ -65,7 +65,7 @@ export async function daemon(context: Context): Promise<number> {
 
   const stop = new AbortController();
   const log = logger(context, debug);
-  let running: Daemon | undefined;
+  const running: { daemon?: Daemon } = {};
   let stopping: Promise<unknown> | undefined;
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     Deno.addSignalListener(name, () => {
@@ -73,7 +73,7 @@ export async function daemon(context: Context): Promise<number> {
       stop.abort();
       // calls end with the process, and a slot that is held stays held; a reboot command goes on, it may be what stops us
       const late = new Promise((resolve) => setTimeout(resolve, LEAVE_LIMIT_MS));
-      stopping = Promise.race([running?.stop(), late]);
+      stopping = Promise.race([running.daemon?.stop(), late]);
       stopping.finally(() => Deno.exit(0));
     });
   }
@@ -148,7 +148,7 @@ export async function daemon(context: Context): Promise<number> {
     ]),
     log,
   );
-  running = daemon;
+  running.daemon = daemon;
   await Promise.race([
     daemon.failed,
     Promise.all([

@@ -213,7 +213,11 @@ export function viewContract(test: ContractTest): void {
     const there = await make(store, "a/key", "theirs");
     const last = await make(store, "other", "1");
     for (
-      const expect of [[{ key: "a/key", revision: null }], [{ range: below("a/"), noneCreatedBefore: null }]]
+      const expect of [
+        [{ key: "a/key", revision: null }],
+        [{ range: below("a/"), noneCreatedBefore: null }],
+        [{ range: below("a/"), noneCreatedBefore: last }],
+      ]
     ) {
       const outcome = await store.commit({
         expect,

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { openEtcd } from "../lib/store_etcd.ts";
 import { StoreError } from "../lib/store.ts";
 import { makeCertificates, startEtcd } from "./etcd.ts";
@@ -36,6 +36,24 @@ Deno.test("openEtcd() keeps all watches on one stream", async () => {
   });
   await Promise.all(connected);
   assertEquals(await server.requests(), { "Watch/Watch": 1 });
+  await store.close();
+});
+
+Deno.test("calls that follow each other closely do not wait for the acknowledgement of the one before", async () => {
+  await using server = await startEtcd();
+  const store = openEtcd({ endpoints: [server.endpoint] });
+  const tookMs: number[] = [];
+  for (let turn = 0; turn < 9; turn++) {
+    // the longest that a connection rests
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    const begunMs = performance.now();
+    await store.read("a", CALL);
+    await store.commit({ expect: [], put: [{ key: "a", value: "1" }] }, CALL);
+    await store.read("a", CALL);
+    tookMs.push(performance.now() - begunMs);
+  }
+  const median = tookMs.sort((a, b) => a - b)[4] ?? Infinity;
+  assert(median < 30, `three calls took ${median} ms`);
   await store.close();
 });
 

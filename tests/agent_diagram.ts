@@ -197,6 +197,9 @@ function abstract(state: Agent, elapsed: number): Agent {
 function abstractPhase(phase: Phase): Phase {
   switch (phase.name) {
     case "pausing":
+    case "idle":
+    case "rebooting":
+      // these two last longer than any pause before the next try
       return { ...phase, until: LATER };
     case "awaiting-window":
       return { ...phase, opensAt: OPEN };

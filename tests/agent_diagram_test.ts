@@ -2,7 +2,8 @@
  * The drawing in docs/agent.md and the code: neither has an arrow that the other has not.
  */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { REBOOT_PATIENCE_MS, REFUSED_PAUSE_MS, RETRY_MS } from "../lib/agent.ts";
 import { diagram, DRAWINGS, drawnEdges, type Edge, eventKinds, explore, PHASES } from "./agent_diagram.ts";
 
 const PAGE = await Deno.readTextFile(new URL("../docs/agent.md", import.meta.url));
@@ -54,6 +55,19 @@ Deno.test("explore() finds no way out of the line but a slot and the wish to lea
     out.filter(({ to, events }) => to !== "leaving" && events.some((kind) => kind !== "granted")),
     [],
   );
+});
+
+Deno.test("explore() finds no state that waits for the next try with a slot", () => {
+  const { edges } = explore("etcd-lock");
+  const out = edges.filter(({ from }) => from === "pausing");
+  assertEquals(lines(out), [
+    "pausing --> idle : need",
+    "pausing --> awaiting-window : tick",
+    "pausing --> waiting : tick",
+  ]);
+  // what the exploration takes for granted
+  assertLess(REFUSED_PAUSE_MS, REBOOT_PATIENCE_MS);
+  assertLess(RETRY_MS.last, REBOOT_PATIENCE_MS);
 });
 
 Deno.test("drawnEdges() reads what diagram() draws", () => {

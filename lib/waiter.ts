@@ -108,8 +108,9 @@ export class Waiter {
     let known: Knowledge | undefined;
     let news: WaitNews | undefined;
     while (news === undefined) {
+      const leaving = this.#leaving;
       try {
-        const next: Knowledge | WaitNews = this.#leaving
+        const next: Knowledge | WaitNews = leaving
           ? await this.#leave()
           : await this.#turn(known ?? await this.#look());
         if ("kind" in next) news = next;
@@ -119,7 +120,7 @@ export class Waiter {
         if (!(error instanceof StoreError || error instanceof LockError)) throw error;
         known = undefined;
         this.#say(`cannot get in line, trying again: ${error.message}`);
-        await this.#pause();
+        await this.#pause(leaving);
       }
       if (this.#leaving) known = undefined;
     }
@@ -349,13 +350,15 @@ export class Waiter {
     const pause = LOOK_INTERVAL_MS * (1 + this.lock.surroundings.random() / 2);
     const timer = this.lock.surroundings.after(pause, () => this.#wakeUp({ kind: "look" }));
     try {
-      while (true) {
+      while (!this.#leaving) {
         const wake = await this.#nextWake();
-        if (wake.kind === "look" || this.#leaving) return this.#leaving ? known : await this.#look();
+        if (this.#leaving) break;
+        if (wake.kind === "look") return await this.#look();
         if (isBefore(known.revision, wake.revision)) {
           return { ...known, revision: wake.revision, document: wake.entry };
         }
       }
+      return known;
     } finally {
       timer.cancel();
     }
@@ -382,16 +385,16 @@ export class Waiter {
     return wake;
   }
 
-  /** After a failure: later each time, with jitter, but not for longer than it takes to be told to leave. */
-  #pause(): Promise<void> {
+  /** After a failure: later each time, with jitter, but not for longer than it takes to be told to leave meanwhile. */
+  async #pause(leaving: boolean): Promise<void> {
     const { surroundings } = this.lock;
     const limit = Math.min(FAILURE_PAUSE_MS.last, FAILURE_PAUSE_MS.first * 2 ** Math.min(this.#failures, 10));
     this.#failures++;
-    const stays = !this.#leaving;
-    return new Promise((resolve) => {
+    if (this.#leaving !== leaving) return;
+    await new Promise<void>((resolve) => {
       const timer = surroundings.after(limit * (0.5 + surroundings.random() / 2), resolve);
       this.#woken = () => {
-        if (!stays || !this.#leaving) return;
+        if (this.#leaving === leaving) return;
         timer.cancel();
         resolve();
       };

@@ -324,6 +324,58 @@ Deno.test("Waiter.leave() before anything was asked leaves nothing behind", asyn
   assertEquals([member.last, line.queue, line.changes], ["left", [], 0]);
 });
 
+Deno.test("Waiter.leave() is heard whatever is under way", async () => {
+  for (const free of [true, false]) {
+    for (let moment = 0; moment < 8; moment += 0.5) {
+      const line = new Line();
+      line.setMax(2);
+      line.hold("anna");
+      if (!free) line.hold("bert");
+      const [before] = free ? [] : await line.lined("before");
+      const member = line.member("a").start();
+      await line.time.advance(moment);
+      const ended = member.last;
+      member.waiter.leave();
+      await line.time.advance(SOON_MS);
+      const where = `after ${moment} ms: ${member.last}`;
+      if (ended === "granted") assertEquals(member.last, "granted");
+      else assert(["granted", "left"].includes(member.last), where);
+      assertEquals(line.semaphore.holders.includes("a"), member.last === "granted", where);
+      assertEquals(line.queue, free ? [] : ["before"], where);
+      before?.waiter.leave();
+    }
+  }
+  for (let moment = 0; moment < 8; moment += 0.5) {
+    const line = new Line();
+    line.hold("anna");
+    const [before, member] = await line.lined("b", "a");
+    line.setMax(2);
+    line.hold("a");
+    before?.waiter.leave();
+    await line.time.advance(moment);
+    member?.waiter.leave();
+    await line.time.advance(SOON_MS);
+    assertEquals(member?.last, "left", `held by hand, after ${moment} ms`);
+  }
+});
+
+Deno.test("Waiter.leave() is tried at once where a call was just failing, and later each time after that", async () => {
+  const line = new Line();
+  line.hold("anna");
+  const [member] = await line.lined("a");
+  assert(member !== undefined);
+  member.store.down = true;
+  await line.time.advance(300_000);
+  // in the middle of a call, when pauses are at their longest
+  member.store.takeCalls();
+  while (member.store.calls.length === 0) await line.time.advance(0.5);
+  member.waiter.leave();
+  await line.time.advance(1);
+  member.store.down = false;
+  await line.time.advance(SOON_MS);
+  assertEquals(member.last, "left");
+});
+
 Deno.test("Waiter.leave() with a grant in doubt makes sure that it never happens", async () => {
   for (const lined of [false, true]) {
     const line = new Line();

@@ -84,6 +84,8 @@ export interface Agent {
   readonly setbacks: number;
   /** The last thing that was said about a wait, so that it is said once. */
   readonly said: string;
+  /** What the last look found, for the same reason. */
+  readonly noted: string;
 }
 
 export type Event =
@@ -146,6 +148,7 @@ export const START: Agent = {
   windowSpent: null,
   setbacks: 0,
   said: "",
+  noted: "",
 };
 
 const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine; starting over";
@@ -170,9 +173,9 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
       return tick(config, state, now);
     case "recovered": {
       from(state, event, "recovering");
-      const known = { ...state, slot: event.slot, called: event.called, recovered: true };
-      const next = settle(config, known, now);
-      if (event.note !== "") return saying(next, "info", event.note);
+      const { slot, called, note } = event;
+      const next = settle(config, { ...state, slot, called, recovered: true, noted: note }, now);
+      if (note !== "") return note === state.noted ? next : saying(next, "info", note);
       return state.slot === null || event.slot !== null ? next : saying(next, "warning", LOST_TEXT);
     }
     case "granted": {

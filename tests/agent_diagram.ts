@@ -191,6 +191,7 @@ function abstract(state: Agent, elapsed: number): Agent {
     windowSpent: state.windowSpent && { from: SHORT, until: SHORT + 1 },
     setbacks: Math.min(state.setbacks, 1),
     said: "",
+    noted: "",
   };
 }
 

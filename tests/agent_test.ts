@@ -465,6 +465,20 @@ Deno.test("step() looks now and then, while nothing is needed, whether it has a 
   ]);
 });
 
+Deno.test("step() says once, and not at every look, that its machine is held by hand", () => {
+  const byHand: Event = { kind: "recovered", slot: null, called: false, note: "taken by hand" };
+  const story = at([byHand]);
+  const look = (found: Event) => {
+    story.wake();
+    story.on(found);
+  };
+  for (let time = 0; time < 5; time++) look(byHand);
+  assertEquals(story.log, ["info: taken by hand"]);
+  look(NOTHING);
+  look(byHand);
+  assertEquals(story.log, ["info: taken by hand", "info: taken by hand"]);
+});
+
 Deno.test("step() without a lock has nothing to look for while nothing is needed", () => {
   const story = at([need(NOT_NEEDED)], { strategy: "reboot" });
   for (let look = 0; look < 3; look++) {

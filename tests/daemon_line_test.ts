@@ -216,6 +216,18 @@ Deno.test("Daemon that needs nothing finds a slot that it knows nothing of, and 
   ]);
 });
 
+Deno.test("Daemon whose machine is held by hand says so once in days", async () => {
+  const line = new Line();
+  line.hold("a");
+  const box = new Box(line, "a");
+  box.daemon.dispatch(NOT_NEEDED);
+  await line.time.advance(3 * DAY_MS);
+  assertEquals(box.log, [
+    "info: this machine's slot was taken by hand (since 2026-01-01T00:00:00.000Z, by anna@desk, " +
+    "because: a new disk); only 'locksmith unlock a' ends it",
+  ]);
+});
+
 Deno.test("Daemon.stop() resolves when the place in line is given up; a slot that is held stays held", async () => {
   const line = new Line();
   const holder = new Box(line, "holder");

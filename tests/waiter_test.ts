@@ -214,6 +214,19 @@ Deno.test("Waiter hands a slot over with the same work however long the line is:
   assertEquals(works, [["commit", "view", "watch"], ["commit", "view", "watch"]]);
 });
 
+Deno.test("Waiter costs each of a herd that comes at once the same few calls, however many they are", async () => {
+  for (const size of [5, 60]) {
+    const line = new Line();
+    const members = Array.from({ length: size }, (_, i) => line.member(`m${i}`).start());
+    await line.time.advance(SOON_MS);
+    const [first, second, ...others] = members.map(({ store }) => store.takeCalls());
+    assertEquals(first, ["view", "commit"]);
+    assertEquals(second, ["view", "commit", "lease", "commit", "watch"]);
+    for (const calls of others) assertEquals(calls, second);
+    assertEquals([line.granted, line.queue.length], [["m0"], size - 1]);
+  }
+});
+
 Deno.test("Waiter fills all slots that become free at once, and no more", async () => {
   const line = new Line();
   line.setMax(0);
@@ -398,6 +411,20 @@ Deno.test("Waiter.leave() with a grant in doubt makes sure that it never happens
     assertEquals([line.semaphore.holders, line.queue], [[], []], "the commit that came late was refused");
     assert(!line.granted.includes("a"));
   }
+});
+
+Deno.test("Waiter.leave() with a place in doubt leaves none behind, be it that its commit comes late", async () => {
+  const line = new Line();
+  line.hold("anna");
+  const member = line.member("a");
+  member.store.fates.push({ kind: "late", byMs: 5_000 });
+  member.start();
+  await line.time.advance(10);
+  member.waiter.leave();
+  await line.time.advance(SOON_MS);
+  assertEquals(member.last, "left");
+  await line.time.advance(6_000);
+  assertEquals(line.queue, [], "the lease that it was to stand under is over");
 });
 
 Deno.test("Waiter.leave() tells of a grant that happened, though nobody had heard of it", async () => {

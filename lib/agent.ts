@@ -78,12 +78,14 @@ export interface Agent {
   readonly recovered: boolean;
   /** Not to be tried before this, by the clock that does not leap. */
   readonly notBefore: number;
-  /** The window that is open before this instant is of no use: it has no room for the grace. */
-  readonly windowSpentUntil: number;
+  /** A window that is open between these instants is of no use: it has no room for the grace. */
+  readonly windowSpent: { readonly from: number; readonly until: number } | null;
   /** How often in a row a slot was lost before it was confirmed: each time the next try comes later. */
   readonly setbacks: number;
   /** The last thing that was said about a wait, so that it is said once. */
   readonly said: string;
+  /** What the last look found, for the same reason. */
+  readonly noted: string;
 }
 
 export type Event =
@@ -143,9 +145,10 @@ export const START: Agent = {
   called: false,
   recovered: false,
   notBefore: 0,
-  windowSpentUntil: 0,
+  windowSpent: null,
   setbacks: 0,
   said: "",
+  noted: "",
 };
 
 const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine; starting over";
@@ -170,9 +173,9 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
       return tick(config, state, now);
     case "recovered": {
       from(state, event, "recovering");
-      const known = { ...state, slot: event.slot, called: event.called, recovered: true };
-      const next = settle(config, known, now);
-      if (event.note !== "") return saying(next, "info", event.note);
+      const { slot, called, note } = event;
+      const next = settle(config, { ...state, slot, called, recovered: true, noted: note }, now);
+      if (note !== "") return note === state.noted ? next : saying(next, "info", note);
       return state.slot === null || event.slot !== null ? next : saying(next, "warning", LOST_TEXT);
     }
     case "granted": {
@@ -293,6 +296,9 @@ function takeNeed(config: AgentConfig, state: Agent, now: Moment): Step {
 
 function tick(config: AgentConfig, state: Agent, now: Moment): Step {
   const { phase } = state;
+  // a clock that was set, or the next of two windows that meet, makes another time of what was waited for
+  if (phase.name === "awaiting-window") return settle(config, state, now);
+  if (phase.name === "waiting") return waitOrLeave(config, state, now);
   if (dueIn(state, now) > 0) return { state, effects: [] };
   switch (phase.name) {
     case "recovery-pause":
@@ -309,8 +315,6 @@ function tick(config: AgentConfig, state: Agent, now: Moment): Step {
         "warning",
         "nobody can tell whether a reboot is needed; giving the slot back",
       );
-    case "waiting":
-      return leave(state);
     case "grace":
       return confirmOrGiveBack(config, state, now);
     case "rebooting":
@@ -338,8 +342,10 @@ function settle(config: AgentConfig, state: Agent, now: Moment): Step {
 }
 
 /** A window without room for the grace counts as closed. */
-function usable(opening: Opening, { windowSpentUntil }: Agent, { now }: Moment): Opening {
-  return opening.open && now < windowSpentUntil ? { open: false, nextOpensAt: windowSpentUntil } : opening;
+function usable(opening: Opening, { windowSpent }: Agent, { now }: Moment): Opening {
+  // before `from` the clock was set back, and knows better
+  const spent = windowSpent !== null && windowSpent.from <= now && now < windowSpent.until;
+  return opening.open && spent ? { open: false, nextOpensAt: windowSpent.until } : opening;
 }
 
 function enter(config: AgentConfig, state: Agent, action: Action, opening: Opening, now: Moment): Step {
@@ -397,7 +403,7 @@ function prepared(config: AgentConfig, state: Agent, users: readonly string[], n
         instant(opening.nextOpensAt)
       }`;
     return saying(
-      giveBack(config, { ...state, windowSpentUntil: opening.nextOpensAt }, now),
+      giveBack(config, { ...state, windowSpent: { from: now.now, until: opening.nextOpensAt } }, now),
       "warning",
       text,
     );
@@ -478,6 +484,13 @@ function release(config: AgentConfig, state: Agent, failures: number, now: Momen
     state: { ...state, phase: { name: "releasing", failures } },
     effects: [{ kind: "release", slot: state.slot }],
   };
+}
+
+/** Stays in line as long as a window is open. */
+function waitOrLeave(config: AgentConfig, state: Agent, now: Moment): Step {
+  const opening = usable(config.openingAt(now.now), state, now);
+  if (!opening.open) return leave(state);
+  return { state: { ...state, phase: { name: "waiting", closesAt: opening.closesAt } }, effects: [] };
 }
 
 function leave(state: Agent): Step {

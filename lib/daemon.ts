@@ -253,8 +253,10 @@ async function recover(machine: Machine, lock: Lock): Promise<Event> {
       note: `this machine has a slot and has not rebooted${details}`,
     };
   }
-  const note =
-    `this machine's slot was taken by hand${details}; only 'locksmith unlock ${machine.id}' ends it`;
+  // without its age, so that it is the same at the next look
+  const note = `this machine's slot was taken by hand${
+    describeHold(decision.hold)
+  }; only 'locksmith unlock ${machine.id}' ends it`;
   return { kind: "recovered", slot: null, called: false, note };
 }
 

@@ -66,14 +66,16 @@ export async function daemon(context: Context): Promise<number> {
 
   const stop = new AbortController();
   const log = logger(context, debug);
-  let running: Daemon | undefined;
+  const running: { daemon?: Daemon } = {};
+  let stopping: Promise<unknown> | undefined;
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     Deno.addSignalListener(name, () => {
       log("info", `${name}: stopping`);
       stop.abort();
       // calls end with the process, and a slot that is held stays held; a reboot command goes on, it may be what stops us
       const late = new Promise((resolve) => setTimeout(resolve, LEAVE_LIMIT_MS));
-      Promise.race([running?.stop(), late]).finally(() => Deno.exit(0));
+      stopping = Promise.race([running.daemon?.stop(), late]);
+      stopping.finally(() => Deno.exit(0));
     });
   }
 
@@ -149,7 +151,7 @@ export async function daemon(context: Context): Promise<number> {
     ]),
     log,
   );
-  running = daemon;
+  running.daemon = daemon;
   await Promise.race([
     daemon.failed,
     Promise.all([
@@ -160,6 +162,7 @@ export async function daemon(context: Context): Promise<number> {
       }),
     ]),
   ]);
+  await stopping;
   return 0;
 }
 

@@ -113,8 +113,9 @@ export class Waiter {
     let known: Knowledge | undefined;
     let news: WaitNews | undefined;
     while (news === undefined) {
+      const leaving = this.#leaving;
       try {
-        const next: Knowledge | WaitNews = this.#leaving
+        const next: Knowledge | WaitNews = leaving
           ? await this.#leave()
           : await this.#turn(known ?? await this.#look());
         if ("kind" in next) news = next;
@@ -124,7 +125,7 @@ export class Waiter {
         if (!(error instanceof StoreError || error instanceof LockError)) throw error;
         known = undefined;
         this.#say(`cannot get in line, trying again: ${error.message}`);
-        await this.#pause();
+        await this.#pause(leaving);
       }
       if (this.#leaving) known = undefined;
     }
@@ -211,7 +212,7 @@ export class Waiter {
   /** Takes a place; takes over the one that an earlier process of this machine left. */
   async #enqueue(known: Knowledge): Promise<Knowledge> {
     const { lock, request } = this;
-    this.#lease ??= await lock.store.lease(PLACE_TTL_MS, () => this.#wakeUp({ kind: "look" }), {
+    const lease = this.#lease ??= await lock.store.lease(PLACE_TTL_MS, () => this.#lost(lease), {
       timeoutMs: CALL_TIMEOUT_MS,
     });
     const { host, boot, by, reason } = request.hold;
@@ -224,7 +225,7 @@ export class Waiter {
     });
     const outcome = await lock.store.commit({
       expect: [{ key: this.#key, revision: known.place?.revision ?? null }],
-      put: [{ key: this.#key, value, lease: this.#lease.id }],
+      put: [{ key: this.#key, value, lease: lease.id }],
       read: [
         { range: exactly(lock.key) },
         { range: exactly(this.#key) },
@@ -233,14 +234,23 @@ export class Waiter {
     }, { timeoutMs: CALL_TIMEOUT_MS });
     if (outcome.kind === "unknown") throw outcome.cause;
     if (outcome.kind === "committed") {
-      this.#place = outcome.found[1]?.[0];
+      // a lease that was lost meanwhile is not to be relied on
+      this.#place = this.#lease === lease ? outcome.found[1]?.[0] : undefined;
       // one that was taken over is not the newest of its priority: ask for what is before it
       return known.place === null ? this.#known(outcome) : await this.#look();
     }
     // the lease is gone, or the place just went
-    this.#lease.abandon();
+    lease.abandon();
     this.#lease = undefined;
     return await this.#look();
+  }
+
+  /** The place may still be there, with nobody to keep it alive: it is to be taken over under another lease. */
+  #lost(lease: Lease): void {
+    if (this.#lease !== lease) return;
+    this.#lease = undefined;
+    this.#place = undefined;
+    this.#wakeUp({ kind: "look" });
   }
 
   /** The holder has a slot, by this request or by another. */
@@ -259,8 +269,9 @@ export class Waiter {
       await this.#giveUpPlace();
       return { kind: "granted", grant: hold.grant, called: hold.phase === REBOOTING };
     }
-    const ours = hold?.boot !== undefined && (hold.host === undefined || hold.host === wanted.host);
-    if (ours) {
+    // of this boot, and without a grant to show, it cannot be ours to use or to end
+    const byHand = hold?.boot === undefined || hold.boot === wanted.boot;
+    if (!byHand && (hold.host === undefined || hold.host === wanted.host)) {
       // a grant of an earlier boot that came late
       await this.lock.release(holder, { kind: "rebooted", boot: wanted.boot });
       return await this.#look();
@@ -269,7 +280,7 @@ export class Waiter {
     await this.#giveUpPlace();
     const details = describeHold(hold);
     this.#say(
-      hold?.boot === undefined
+      byHand
         ? `this machine's slot was taken by hand${details}; 'locksmith unlock ${holder}' ends that`
         : `machine id ${holder} holds a slot under another boot id and host ${hold.host}${details}; do two machines share this id?`,
     );
@@ -346,13 +357,15 @@ export class Waiter {
     const pause = this.request.lookMs * (1 + this.lock.surroundings.random() / 2);
     const timer = this.lock.surroundings.after(pause, () => this.#wakeUp({ kind: "look" }));
     try {
-      while (true) {
+      while (!this.#leaving) {
         const wake = await this.#nextWake();
-        if (wake.kind === "look" || this.#leaving) return this.#leaving ? known : await this.#look();
+        if (this.#leaving) break;
+        if (wake.kind === "look") return await this.#look();
         if (isBefore(known.revision, wake.revision)) {
           return { ...known, revision: wake.revision, document: wake.entry };
         }
       }
+      return known;
     } finally {
       timer.cancel();
     }
@@ -379,16 +392,16 @@ export class Waiter {
     return wake;
   }
 
-  /** After a failure: later each time, with jitter, but not for longer than it takes to be told to leave. */
-  #pause(): Promise<void> {
+  /** After a failure: later each time, with jitter, but not for longer than it takes to be told to leave meanwhile. */
+  async #pause(leaving: boolean): Promise<void> {
     const { surroundings } = this.lock;
     const limit = Math.min(FAILURE_PAUSE_MS.last, FAILURE_PAUSE_MS.first * 2 ** Math.min(this.#failures, 10));
     this.#failures++;
-    const stays = !this.#leaving;
-    return new Promise((resolve) => {
+    if (this.#leaving !== leaving) return;
+    await new Promise<void>((resolve) => {
       const timer = surroundings.after(limit * (0.5 + surroundings.random() / 2), resolve);
       this.#woken = () => {
-        if (!stays || !this.#leaving) return;
+        if (this.#leaving === leaving) return;
         timer.cancel();
         resolve();
       };

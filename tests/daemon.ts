@@ -9,6 +9,7 @@ import { openStore } from "../lib/open_store.ts";
 import { resolveStore } from "../lib/config.ts";
 import { Lock } from "../lib/lock.ts";
 import type { Hold, Semaphore } from "../lib/semaphore.ts";
+import { REAL } from "../lib/surroundings.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 const CONFIG = new URL("../deno.json", import.meta.url).pathname;
@@ -223,16 +224,14 @@ export class TestLock extends Lock implements AsyncDisposable {
     const values = new Map([["endpoint", { values: [endpoint], origin: "the test" }]]);
     const config = resolveStore({ values, faults: [] }, () => new Uint8Array());
     if (config === undefined) throw new Error(`${endpoint} is no endpoint`);
-    const now = () => Date.now();
-    const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-    return new TestLock(await openStore(config), group, { now, random: Math.random, sleep });
+    return new TestLock(await openStore(config), group, REAL, "anna@desk");
   }
 
   /** Takes a slot by hand. */
   async lock(holder: string, reason = "looking after it"): Promise<void> {
     const hold = {
       since: new Date().toISOString(),
-      by: "anna@desk",
+      by: this.by,
       reason,
       grant: crypto.randomUUID(),
       extra: {},
@@ -244,6 +243,11 @@ export class TestLock extends Lock implements AsyncDisposable {
   async unlock(holder: string): Promise<void> {
     const { kind } = await this.release(holder, { kind: "administrator" });
     if (kind !== "released") throw new Error(`cannot unlock ${holder}: ${kind}`);
+  }
+
+  /** The machines in line, the first first. */
+  async queue(): Promise<string[]> {
+    return (await this.readWithQueue()).queue.map(({ machine }) => machine);
   }
 
   async hold(holder: string): Promise<Hold | undefined> {
@@ -260,9 +264,13 @@ export class TestLock extends Lock implements AsyncDisposable {
   }
 }
 
-/** What `look` sees, once it is as wanted. Rejects with what it saw last. */
-export async function until<T>(look: () => Promise<T>, wanted: (seen: T) => boolean): Promise<T> {
-  const deadline = Date.now() + DEADLINE_MS;
+/** What `look` sees, once it is as wanted. Rejects with what it saw last, if that takes longer than `limitMs`. */
+export async function until<T>(
+  look: () => Promise<T>,
+  wanted: (seen: T) => boolean,
+  limitMs = DEADLINE_MS,
+): Promise<T> {
+  const deadline = Date.now() + limitMs;
   while (true) {
     const seen = await look();
     if (wanted(seen)) return seen;

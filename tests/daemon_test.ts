@@ -7,8 +7,13 @@ import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { startBus } from "./bus.ts";
 import { locksmith, type TestDaemon, TestLock, TestMachine, until } from "./daemon.ts";
 import { type EtcdServer, startEtcd } from "./etcd.ts";
+import { PLACE_TTL_MS } from "../lib/queue.ts";
 
 const STOP_LIMIT_MS = 3_000;
+/** How much longer than asked for a lease may last. */
+const LEASE_SLACK_MS = 15_000;
+const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\)$/;
+const BEHIND = /waiting for a slot: in line behind another machine$/;
 const REBOOT_LOG = ["--reboot-command", 'date +%s.%N >>"$LOCKSMITH_ROOT/rebooted"'];
 const KERNEL = { what: "shutdown", who: "apt", why: "upgrading", mode: "block", uid: 0, pid: 42 };
 
@@ -36,7 +41,7 @@ async function fakeWall(machine: TestMachine): Promise<string> {
   return `${machine.root}/bin:${Deno.env.get("PATH")}`;
 }
 
-// Windows begin with a minute, so these two wait for one. They run beside the other tests: begun by the first test, and
+// Windows begin with a minute, and places in line last for half a one: three stories wait for that. They run beside the other tests: begun by the first test, and
 // awaited by those that bear their names.
 const background = new Map<string, Promise<void>>();
 function begun(name: string, story: () => Promise<void>): Promise<void> {
@@ -84,12 +89,30 @@ async function closesMeanwhile(): Promise<void> {
     ...["--endpoint", machine.store, "--session-grace", "0s", ...REBOOT_LOG],
     ...windowArgs(now, length),
   ]);
-  await daemon.line(/waiting for a slot: all are held \(available: 0\)$/);
+  await daemon.line(FULL);
   await daemon.line(/waiting for the window at /);
   await lock.unlock("another");
   await assertStops(daemon, "waiting for the window");
   assertEquals(await machine.read("rebooted"), "");
   assertEquals((await lock.read()).holders, []);
+}
+
+/** The lease of a place lasts half a minute, so this one too runs beside the others. */
+async function killedInLine(): Promise<void> {
+  // one of its own: the others freeze and kill theirs
+  await using server = await startEtcd();
+  await using line = await inLine(server.endpoint, "killed in line");
+  const { lock } = line;
+  const first = line.first.start();
+  await first.line(FULL);
+  const second = line.second.start();
+  await second.line(BEHIND);
+  await first.stop("SIGKILL");
+  await lock.unlock("another");
+  assertEquals(await lock.queue(), [line.first.id, line.second.id], "the dead stand in line for a while");
+  await until(() => lock.queue(), (queue) => !queue.includes(line.first.id), PLACE_TTL_MS + LEASE_SLACK_MS);
+  await second.line(/the reboot is accepted/);
+  assertEquals((await lock.read()).holders, [line.second.id]);
 }
 
 let etcd: EtcdServer | undefined;
@@ -101,6 +124,7 @@ async function theEtcd(): Promise<EtcdServer> {
 Deno.test("daemon reboots by logind after send-need-reboot on a real bus, and gives its slot back after the boot", async () => {
   begun("opens later", opensLater);
   begun("closes meanwhile", closesMeanwhile);
+  begun("killed in line", killedInLine);
   await using bus = await startBus();
   await using machine = await TestMachine.make();
   await using lock = await TestLock.open(machine.store);
@@ -166,21 +190,28 @@ Deno.test("daemon reboots by the command of the operator once the sentinel file 
   assertMatch((await lock.hold(machine.id))?.reason ?? "", /reboot-required exists/);
 });
 
-Deno.test("daemon waits for a slot with one line in the log, and takes it when it is freed", async () => {
+Deno.test("daemon waits for a slot with a line in the log for each reason, and takes it when it is freed", async () => {
   await using machine = await TestMachine.make();
   await machine.need();
   await using lock = await TestLock.open(machine.store);
   await lock.lock("another");
   const daemon = machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
-  await daemon.line(/waiting for a slot: all are held \(available: 0\)$/);
+  await daemon.line(FULL);
+  assertEquals(await lock.queue(), [machine.id]);
   // changes that do not help are looked at, and not told
+  await lock.pause({ reason: "a fair", extra: {} });
+  await daemon.line(/waiting for a slot: first in line, the group is paused \(because: a fair\)$/);
+  await lock.setMax(3);
   await lock.setMax(1);
+  await lock.resume();
+  await daemon.line(FULL);
   await lock.unlock("another");
   const freedAt = Date.now();
   await daemon.line(/^info: got a slot$/);
-  assertLess(Date.now() - freedAt, 5_000, "by the watch, and not by the poll after a minute");
+  assertLess(Date.now() - freedAt, 5_000, "by the watch, and not by the look after a minute");
   await daemon.line(/the reboot is accepted/);
-  assertEquals(daemon.count(/waiting for a slot/), 1);
+  assertEquals(daemon.count(/waiting for a slot/), 3);
+  assertEquals(await lock.queue(), []);
 });
 
 Deno.test("daemon tells those who are logged in, gives them their grace, and reboots then", async () => {
@@ -222,7 +253,7 @@ Deno.test("daemon does not reboot on a slot that an administrator took back duri
     await daemon.line(/somebody unlocked/),
     "warning: the slot is not ours any more, somebody unlocked this machine; starting over",
   );
-  await daemon.line(/waiting for a slot: all are held/);
+  await daemon.line(FULL);
   assertEquals(bus.logind.rebootCalls(), 0);
   await bus.logind.endSession("c1");
   await lock.unlock("another");
@@ -448,7 +479,7 @@ Deno.test("daemon with the strategy reboot needs no etcd", async () => {
   ]);
   await daemon.line(/the reboot is accepted/);
   assertEquals(await machine.coordinator(), "reboot rebooting");
-  assertEquals(daemon.count(/slot|group|127/), 0);
+  assertEquals(daemon.count(/slot|group|127\.0\.0\.1/), 0);
 });
 
 Deno.test("daemon on a host without busctl, or without a bus, says so once and heeds the sentinel file", async () => {
@@ -522,7 +553,7 @@ Deno.test("daemon on etcd: the slot is taken by the watch (fault 14 of the old l
   const daemon = machine.start(["--group", "outage", "--debug", ...REBOOT_LOG], {
     env: { LOCKSMITHD_ENDPOINT: server.endpoint },
   });
-  await daemon.line(/waiting for a slot: all are held/);
+  await daemon.line(FULL);
   await server.kill();
   assertEquals(await machine.coordinator(), "etcd-lock running");
   await server.start();
@@ -566,7 +597,7 @@ Deno.test("daemon that waits for a slot when etcd freezes ends at SIGTERM, and a
   await lock.lock("another");
   const start = () => machine.start(["--endpoint", server.endpoint, "--group", "stuck", ...REBOOT_LOG]);
   const first = start();
-  await first.line(/waiting for a slot: all are held/);
+  await first.line(FULL);
   server.freeze();
   try {
     await assertStops(first, "waiting for a slot, etcd frozen");
@@ -574,9 +605,75 @@ Deno.test("daemon that waits for a slot when etcd freezes ends at SIGTERM, and a
     server.thaw();
   }
   const second = start();
-  await second.line(/waiting for a slot: all are held/);
+  await second.line(FULL);
   await lock.unlock("another");
   await second.line(/the reboot is accepted/);
+});
+
+/** Machines that share a store, and a slot that somebody holds by hand. */
+async function inLine(endpoint: string, group: string) {
+  const stack = new AsyncDisposableStack();
+  const lock = stack.use(await TestLock.open(endpoint, group));
+  await lock.lock("another");
+  const machine = async () => {
+    const machine = stack.use(await TestMachine.make());
+    await machine.need();
+    const start = () => machine.start(["--endpoint", endpoint, "--group", group, ...REBOOT_LOG]);
+    return { id: machine.id, start };
+  };
+  const [first, second] = [await machine(), await machine()];
+  return { lock, first, second, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+Deno.test("daemon gives its place in line up at SIGTERM within a second, and the next moves up", async () => {
+  await using place = await TestMachine.make();
+  for (const endpoint of [place.store, (await theEtcd()).endpoint]) {
+    await using line = await inLine(endpoint, "stopped in line");
+    const { lock } = line;
+    const first = line.first.start();
+    await first.line(FULL);
+    const second = line.second.start();
+    await second.line(BEHIND);
+    assertEquals(await lock.queue(), [line.first.id, line.second.id]);
+    const { code, tookMs } = await first.stop();
+    assertEquals(await lock.queue(), [line.second.id], "its place is gone when it is");
+    assertEquals(code, 0, first.text);
+    assertLess(tookMs, 1_000);
+    assertEquals(first.lines.at(-1), "info: SIGTERM: stopping");
+    await second.line(FULL);
+    await lock.unlock("another");
+    await second.line(/the reboot is accepted/);
+    assertEquals((await lock.read()).holders, [line.second.id]);
+    await lock.unlock(line.second.id);
+  }
+});
+
+Deno.test("daemon that is killed and started again within its lease keeps its turn", async () => {
+  await using place = await TestMachine.make();
+  for (const endpoint of [place.store, (await theEtcd()).endpoint]) {
+    await using line = await inLine(endpoint, "started again");
+    const { lock } = line;
+    const killed = line.first.start();
+    await killed.line(FULL);
+    const second = line.second.start();
+    await second.line(BEHIND);
+    await killed.stop("SIGKILL");
+    assertEquals(await lock.queue(), [line.first.id, line.second.id]);
+    const again = line.first.start();
+    await again.line(FULL);
+    assertEquals(await lock.queue(), [line.first.id, line.second.id]);
+    await lock.unlock("another");
+    await again.line(/the reboot is accepted/);
+    assertEquals((await lock.read()).holders, [line.first.id]);
+    await second.line(FULL);
+    await lock.unlock(line.first.id);
+    await second.line(/the reboot is accepted/);
+    await lock.unlock(line.second.id);
+  }
+});
+
+Deno.test("daemon that is killed in line loses its place within its lease, and the next gets its slot", async () => {
+  await begun("killed in line", killedInLine);
 });
 
 Deno.test("daemon waits while the window is closed and reboots once it opens", async () => {

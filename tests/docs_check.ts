@@ -1,6 +1,6 @@
 /**
  * `deno task docs`: holds the documentation and the project together. docs/commands.md is made from the program's own
- * help (`--write` writes it); links point to files that exist; the README names every command; each of the old
+ * help, and docs/agent.md from the states that the agent can get into (`--write` writes both); links point to files that exist; the README names every command; each of the old
  * program's faults is named by a test.
  */
 
@@ -8,9 +8,9 @@ import { COMMANDS } from "../lib/commands.ts";
 import { commandHelpText, helpText } from "../lib/help.ts";
 import { CONFIGURABLE, DEFAULTS, variableNames } from "../lib/settings.ts";
 import { table } from "../lib/output.ts";
+import { agentPage } from "./agent_diagram.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
-const COMMANDS_FILE = "docs/commands.md";
 const FAULTS_OF_THE_OLD_PROGRAM = 15;
 
 /** docs/commands.md: every help text, and every setting with its variables. */
@@ -30,6 +30,12 @@ function commandsPage(): string {
     block(table([["OPTION", "VARIABLES", "DEFAULT"], ...settings])),
   ].join("\n");
 }
+
+/** The pages that are made, and of what. */
+const MADE: readonly { readonly path: string; readonly from: string; text(): string }[] = [
+  { path: "docs/commands.md", from: "what the program says", text: commandsPage },
+  { path: "docs/agent.md", from: "what the agent does", text: agentPage },
+];
 
 async function filesBelow(folder: string, ending: string): Promise<string[]> {
   const found: string[] = [];
@@ -72,9 +78,9 @@ async function unnamedFaults(): Promise<string[]> {
 
 async function check(): Promise<string[]> {
   const faults: string[] = [];
-  const written = await Deno.readTextFile(ROOT + COMMANDS_FILE).catch(() => "");
-  if (written !== commandsPage()) {
-    faults.push(`${COMMANDS_FILE} is not what the program says: deno task docs --write`);
+  for (const { path, from, text } of MADE) {
+    const written = await Deno.readTextFile(ROOT + path).catch(() => "");
+    if (written !== text()) faults.push(`${path} is not ${from}: deno task docs --write`);
   }
   const pages = ["README.md", "CHANGELOG.md", ...await filesBelow("docs", ".md")];
   for (const page of pages) faults.push(...await brokenLinks(page));
@@ -86,7 +92,7 @@ async function check(): Promise<string[]> {
 }
 
 if (Deno.args.includes("--write")) {
-  await Deno.writeTextFile(ROOT + COMMANDS_FILE, commandsPage());
+  for (const { path, text } of MADE) await Deno.writeTextFile(ROOT + path, text());
 } else {
   const faults = await check();
   for (const fault of faults) console.error(fault);

@@ -48,6 +48,11 @@ export function etcdFailure(error: unknown, attempt: EtcdAttempt): EtcdFailure {
   return known ?? { kind: "failed", why: firstLine(details), next: "other" };
 }
 
+/** Whether etcd refused a call, and did nothing, because the lease that it names is gone. */
+export function isLeaseGone(error: unknown): boolean {
+  return error instanceof EtcdCallError && error.message.includes("requested lease not found");
+}
+
 /** What etcd itself reported. */
 function etcdAnswer(details: string, code: number, attempt: EtcdAttempt): EtcdFailure | undefined {
   if (details.includes("authentication failed, invalid user ID or password")) {

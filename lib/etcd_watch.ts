@@ -1,16 +1,17 @@
 /**
- * All watches of one etcd store on one stream. A listener hears of its key some time after it changed, whenever the
- * stream was made anew, and now and then without a reason, since a watch is a hint: what it says, only a read confirms.
- * Calls that fall together are made once. The stream is kept until the last watch is closed; while no endpoint answers,
- * it is tried again and again, ever more slowly, and nobody is told.
+ * All watches of one etcd store on one stream. A listener hears of each change of its key as soon as etcd tells of it;
+ * after a broken connection the watch goes on behind the last change that it saw. Only where that place is not known, or
+ * etcd has dropped what came after it, the listener hears `missed`; and now and then without a reason, since a watch is a
+ * hint. The stream is kept until the last watch is closed; while no endpoint answers, it is tried again and again, ever
+ * more slowly, and nobody is told.
  */
 
 import { type IDuplexStream, type IWatchRequest, type IWatchResponse, WatchClient } from "etcd3/lib/rpc.js";
 import type { EtcdTransport } from "./etcd_transport.ts";
-import type { Watch } from "./store.ts";
+import { bytesOf, entryOf } from "./etcd_txn.ts";
+import { type Change, isBefore, type Watch } from "./store.ts";
 
 type WatchStream = IDuplexStream<IWatchRequest, IWatchResponse>;
-type Key = NonNullable<NonNullable<IWatchRequest["create_request"]>["key"]>;
 
 /** Which server to use; told of each that failed. */
 export interface EtcdServers {
@@ -28,23 +29,21 @@ const BACKOFF_MAX_MS = 2_000;
 /** How often listeners are called without a reason; lengthened by up to a half, so that a fleet does not march in step. */
 const REFRESH_MS = 300_000;
 
-/** What a connection tells of. */
-interface ConnectionEvents {
-  /** The key changed, or may have before its watch began. */
-  changed(key: string): void;
-  failed(): void;
-}
-
+/** One watch, over all the connections that it lives through. */
 interface Listener {
-  readonly changed: () => void;
-  timer?: ReturnType<typeof setTimeout>;
+  readonly key: string;
+  readonly tell: (change: Change) => void;
+  /** All changes up to this revision were told, or need not be; `undefined`: nobody knows. */
+  seen: string | undefined;
+  /** Whether a server has confirmed it before. */
+  known: boolean;
   closed: boolean;
 }
 
 export class EtcdWatches {
   readonly #servers: EtcdServers;
   readonly #random: () => number;
-  readonly #listeners = new Map<string, Set<Listener>>();
+  readonly #listeners = new Set<Listener>();
   #connection: Connection | undefined;
   #backoffMs = BACKOFF_MIN_MS;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -57,24 +56,19 @@ export class EtcdWatches {
   }
 
   /** Begins a watch; see {@linkcode Store.watch}. */
-  add(key: string, changed: () => void): Watch {
+  add(key: string, tell: (change: Change) => void, after?: string): Watch {
     if (this.#closed) throw new TypeError(`cannot watch ${JSON.stringify(key)}: the store is closed`);
-    const listener: Listener = { changed, closed: false };
-    const listeners = this.#listeners.get(key) ?? new Set();
-    listeners.add(listener);
-    this.#listeners.set(key, listeners);
-    if (listeners.size === 1) this.#connection?.create(key);
-    else this.#tell(listener);
+    const listener: Listener = { key, tell, seen: after, known: false, closed: false };
+    this.#listeners.add(listener);
+    this.#connection?.create(listener);
     if (!this.#connection && this.#retry === undefined) this.#connect();
     this.#refresh ??= this.#refreshLater();
     return {
       close: () => {
         listener.closed = true;
-        clearTimeout(listener.timer);
-        if (!listeners.delete(listener) || listeners.size > 0) return;
-        this.#listeners.delete(key);
+        if (!this.#listeners.delete(listener)) return;
         if (this.#listeners.size === 0) this.#stop();
-        else this.#connection?.cancel(key);
+        else this.#connection?.cancel(listener);
       },
     };
   }
@@ -82,12 +76,7 @@ export class EtcdWatches {
   /** Ends every watch. */
   close(): void {
     this.#closed = true;
-    for (const listeners of this.#listeners.values()) {
-      for (const listener of listeners) {
-        listener.closed = true;
-        clearTimeout(listener.timer);
-      }
-    }
+    for (const listener of this.#listeners) listener.closed = true;
     this.#listeners.clear();
     this.#stop();
   }
@@ -104,10 +93,9 @@ export class EtcdWatches {
   #connect(): void {
     this.#retry = undefined;
     const server = this.#servers.first();
-    const connection: Connection = new Connection(server, [...this.#listeners.keys()], {
-      changed: (key) => {
+    const connection: Connection = new Connection(server, this.#listeners, {
+      confirmed: () => {
         this.#backoffMs = BACKOFF_MIN_MS;
-        for (const listener of this.#listeners.get(key) ?? []) this.#tell(listener);
       },
       failed: () => {
         if (this.#connection !== connection) return;
@@ -120,39 +108,42 @@ export class EtcdWatches {
     this.#connection = connection;
   }
 
-  /** Calls a listener soon, once for all that happens until then. */
-  #tell(listener: Listener): void {
-    if (listener.closed || listener.timer !== undefined) return;
-    listener.timer = setTimeout(() => {
-      delete listener.timer;
-      listener.changed();
-    }, 0);
-  }
-
   #refreshLater(): ReturnType<typeof setTimeout> {
     return setTimeout(() => {
-      for (const listeners of this.#listeners.values()) {
-        for (const listener of listeners) this.#tell(listener);
-      }
+      for (const listener of this.#listeners) tellSoon(listener, { kind: "missed" });
       this.#refresh = this.#refreshLater();
     }, REFRESH_MS * (1 + this.#random() / 2));
   }
+}
+
+/** In a task of its own, so that a listener that throws does not break the stream of the others. */
+function tellSoon(listener: Listener, change: Change): void {
+  queueMicrotask(() => {
+    if (!listener.closed) listener.tell(change);
+  });
+}
+
+/** What a connection tells of. */
+interface ConnectionEvents {
+  /** A watch was confirmed: the server is there. */
+  confirmed(): void;
+  failed(): void;
 }
 
 /** One stream to one server, from its beginning to its first failure. */
 class Connection {
   readonly #events: ConnectionEvents;
   /** Watches that were asked for and are not confirmed; etcd confirms in the order of asking. */
-  #pending: string[] = [];
-  readonly #ids = new Map<string, string>();
+  #pending: Listener[] = [];
+  readonly #confirmed = new Map<string, Listener>();
   #stream: WatchStream | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
   #ended = false;
 
-  constructor(server: EtcdTransport, keys: readonly string[], events: ConnectionEvents) {
+  constructor(server: EtcdTransport, listeners: Iterable<Listener>, events: ConnectionEvents) {
     this.#events = events;
-    this.#pending = [...keys];
+    this.#pending = [...listeners];
     this.#expectAnswer();
     new WatchClient(server).watch().then((stream) => {
       if (this.#ended) return stream.cancel();
@@ -160,22 +151,23 @@ class Connection {
       stream.on("data", (response) => this.#receive(response));
       stream.on("error", () => this.#fail());
       stream.on("end", () => this.#fail());
-      for (const key of this.#pending) this.#request(key);
+      for (const listener of this.#pending) this.#request(listener);
     }).catch(() => this.#fail());
   }
 
-  create(key: string): void {
-    this.#pending.push(key);
+  create(listener: Listener): void {
+    this.#pending.push(listener);
     this.#expectAnswer();
-    if (this.#stream) this.#request(key);
+    if (this.#stream) this.#request(listener);
   }
 
-  /** Ends the watch of one key. One that is not confirmed yet is left: nobody listens to it any more. */
-  cancel(key: string): void {
-    const id = this.#ids.get(key);
-    if (id === undefined) return;
-    this.#ids.delete(key);
-    this.#stream?.write({ cancel_request: { watch_id: id } });
+  /** Ends one watch. One that is not confirmed yet is ended when it is. */
+  cancel(listener: Listener): void {
+    for (const [id, confirmed] of this.#confirmed) {
+      if (confirmed !== listener) continue;
+      this.#confirmed.delete(id);
+      this.#stream?.write({ cancel_request: { watch_id: id } });
+    }
   }
 
   end(): void {
@@ -185,8 +177,15 @@ class Connection {
     this.#stream?.cancel();
   }
 
-  #request(key: string): void {
-    this.#stream?.write({ create_request: { key: new TextEncoder().encode(key) as Key } });
+  #request({ key, seen }: Listener): void {
+    this.#stream?.write({
+      create_request: {
+        key: bytesOf(key),
+        ...seen === undefined ? {} : { start_revision: String(BigInt(seen) + 1n) },
+        // keeps the place of a quiet watch ahead of what etcd drops
+        progress_notify: true,
+      },
+    });
   }
 
   #receive(response: IWatchResponse): void {
@@ -194,18 +193,43 @@ class Connection {
     if (this.#pending.length <= (response.created ? 1 : 0)) clearTimeout(this.#deadline);
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => this.#askForLife(), SILENCE_MS);
-    if (response.created) {
-      const key = this.#pending.shift();
-      if (response.canceled || key === undefined) return this.#fail();
-      this.#ids.set(key, response.watch_id);
-      this.#events.changed(key);
-      return;
+    if (response.created) return this.#confirm(response);
+    // one that no watch is named in, or one that was closed here, only shows that the server lives
+    const listener = this.#confirmed.get(response.watch_id);
+    if (!listener) return;
+    if (response.canceled) return this.#canceled(listener, response);
+    // The revision in the head of a response with events is ahead of them when there are more to come.
+    if (response.events.length === 0) listener.seen = response.header.revision;
+    for (const { type, kv } of response.events) {
+      const revision = listener.seen = kv.mod_revision;
+      tellSoon(listener, { kind: "changed", entry: type === "Delete" ? null : entryOf(kv), revision });
     }
-    if (response.canceled) {
-      if ([...this.#ids.values()].includes(response.watch_id)) this.#fail();
-      return;
+  }
+
+  #confirm(response: IWatchResponse): void {
+    const listener = this.#pending.shift();
+    if (response.canceled || listener === undefined) return this.#fail();
+    this.#events.confirmed();
+    this.#confirmed.set(response.watch_id, listener);
+    if (listener.closed) return this.cancel(listener);
+    // A server that is behind what another one told was restored from a copy, or lags: it cannot tell what came after.
+    if (listener.known && listener.seen !== undefined && isBefore(response.header.revision, listener.seen)) {
+      this.cancel(listener);
+      listener.seen = undefined;
+      return this.create(listener);
     }
-    for (const event of response.events) this.#events.changed(new TextDecoder().decode(event.kv.key));
+    listener.known = true;
+    if (listener.seen !== undefined) return;
+    listener.seen = response.header.revision;
+    tellSoon(listener, { kind: "missed" });
+  }
+
+  /** etcd ended a watch that is wanted. */
+  #canceled(listener: Listener, { watch_id, compact_revision }: IWatchResponse): void {
+    this.#confirmed.delete(watch_id);
+    if (compact_revision === "0") return this.#fail();
+    listener.seen = undefined;
+    this.create(listener);
   }
 
   #fail(): void {

@@ -2,65 +2,84 @@
  * The embedded store: one SQLite file, for machines that share a disk and for trying locksmith without an etcd.
  *
  * Every process on the host may open the file; a transaction takes SQLite's write lock, so commits are atomic across
- * processes, and synced, so that a committed one survives a power failure. A watch looks at the file's own change
- * counter four times a second. A file on a network filesystem is not supported: SQLite's locks do not hold there.
+ * processes, and synced, so that a committed one survives a power failure. A watch looks at the file four times a
+ * second. Leases expire by the clock of the host: one that is set forward ends them early, and their owners hear of it
+ * when they next keep them alive. A file on a network filesystem is not supported: SQLite's locks do not hold there.
+ *
+ * Of the past of a key the last 1,000 changes are kept, and of one that stands under a lease nothing: those come and go
+ * with the machines that made them.
  */
 
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
+import { isBusy, openDatabase } from "./sqlite_file.ts";
+import { keepLease } from "./sqlite_lease.ts";
+import { entryAt, historyAt, listAt, moment, viewAt } from "./sqlite_read.ts";
+import { beginLease, commitTransaction, endLease, renewLease } from "./sqlite_write.ts";
+import { watchSqlite } from "./sqlite_watch.ts";
 import {
   type CallOptions,
+  type Change,
   type CommitOutcome,
   type Entry,
+  type History,
+  type Lease,
+  type Query,
   type Store,
   StoreError,
   type Transaction,
+  type View,
   type Watch,
 } from "./store.ts";
-
-/** How often a watch looks, in milliseconds. */
-const WATCH_INTERVAL_MS = 250;
-/**
- * How long SQLite itself waits for another process, in milliseconds. Short, because nothing else of this process
- * happens meanwhile: what takes longer is tried again until the call's deadline.
- */
-const BUSY_TIMEOUT_MS = 50;
 
 /** Opens the store in `path`. The file is made by the first commit; reading a file that is not there finds nothing. */
 export function openSqlite(path: string): Store {
   return new SqliteStore(path);
 }
 
+/** The wait before another try while another process has the file; a part of it, by chance. */
+const RETRY_MS = 20;
+
 class SqliteStore implements Store {
   readonly name: string;
-  private database: DatabaseSync | undefined;
-  private readonly watches = new Set<Watch>();
+  readonly #path: string;
+  readonly #watches = new Set<Watch>();
+  readonly #leases = new Set<Lease>();
+  #database: DatabaseSync | undefined;
+  #closed = false;
 
-  constructor(private readonly path: string) {
+  constructor(path: string) {
+    this.#path = path;
     this.name = `sqlite:${path}`;
   }
 
   read(key: string, options: CallOptions): Promise<Entry | null> {
-    return this.attempt(`read ${key}`, options, () => {
-      if (!this.exists()) return null;
-      const row = this.open().prepare("SELECT key, value, revision FROM entry WHERE key = ?").get(key);
-      return row === undefined ? null : toEntry(row);
-    });
+    return this.#attempt(
+      `read ${key}`,
+      options,
+      () => this.#look((database) => entryAt(database, key), null),
+    );
   }
 
   list(prefix: string, options: CallOptions): Promise<Entry[]> {
-    return this.attempt(`list ${prefix}`, options, () => {
-      if (!this.exists()) return [];
-      // substr and not LIKE, whose wildcards a group's name may contain
-      const rows = this.open().prepare(
-        "SELECT key, value, revision FROM entry WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key",
-      ).all(prefix);
-      return rows.map(toEntry);
-    });
+    return this.#attempt(
+      `list ${prefix}`,
+      options,
+      () => this.#look((database) => listAt(database, prefix), []),
+    );
+  }
+
+  view(queries: readonly Query[], options: CallOptions): Promise<View> {
+    const nothing = { revision: "0", found: queries.map(() => []) };
+    return this.#attempt(
+      `read ${queries.map(({ range }) => range.from).join(", ")}`,
+      options,
+      () => this.#look((database) => viewAt(database, queries), nothing),
+    );
   }
 
   async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {
     try {
-      return await this.attempt("commit", options, () => this.commitOnce(this.open(), transaction));
+      return await this.#attempt("commit", options, () => commitTransaction(this.#open(), transaction));
     } catch (error) {
       // an error in COMMIT itself may come after the change is durable
       if (error instanceof StoreError) return { kind: "unknown", cause: error };
@@ -68,107 +87,91 @@ class SqliteStore implements Store {
     }
   }
 
-  watch(key: string, changed: () => void): Watch {
-    const look = () => {
-      try {
-        return this.exists() ? String(this.select(key)) : "";
-      } catch {
-        // a watch is a hint: who acts on it reads first, and hears of the trouble then
-        return "unreadable";
-      }
+  async lease(ttlMs: number, lost: () => void, options: CallOptions): Promise<Lease> {
+    const id = await this.#attempt("begin a lease", options, () => beginLease(this.#open(), ttlMs));
+    const lease: Lease = keepLease(id, ttlMs, {
+      renew: (timeoutMs) =>
+        this.#attempt("keep a lease alive", { timeoutMs }, () => renewLease(this.#open(), id, ttlMs)),
+      end: (options) => this.#attempt("end a lease", options, () => endLease(this.#open(), id)),
+      ended: () => this.#leases.delete(lease),
+      lost,
+    });
+    if (this.#closed) lease.abandon();
+    else this.#leases.add(lease);
+    return lease;
+  }
+
+  watch(key: string, listener: (change: Change) => void, after?: string): Watch {
+    if (this.#closed) throw new TypeError(`cannot watch ${JSON.stringify(key)}: the store is closed`);
+    const running = watchSqlite((look) => this.#look(look, undefined), key, listener, after);
+    const watch = {
+      close: () => {
+        running.close();
+        this.#watches.delete(watch);
+      },
     };
-    let seen = look();
-    const timer = setInterval(() => {
-      const now = look();
-      if (now === seen) return;
-      seen = now;
-      changed();
-    }, WATCH_INTERVAL_MS);
-    const watch = { close: () => clearInterval(timer) };
-    this.watches.add(watch);
+    this.#watches.add(watch);
     return watch;
   }
 
+  history(key: string, options: CallOptions): Promise<History> {
+    return this.#attempt(
+      `read the history of ${key}`,
+      options,
+      () => this.#look((database) => historyAt(database, key), { changes: [], complete: true }),
+    );
+  }
+
   close(): Promise<void> {
-    this.watches.forEach((watch) => watch.close());
-    this.database?.close();
-    this.database = undefined;
+    this.#closed = true;
+    for (const watch of this.#watches) watch.close();
+    for (const lease of this.#leases) lease.abandon();
+    this.#database?.close();
+    this.#database = undefined;
     return Promise.resolve();
   }
 
-  private select(key: string) {
-    return this.open().prepare("SELECT revision FROM entry WHERE key = ?").get(key)?.["revision"];
+  /** Looks at one moment, or answers `nothing` while there is no file. */
+  #look<T, N>(look: (database: DatabaseSync) => T, nothing: N): T | N {
+    if (this.#closed) throw new Error("the store is closed");
+    return this.#exists() ? moment(this.#open(), look) : nothing;
   }
 
-  private commitOnce(database: DatabaseSync, { expect, put }: Transaction): CommitOutcome {
-    database.exec("BEGIN IMMEDIATE");
-    try {
-      const revisionOf = database.prepare("SELECT revision FROM entry WHERE key = ?");
-      for (const { key, revision } of expect) {
-        const row = revisionOf.get(key);
-        if ((row === undefined ? null : String(row["revision"])) !== revision) {
-          database.exec("ROLLBACK");
-          return { kind: "refused" };
-        }
-      }
-      const next = database.prepare("UPDATE counter SET revision = revision + 1 RETURNING revision").get();
-      const revision = Number(next?.["revision"]);
-      const write = database.prepare("INSERT OR REPLACE INTO entry (key, value, revision) VALUES (?, ?, ?)");
-      for (const { key, value } of put) write.run(key, value, revision);
-      database.exec("COMMIT");
-      return { kind: "committed", revision: String(revision) };
-    } catch (error) {
-      if (database.isTransaction) database.exec("ROLLBACK");
-      throw error;
-    }
-  }
-
-  private exists(): boolean {
-    if (this.database !== undefined) return true;
+  #exists(): boolean {
+    if (this.#database !== undefined) return true;
     try {
       // an empty file is one that another process is just making
-      return Deno.statSync(this.path).size > 0;
+      return Deno.statSync(this.#path).size > 0;
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return false;
       throw error;
     }
   }
 
-  private open(): DatabaseSync {
-    if (this.database !== undefined) return this.database;
-    const database = new DatabaseSync(this.path, { timeout: BUSY_TIMEOUT_MS });
-    try {
-      const tables = database.prepare(
-        "SELECT count(*) AS n FROM sqlite_schema WHERE name IN ('entry', 'counter')",
-      ).get();
-      if (tables?.["n"] !== 2) prepareTables(database);
-      database.exec("PRAGMA synchronous = FULL");
-    } catch (error) {
-      database.close();
-      throw error;
-    }
-    return this.database = database;
+  #open(): DatabaseSync {
+    if (this.#closed) throw new Error("the store is closed");
+    return this.#database ??= openDatabase(this.#path);
   }
 
   /** Does `work` again while another process has the file, until the deadline. Throws {@linkcode StoreError}. */
-  private async attempt<T>(what: string, { timeoutMs }: CallOptions, work: () => T): Promise<T> {
+  async #attempt<T>(what: string, { timeoutMs }: CallOptions, work: () => T): Promise<T> {
     const deadline = performance.now() + timeoutMs;
     while (true) {
       try {
         return work();
       } catch (error) {
-        if (!isBusy(error)) throw this.explain(what, error);
+        if (!isBusy(error)) throw this.#explain(what, error);
         if (performance.now() >= deadline) {
           const message =
             `cannot ${what} in ${this.name}: another process has kept the file locked for ${timeoutMs} ms`;
           throw new StoreError("timeout", message, "see who has it open with 'fuser'", { cause: error });
         }
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * RETRY_MS));
       }
     }
   }
 
-  private explain(what: string, error: unknown): StoreError {
+  #explain(what: string, error: unknown): StoreError {
     const why = error instanceof Error ? error.message : String(error);
     const denied = error instanceof Deno.errors.PermissionDenied || /readonly|permission/i.test(why);
     const hint = /unable to open/.test(why)
@@ -180,29 +183,4 @@ class SqliteStore implements Store {
       cause: error,
     });
   }
-}
-
-function prepareTables(database: DatabaseSync): void {
-  const foreign = database.prepare(
-    "SELECT name FROM sqlite_schema WHERE tbl_name NOT IN ('entry', 'counter')",
-  ).get();
-  if (foreign !== undefined) {
-    throw new Error("it is not a database of locksmith: there is a table of another program in it");
-  }
-  database.exec("PRAGMA journal_mode = WAL");
-  database.exec(`
-    BEGIN IMMEDIATE;
-    CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL) STRICT;
-    CREATE TABLE IF NOT EXISTS counter (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;
-    INSERT OR IGNORE INTO counter VALUES (1, 0);
-    COMMIT;
-  `);
-}
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && /database( table| schema)? is locked/.test(error.message);
-}
-
-function toEntry(row: Record<string, unknown>): Entry {
-  return { key: String(row["key"]), value: String(row["value"]), revision: String(row["revision"]) };
 }

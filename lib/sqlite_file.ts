@@ -1,0 +1,93 @@
+/**
+ * The file of the embedded store: its tables, and the upgrade of a file that an older version made. Whoever opens the file
+ * first makes or upgrades it, in one transaction; the others wait for that. A database of another program is left as it is,
+ * and so is one of a newer version.
+ */
+
+import { DatabaseSync } from "node:sqlite";
+
+/**
+ * How long SQLite itself waits for another process, in milliseconds. Short, because nothing else of this process
+ * happens meanwhile: what takes longer is tried again until the call's deadline.
+ */
+const BUSY_TIMEOUT_MS = 50;
+
+/** `user_version` of the file. 0 is of the first version, which had `entry` and `counter` alone, or of an empty file. */
+const VERSION = 1;
+const TABLES = ["entry", "counter", "lease", "past"];
+
+/** Opens the file, and makes it if there is none. Throws what SQLite reports. */
+export function openDatabase(path: string): DatabaseSync {
+  const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    if (versionOf(database) !== VERSION) prepare(database);
+    database.exec("PRAGMA synchronous = FULL");
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  return database;
+}
+
+/** Whether another process has the file, so that a later try may do better. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof Error && /database( table| schema)? is locked/.test(error.message);
+}
+
+/** Runs `work` in a transaction that has the write lock from its beginning; what it throws undoes it. */
+export function writing<T>(database: DatabaseSync, work: () => T): T {
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    const result = work();
+    database.exec("COMMIT");
+    return result;
+  } catch (error) {
+    if (database.isTransaction) database.exec("ROLLBACK");
+    throw error;
+  }
+}
+
+function versionOf(database: DatabaseSync): number {
+  return Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
+}
+
+function prepare(database: DatabaseSync): void {
+  refuseForeign(database);
+  database.exec("PRAGMA journal_mode = WAL");
+  writing(database, () => {
+    // another process may have been faster
+    if (versionOf(database) === VERSION) return;
+    database.exec(`
+      CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL) STRICT;
+      CREATE TABLE IF NOT EXISTS counter (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;
+      INSERT OR IGNORE INTO counter VALUES (1, 0);
+
+      -- of a key that is there already, only its last revision is known
+      ALTER TABLE entry ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE entry ADD COLUMN lease INTEGER;
+      UPDATE entry SET created = revision;
+
+      CREATE TABLE lease (id INTEGER PRIMARY KEY, expires_ms INTEGER NOT NULL) STRICT;
+
+      -- value NULL: the key was removed; first: nothing was before it
+      CREATE TABLE past (
+        key TEXT NOT NULL, revision INTEGER NOT NULL, value TEXT, created INTEGER, first INTEGER NOT NULL,
+        PRIMARY KEY (key, revision)
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO past SELECT key, revision, value, created, 0 FROM entry;
+
+      PRAGMA user_version = ${VERSION};
+    `);
+  });
+}
+
+function refuseForeign(database: DatabaseSync): void {
+  if (versionOf(database) > VERSION) {
+    throw new Error("a newer version of locksmith made it");
+  }
+  const names = TABLES.map((table) => `'${table}'`).join(", ");
+  const foreign = database.prepare(`SELECT name FROM sqlite_schema WHERE tbl_name NOT IN (${names})`).get();
+  if (foreign !== undefined) {
+    throw new Error("it is not a database of locksmith: there is a table of another program in it");
+  }
+}

@@ -62,8 +62,8 @@ export type WaitNews =
   /** The holder has a slot by another hand. */
   | { readonly kind: "held"; readonly hold: Hold | undefined }
   | { readonly kind: "left" }
-  /** Still waiting, for another reason than before. */
-  | { readonly kind: "waiting"; readonly why: string };
+  /** Still waiting, for another reason than before; `error`: what does not work is tried again. */
+  | { readonly kind: "waiting"; readonly why: string; readonly error?: StoreError | LockError };
 
 /** What is known of the store at one moment. */
 interface Knowledge {
@@ -90,6 +90,8 @@ export class Waiter {
   #woken: (() => void) | undefined;
   /** A grant was sent, and nobody knows whether it happened or still will. */
   #inDoubt = false;
+  /** A grant is on its way, and its answer too. */
+  #granting = false;
   #leaving = false;
   #failures = 0;
   #said = "";
@@ -118,7 +120,7 @@ export class Waiter {
       } catch (error) {
         if (!(error instanceof StoreError || error instanceof LockError)) throw error;
         known = undefined;
-        this.#say(`cannot get in line, trying again: ${error.message}`);
+        this.#say(`cannot get in line, trying again: ${error.message}`, error);
         await this.#pause();
       }
       if (this.#leaving) known = undefined;
@@ -132,6 +134,11 @@ export class Waiter {
   leave(): void {
     this.#leaving = true;
     this.#wakeUp({ kind: "look" });
+  }
+
+  /** Whether a grant may have happened, or may still happen, that the listener did not hear of. */
+  get inDoubt(): boolean {
+    return this.#inDoubt || this.#granting;
   }
 
   /** One decision on what is known: the end, or what is known after something has changed. */
@@ -183,6 +190,7 @@ export class Waiter {
     const next = this.#next(semaphore);
     if (next === undefined) throw new Error("a grant without a free slot");
     const reason = hold.reason === undefined ? {} : { reason: hold.reason };
+    this.#granting = true;
     const outcome = await this.lock.store.commit({
       expect: [{ key: this.lock.key, revision: known.document?.revision ?? null }, ...guards],
       put: [{
@@ -191,7 +199,7 @@ export class Waiter {
       }],
       remove: known.place === null ? [] : [this.#key],
       read: this.#queries(),
-    }, { timeoutMs: CALL_TIMEOUT_MS });
+    }, { timeoutMs: CALL_TIMEOUT_MS }).finally(() => this.#granting = false);
     if (outcome.kind === "committed") {
       this.lock.saw(outcome.found[0]?.[0] ?? null);
       return { kind: "granted", grant: hold.grant, called: false };
@@ -395,10 +403,10 @@ export class Waiter {
     return `; overdue: ${named.join(", ")}`;
   }
 
-  #say(why: string): void {
+  #say(why: string, error?: StoreError | LockError): void {
     if (why === this.#said || this.#leaving) return;
     this.#said = why;
-    this.listener({ kind: "waiting", why });
+    this.listener({ kind: "waiting", why, ...(error === undefined ? {} : { error }) });
   }
 }
 

@@ -91,13 +91,20 @@ function difference(before: Semaphore | undefined, after: Semaphore): Told[] {
     ...maxChange(before, after, record),
     ...pauseChange(before, after, record),
   ];
-  if (record?.what !== undefined && !told.some(({ what }) => what === record.what)) {
+  if (record?.what !== undefined && !told.some(({ what }) => isSame(what, record.what))) {
     // a repair stands before what it changed; and so does what changes nothing, such as a max that was set once more
     told.unshift(recorded(record.what, before, after, record));
   }
   if (told.length > 0 || before === undefined) return told;
   return [stamped("edited", record)];
 }
+
+/** A slot can be taken by hand through the line, and at once by who reboots: the hold says which it is. */
+function isSame(told: EventKind, recorded: string | undefined): boolean {
+  return told === recorded || (TAKING.includes(told) && recorded !== undefined && TAKING.includes(recorded));
+}
+
+const TAKING = ["grant", "lock"];
 
 /** Whether a program that does not know the field `changed` kept the one that it found. */
 function isCarriedAlong(before: LastChange | undefined, after: LastChange | undefined): boolean {
@@ -122,12 +129,7 @@ function newHolds(before: Semaphore, after: Semaphore, record: LastChange | unde
   return after.holders.flatMap((id): Told[] => {
     const hold = after.holds.get(id);
     if (!before.holders.includes(id) || isAnother(before, after, id)) {
-      const meant = record?.machine === id && (record.what === "grant" || record.what === "lock");
-      const what = meant && record.what !== undefined
-        ? record.what
-        : hold?.boot === undefined
-        ? "lock"
-        : "grant";
+      const what = hold?.boot === undefined ? "lock" : "grant";
       // an older version records a hold and no change
       const own = record ?? { at: hold?.since, by: hold?.by };
       return [{ ...stamped(what, own), ...about(id, hold, { machine: id, reason: hold?.reason }) }];

@@ -57,17 +57,20 @@ export function lock(context: Context): Promise<number> {
   });
 }
 
+/** What a wait needs of its context. */
+type Teller = Pick<Context, "out" | "err" | "surroundings" | "watched">;
 type NewHold = Omit<Hold, "since"> & { readonly grant: string };
 
 async function lockNow(context: Context, lock: Lock, holder: string, hold: NewHold): Promise<number> {
   const since = new Date(context.surroundings.now()).toISOString();
-  const decision = await lock.acquire(holder, { ...hold, since });
+  const host = hold.host === undefined ? {} : { host: hold.host };
+  const decision = await lock.acquire(holder, { ...host, since, ...hold });
   return decision.kind === "granted" ? 0 : await notLocked(context, lock, decision);
 }
 
 /** Says why there is no slot, in the old words first. */
 async function notLocked(
-  context: Context,
+  context: Teller,
   lock: Lock,
   decision: Exclude<AcquireDecision, { kind: "granted" }>,
 ): Promise<number> {
@@ -152,8 +155,8 @@ type Stop =
 type Interruption = Stop & { readonly kind: "signal" };
 type LastNews = Exclude<WaitNews, { kind: "waiting" }>;
 
-/** `lock --wait`. */
-class LockByWaiting {
+/** `lock --wait`: one wait, from the first look to its exit code. */
+export class LockByWaiting {
   readonly #waiter: Waiter;
   readonly #end = Promise.withResolvers<LastNews>();
   readonly #stop = Promise.withResolvers<Stop>();
@@ -162,7 +165,7 @@ class LockByWaiting {
   readonly #interrupted = Promise.withResolvers<void>();
 
   constructor(
-    private readonly context: Context,
+    private readonly context: Teller,
     private readonly lock: Lock,
     private readonly holder: string,
     private readonly hold: NewHold,

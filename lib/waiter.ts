@@ -282,7 +282,8 @@ export class Waiter {
     const { holder, hold } = this.request;
     await this.#giveUpPlace();
     const { document, place } = await this.#look();
-    const held = this.lock.parse(document).holds.get(holder);
+    // without a grant in doubt there is none to look for, and a document that cannot be read is none of our business
+    const held = this.#inDoubt ? this.lock.parse(document).holds.get(holder) : undefined;
     if (held?.grant === hold.grant) {
       this.lock.saw(document);
       return { kind: "granted", grant: hold.grant, called: held.phase === REBOOTING };

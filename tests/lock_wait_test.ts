@@ -92,7 +92,7 @@ const STORES: Readonly<Record<string, () => Promise<Place>>> = {
   async etcd() {
     const etcd = await startEtcd();
     const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
-    return new Place(etcd.endpoint, store, () => etcd[Symbol.asyncDispose]());
+    return new Place(etcd.endpoint, store, async () => await etcd[Symbol.asyncDispose]());
   },
   async "the embedded store"() {
     const dir = await Deno.makeTempDir();
@@ -359,7 +359,11 @@ async function waitInMemory(commit: (grant: () => Promise<CommitOutcome>) => Pro
   const lock = new Lock(doubtful, "", REAL, "admin@here");
   const hold = { by: "admin@here", grant: "g1", extra: {} };
   const wait = { limitMs: undefined, priority: 0, overdueMs: 3_600_000 };
-  const code = await new LockByWaiting(context, lock, "B", hold, wait).run();
+  // nothing else keeps this process alive until its signal comes
+  const alive = setInterval(() => {}, 60_000);
+  const code = await new LockByWaiting(context, lock, "B", hold, wait).run().finally(() => {
+    clearInterval(alive);
+  });
   const { holders } = await new Lock(store, "", REAL, "looker").read();
   return { code, stderr, holders, memory };
 }

@@ -35,16 +35,14 @@ export async function etcdHistory(
 }
 
 async function historyAt(endpoint: Endpoint, key: string, deadline: number): Promise<History> {
-  const changes: PastChange[] = [];
+  const past = { changes: new Array<PastChange>(), cut: false };
+  const { changes } = past;
   const last = (await endpoint.kv.range({ key: bytesOf(key) }, { deadline })).kvs[0]?.mod_revision ?? null;
   let from = "1";
   for (let compactions = 0;; compactions++) {
-    const compacted = await replay(endpoint.transport, { key, from, last, deadline, changes });
+    const compacted = await replay(endpoint.transport, { key, from, last, deadline, past });
     if (compacted === null) {
-      return {
-        changes: changes.slice(-CHANGES_MAX),
-        complete: compactions === 0 && changes.length <= CHANGES_MAX,
-      };
+      return { changes: past.changes, complete: compactions === 0 && !past.cut };
     }
     if (compactions === COMPACTIONS_MAX) throw dropped(compactions);
     const then = await endpoint.kv.range({ key: bytesOf(key), revision: compacted }, { deadline });
@@ -63,13 +61,14 @@ interface Replay {
   readonly last: string | null;
   /** Epoch milliseconds. */
   readonly deadline: number;
-  /** Is added to. */
-  readonly changes: PastChange[];
+  /** Is added to; `cut` when it becomes too long. */
+  readonly past: { readonly changes: PastChange[]; cut: boolean };
 }
 
 /** Reads the changes of a key. `null` when it has them all, else the first revision that etcd still has. */
 async function replay(transport: EtcdTransport, wanted: Replay): Promise<string | null> {
-  const { key, from, last, deadline, changes } = wanted;
+  const { key, from, last, deadline, past } = wanted;
+  const { changes } = past;
   const stream = await new WatchClient(transport).watch();
   const { promise, resolve, reject } = Promise.withResolvers<string | null>();
   const late = setTimeout(() => {
@@ -95,7 +94,9 @@ async function replay(transport: EtcdTransport, wanted: Replay): Promise<string 
     for (const { type, kv } of response.events) {
       if (last !== null && isBefore(last, kv.mod_revision)) break;
       changes.push(changeOf(type, kv));
-      if (changes.length > 2 * CHANGES_MAX) changes.splice(1, CHANGES_MAX);
+      if (changes.length <= CHANGES_MAX) continue;
+      changes.shift();
+      past.cut = true;
     }
     const end = changes.at(-1)?.revision;
     if (last !== null && end !== undefined && !isBefore(end, last)) return resolve(null);

@@ -4,8 +4,13 @@
  *
  * A call ends by its deadline and is made once; only a call that etcd refused because a login had expired is made again,
  * after a new login. A connection that failed or fell silent is not used again. No proxy is used, whatever the
- * environment says, where the program may set NO_PROXY. HTTP trailers cannot be read here: a call whose answer is missing fails without the reason, which etcd
- * sends in the header when there is no answer.
+ * environment says, where the program may set NO_PROXY. HTTP trailers cannot be read here: a call whose answer is missing
+ * fails without the reason, which etcd sends in the header when there is no answer.
+ *
+ * Calls that follow each other closely take turns on a few connections. The runtime's sockets hold a small packet back
+ * while another is not acknowledged (Nagle's algorithm, which cannot be turned off here). After each answer of etcd there
+ * is one: the reply to the ping by which its gRPC measures the line, which nothing answers, so that the kernel of the
+ * server takes 40 ms to acknowledge it. On a connection that was just used a call would take that long.
  */
 
 import type { ICallable, IDuplexStream } from "etcd3/lib/rpc.js";
@@ -54,21 +59,33 @@ interface Call {
 
 /** A call without a deadline of its own: leases, when etcd3 makes them. */
 const CALL_MS = 5_000;
+/** How long a connection rests after a call: the delay of acknowledgements, and the way. */
+const REST_MS = 50;
+/** How many connections there are to one server at most, and for how long all but the first are kept when idle. */
+const CONNECTIONS_MAX = 4;
+const IDLE_MS = 5_000;
 const FRAME_HEAD = 5;
 /** No answer of etcd is longer: it takes requests up to 1.5 MB, and lists are of documents of a few kB. */
 const FRAME_MAX = 64 * 1024 * 1024;
 
+/** Makes one connection, and makes it anew when it was idle for long. */
+interface Connection {
+  readonly client: Deno.HttpClient;
+  /** When a call on it last began or ended, by the clock of `performance`. */
+  usedMs: number;
+}
+
 export class EtcdTransport implements ICallable<EtcdTransport> {
   readonly callOptionsFactory = undefined;
   readonly #access: EtcdAccess;
-  #client: Deno.HttpClient | undefined;
+  #connections: Connection[] = [];
   #token: Promise<string> | undefined;
   readonly #running = new Set<AbortController>();
 
   constructor(access: EtcdAccess) {
     this.#access = access;
     // Certificates that cannot be used are found now, and not at three in the morning.
-    this.#client = this.#open();
+    this.#rested();
   }
 
   /** Makes one call. Throws {@linkcode EtcdCallError}, {@linkcode EtcdTimeoutError}, or what the network reports. */
@@ -119,17 +136,32 @@ export class EtcdTransport implements ICallable<EtcdTransport> {
     this.#drop();
   }
 
+  /** What broke one connection is likely to have broken the others. */
   #drop(): void {
-    this.#client?.close();
-    this.#client = undefined;
+    for (const { client } of this.#connections) client.close();
+    this.#connections = [];
   }
 
-  #open(): Deno.HttpClient {
+  /** A connection on which nothing holds a call back, if there is one or can be. */
+  #rested(): Connection {
+    const now = performance.now();
+    const rested = this.#connections.find(({ usedMs }) => now - usedMs >= REST_MS);
+    if (rested) return rested;
+    if (this.#connections.length === CONNECTIONS_MAX) {
+      return this.#connections.reduce((one, other) => other.usedMs < one.usedMs ? other : one);
+    }
+    const connection = { client: this.#open(this.#connections.length > 0), usedMs: -Infinity };
+    this.#connections.push(connection);
+    return connection;
+  }
+
+  #open(further: boolean): Deno.HttpClient {
     const { host, ca, cert, key } = this.#access;
     return withoutProxy(host, () =>
       Deno.createHttpClient({
         http1: false,
         http2: true,
+        ...further ? { poolIdleTimeout: IDLE_MS } : {},
         ...ca === undefined ? {} : { caCerts: [ca] },
         ...cert === undefined || key === undefined ? {} : { cert, key },
       }));
@@ -164,8 +196,11 @@ export class EtcdTransport implements ICallable<EtcdTransport> {
     const timer = setTimeout(() => call.abort(new EtcdTimeoutError(`no answer within ${leftMs} ms`)), leftMs);
     try {
       const headers = { ...headersOf(token), "grpc-timeout": `${Math.min(leftMs, 99_999_999)}m` };
-      const response = await this.#fetch(method, headers, frame(method.encode(request)), call.signal);
+      const body = frame(method.encode(request));
+      const connection = this.#rested();
+      const response = await this.#fetch(connection, method, headers, body, call.signal);
       const answer = unframe(new Uint8Array(await response.arrayBuffer())).messages[0];
+      connection.usedMs = performance.now();
       if (!answer) throw new EtcdCallError(GRPC_CODE.unknown, "an answer without a message");
       return method.decode(answer);
     } catch (error) {
@@ -178,19 +213,20 @@ export class EtcdTransport implements ICallable<EtcdTransport> {
 
   /** Throws {@linkcode EtcdCallError} for an answer that is an error. */
   async #fetch(
+    connection: Connection,
     method: Method,
     headers: Record<string, string>,
     body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,
     signal: AbortSignal,
   ): Promise<Response> {
-    this.#client ??= this.#open();
+    connection.usedMs = performance.now();
     const response = await fetch(`${this.#access.url}${method.path}`, {
       method: "POST",
       headers,
       body,
       signal,
       redirect: "manual",
-      client: this.#client,
+      client: connection.client,
     });
     const status = response.headers.get("grpc-status");
     if (status !== null && status !== "0") {
@@ -214,7 +250,7 @@ export class EtcdTransport implements ICallable<EtcdTransport> {
       call.abort();
     });
     const respond = async () => {
-      const response = await this.#fetch(method, headers, stream.body, call.signal);
+      const response = await this.#fetch(this.#rested(), method, headers, stream.body, call.signal);
       let rest = new Uint8Array();
       for await (const chunk of response.body ?? []) {
         const received = unframe(concat(rest, chunk));

@@ -4,11 +4,11 @@
  */
 
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import type { CommitOutcome, Store, Watch } from "../lib/store.ts";
-
-const CALL = { timeoutMs: 10_000 };
-/** How long a change may take until a watch tells of it. A failing test waits this long, a passing one does not. */
-const WATCH_MS = 10_000;
+import type { Store } from "../lib/store.ts";
+import { CALL, type ContractTest, put, revision } from "./store_contract_kit.ts";
+import { leaseContract } from "./store_contract_lease.ts";
+import { viewContract } from "./store_contract_view.ts";
+import { watchContract } from "./store_contract_watch.ts";
 
 /** A place to keep values, empty, that can be opened more than once at the same time. */
 export interface StoreUnderTest extends AsyncDisposable {
@@ -22,7 +22,7 @@ export interface StoreUnderTest extends AsyncDisposable {
  * @param setUp makes an empty place; called once a test
  */
 export function storeContract(name: string, setUp: () => Promise<StoreUnderTest>): void {
-  const test = (promise: string, run: (first: Store, second: Store) => Promise<void>) =>
+  const test: ContractTest = (promise, run) =>
     Deno.test(`${name} ${promise}`, async () => {
       await using place = await setUp();
       const first = await place.open();
@@ -45,6 +45,7 @@ export function storeContract(name: string, setUp: () => Promise<StoreUnderTest>
       key: "a/key",
       value: "value",
       revision: revision(outcome),
+      created: revision(outcome),
     });
   });
 
@@ -70,6 +71,7 @@ export function storeContract(name: string, setUp: () => Promise<StoreUnderTest>
 
   test("read() sees at once what another handle committed", async (first, second) => {
     let expected: string | null = null;
+    let created: string | undefined;
     for (let turn = 0; turn < 20; turn++) {
       const [writer, reader] = turn % 2 === 0 ? [first, second] : [second, first];
       expected = revision(await put(writer, "a/key", `turn ${turn}`, expected));
@@ -77,13 +79,14 @@ export function storeContract(name: string, setUp: () => Promise<StoreUnderTest>
         key: "a/key",
         value: `turn ${turn}`,
         revision: expected,
+        created: created ??= expected,
       });
     }
   });
 
   test("commit() that expects no key is refused when there is one", async (store) => {
     await put(store, "a/key", "first", null);
-    assertEquals(await put(store, "a/key", "second", null), { kind: "refused" });
+    assertEquals((await put(store, "a/key", "second", null)).kind, "refused");
     assertEquals((await store.read("a/key", CALL))?.value, "first");
   });
 
@@ -97,13 +100,13 @@ export function storeContract(name: string, setUp: () => Promise<StoreUnderTest>
   test("commit() that expects an older revision is refused, although the value is the same again", async (store) => {
     const first = revision(await put(store, "a/key", "same", null));
     await put(store, "a/key", "same", first);
-    assertEquals(await put(store, "a/key", "third", first), { kind: "refused" });
+    assertEquals((await put(store, "a/key", "third", first)).kind, "refused");
     assertEquals((await store.read("a/key", CALL))?.value, "same");
   });
 
   test("commit() that expects a revision is refused when the key is gone or was never there", async (store) => {
     const other = revision(await put(store, "other", "value", null));
-    assertEquals(await put(store, "a/key", "value", other), { kind: "refused" });
+    assertEquals((await put(store, "a/key", "value", other)).kind, "refused");
     assertEquals(await store.read("a/key", CALL), null);
   });
 
@@ -126,8 +129,8 @@ export function storeContract(name: string, setUp: () => Promise<StoreUnderTest>
       put: [{ key: "a", value: "1" }, { key: "b", value: "2" }],
     }, CALL);
     assertEquals(await store.list("", CALL), [
-      { key: "a", value: "1", revision: revision(outcome) },
-      { key: "b", value: "2", revision: revision(outcome) },
+      { key: "a", value: "1", revision: revision(outcome), created: revision(outcome) },
+      { key: "b", value: "2", revision: revision(outcome), created: revision(outcome) },
     ]);
   });
 
@@ -137,8 +140,8 @@ export function storeContract(name: string, setUp: () => Promise<StoreUnderTest>
       expect: [{ key: "a", revision: a }, { key: "b", revision: a }],
       put: [{ key: "a", value: "changed" }, { key: "b", value: "new" }, { key: "c", value: "new" }],
     }, CALL);
-    assertEquals(outcome, { kind: "refused" });
-    assertEquals(await store.list("", CALL), [{ key: "a", value: "1", revision: a }]);
+    assertEquals(outcome.kind, "refused");
+    assertEquals(await store.list("", CALL), [{ key: "a", value: "1", revision: a, created: a }]);
   });
 
   test("commit() may depend on a key that it does not write", async (store) => {
@@ -147,7 +150,7 @@ export function storeContract(name: string, setUp: () => Promise<StoreUnderTest>
       store.commit({ expect: [{ key: "guard", revision: guard }], put: [{ key: "a", value }] }, CALL);
     assertEquals((await guarded("first")).kind, "committed");
     await put(store, "guard", "2", guard);
-    assertEquals(await guarded("second"), { kind: "refused" });
+    assertEquals((await guarded("second")).kind, "refused");
     assertEquals((await store.read("a", CALL))?.value, "first");
   });
 
@@ -158,7 +161,7 @@ export function storeContract(name: string, setUp: () => Promise<StoreUnderTest>
         const next = String(Number(entry?.value ?? "0") + 1);
         const outcome = await put(store, "counter", next, entry?.revision ?? null);
         if (outcome.kind === "committed") return;
-        assertEquals(outcome, { kind: "refused" });
+        assertEquals(outcome.kind, "refused");
       }
     };
     await Promise.all(Array.from({ length: 20 }, (_, index) => increment(index % 2 === 0 ? first : second)));
@@ -205,88 +208,9 @@ export function storeContract(name: string, setUp: () => Promise<StoreUnderTest>
     assertEquals((await store.list("", CALL)).map((entry) => entry.key), ["a", "b", "c/d"]);
   });
 
-  test("watch() tells of a change made through the same handle", async (store) => {
-    await using watch = watching(store, "a/key");
-    await until(
-      watch,
-      async () => (await store.read("a/key", CALL)) !== null,
-      () => put(store, "a/key", "1", null),
-    );
-  });
-
-  test("watch() tells of a change made through another handle", async (first, second) => {
-    const before = revision(await put(first, "a/key", "1", null));
-    await using watch = watching(first, "a/key");
-    await until(
-      watch,
-      async () => (await first.read("a/key", CALL))?.value === "2",
-      () => put(second, "a/key", "2", before),
-    );
-  });
-
-  test("watch() goes on telling, change after change", async (first, second) => {
-    await using watch = watching(first, "a/key");
-    let expected: string | null = null;
-    for (let turn = 0; turn < 5; turn++) {
-      await until(
-        watch,
-        async () => (await first.read("a/key", CALL))?.value === String(turn),
-        async () => expected = revision(await put(second, "a/key", String(turn), expected)),
-      );
-    }
-  });
-
-  test(
-    "watch() tells each of two watchers of one key, and one of them after the other was closed",
-    async (first, second) => {
-      await using kept = watching(first, "a/key");
-      const closed = watching(first, "a/key");
-      const one = async () => (await first.read("a/key", CALL))?.value === "1";
-      let written = "";
-      await until(kept, one, async () => written = revision(await put(second, "a/key", "1", null)));
-      await until(closed, one, () => Promise.resolve());
-      closed.watch.close();
-      await until(
-        kept,
-        async () => (await first.read("a/key", CALL))?.value === "2",
-        () => put(second, "a/key", "2", written),
-      );
-    },
-  );
-
-  test("watch() tells nothing after it was closed, and may be closed twice", async (first, second) => {
-    const closed = watching(first, "a/key");
-    await using witness = watching(first, "a/key");
-    const settled = async (value: string, expected: string | null) => {
-      let after = "";
-      await until(
-        witness,
-        async () => (await first.read("a/key", CALL))?.value === value,
-        async () => after = revision(await put(second, "a/key", value, expected)),
-      );
-      return after;
-    };
-    const before = await settled("1", null);
-    closed.watch.close();
-    closed.watch.close();
-    const calls = closed.calls();
-    await settled("2", before);
-    assertEquals(closed.calls(), calls);
-  });
-
-  test("watch() of a closed store tells nothing", async (first, second) => {
-    const watch = watching(first, "a/key");
-    await using witness = watching(second, "a/key");
-    await first.close();
-    const calls = watch.calls();
-    await until(
-      witness,
-      async () => (await second.read("a/key", CALL)) !== null,
-      () => put(second, "a/key", "1", null),
-    );
-    assertEquals(watch.calls(), calls);
-    watch.watch.close();
-  });
+  viewContract(test);
+  leaseContract(test);
+  watchContract(test);
 
   test("close() may be called twice", async (store) => {
     await put(store, "a/key", "1", null);
@@ -298,62 +222,4 @@ export function storeContract(name: string, setUp: () => Promise<StoreUnderTest>
     assert(store.name.length > 0);
     return Promise.resolve();
   });
-}
-
-/** One swap of one key. */
-function put(store: Store, key: string, value: string, expected: string | null): Promise<CommitOutcome> {
-  return store.commit({ expect: [{ key, revision: expected }], put: [{ key, value }] }, CALL);
-}
-
-function revision(outcome: CommitOutcome): string {
-  assert(outcome.kind === "committed", `expected a commit, and it was ${outcome.kind}`);
-  return outcome.revision;
-}
-
-interface Watching extends AsyncDisposable {
-  readonly watch: Watch;
-  calls(): number;
-  /** The next call, or `false` when none came in time. */
-  called(): Promise<boolean>;
-}
-
-function watching(store: Store, key: string): Watching {
-  let calls = 0;
-  let seen = 0;
-  let wake = () => {};
-  const watch = store.watch(key, () => {
-    calls++;
-    wake();
-  });
-  return {
-    watch,
-    calls: () => calls,
-    async called() {
-      if (calls === seen) {
-        let timer: ReturnType<typeof setTimeout> | undefined;
-        const late = new Promise<void>((resolve) => timer = setTimeout(resolve, WATCH_MS));
-        await Promise.race([late, new Promise<void>((resolve) => wake = resolve)]);
-        clearTimeout(timer);
-      }
-      const came = calls > seen;
-      seen = calls;
-      return came;
-    },
-    [Symbol.asyncDispose]() {
-      watch.close();
-      return Promise.resolve();
-    },
-  };
-}
-
-/** Makes a change, and reads whenever the watch calls, as its users do, until the change is seen. */
-async function until(
-  watch: Watching,
-  seen: () => Promise<boolean>,
-  change: () => Promise<unknown>,
-): Promise<void> {
-  await change();
-  do {
-    assert(await watch.called(), "the watch did not tell of the change");
-  } while (!await seen());
 }

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { openEtcd } from "../lib/store_etcd.ts";
 import { StoreError } from "../lib/store.ts";
 import { makeCertificates, startEtcd } from "./etcd.ts";
@@ -31,11 +31,29 @@ Deno.test("openEtcd() keeps all watches on one stream", async () => {
   const store = openEtcd({ endpoints: [server.endpoint] });
   const connected = ["a", "b", "a", "c"].map((key) => {
     const { promise, resolve } = Promise.withResolvers<void>();
-    store.watch(key, resolve);
+    store.watch(key, () => resolve());
     return promise;
   });
   await Promise.all(connected);
   assertEquals(await server.requests(), { "Watch/Watch": 1 });
+  await store.close();
+});
+
+Deno.test("calls that follow each other closely do not wait for the acknowledgement of the one before", async () => {
+  await using server = await startEtcd();
+  const store = openEtcd({ endpoints: [server.endpoint] });
+  const tookMs: number[] = [];
+  for (let turn = 0; turn < 9; turn++) {
+    // the longest that a connection rests
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    const begunMs = performance.now();
+    await store.read("a", CALL);
+    await store.commit({ expect: [], put: [{ key: "a", value: "1" }] }, CALL);
+    await store.read("a", CALL);
+    tookMs.push(performance.now() - begunMs);
+  }
+  const median = tookMs.sort((a, b) => a - b)[4] ?? Infinity;
+  assert(median < 30, `three calls took ${median} ms`);
   await store.close();
 });
 
@@ -119,12 +137,13 @@ Deno.test("openEtcd() refuses certificates that are none", () => {
   assertEquals(error.message, "cannot use the CA for etcd: the file holds no CERTIFICATE in PEM form");
 });
 
-Deno.test("close() lets the process end, with a watch open, though etcd is frozen", async () => {
+Deno.test("close() lets the process end, with a watch open and a lease, though etcd is frozen", async () => {
   await using server = await startEtcd();
   const script = `
     import { openEtcd } from ${JSON.stringify(new URL("../lib/store_etcd.ts", import.meta.url).href)};
     const store = openEtcd({ endpoints: [${JSON.stringify(server.endpoint)}] });
     await store.read("a", { timeoutMs: 5000 });
+    await store.lease(3000, () => console.log("lost"), { timeoutMs: 5000 });
     await new Promise((resolve) => store.watch("a", resolve));
     console.log("watching");
     await Deno.stdin.read(new Uint8Array(1));

@@ -1,8 +1,11 @@
 /**
- * The past of a group, told from its documents: those that the lock commits, and those that other programs write.
+ * The past of a group, told from its documents: those that the lock commits, and those that other programs write. What
+ * the command prints is in cli/history.txt; here is what a real etcd drops, and whom it lets look.
  */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
+import { startEtcd } from "./etcd.ts";
+import { CACHE_DIR, locksmith } from "./executable.ts";
 import { eventsSince, type PastEvent, pastEvents } from "../lib/history.ts";
 import { historyReport, historyText } from "../lib/history_command.ts";
 import { semaphoreKey } from "../lib/group.ts";
@@ -283,4 +286,43 @@ Deno.test("nothing that stands in a document steers the terminal of who reads it
     "\n",
   );
   assertEquals(line, `${time(0)}  x y   -           -     a\\u001b[2Jb  \\u0007`);
+});
+
+async function run(...words: string[]): Promise<string[]> {
+  const { code, stdout, stderr } = await new Deno.Command(await locksmith(), {
+    args: words,
+    clearEnv: true,
+    env: { LOCKSMITH_CACHE_DIR: CACHE_DIR, USER: "admin", LOCKSMITHCTL_ETCD_PASSWORD: "reader-secret" },
+    stdin: "null",
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  assertEquals([code, text(stderr)], [0, ""]);
+  return text(stdout).split("\n");
+}
+
+Deno.test("after a compaction of etcd history says from when on it knows, and tells the rest", async () => {
+  await using etcd = await startEtcd();
+  const at = ["--endpoint", etcd.endpoint];
+  await run("set-max", "2", ...at);
+  await run("lock", "A", ...at);
+  const { oldest, events } = JSON.parse((await run("history", "--json", ...at)).join(""));
+  const { revision, at: time } = events[1];
+  assertEquals(oldest.revision, events[0].revision);
+  await etcd.ctl("compact", revision);
+  await run("unlock", "A", ...at);
+  const [known, empty, , ...rows] = await run("history", ...at);
+  assertEquals(known, `Known: from revision ${revision}, ${time}; the store has dropped what was before`);
+  assertEquals([empty, rows.map((row) => row.split(/ {2,}/).slice(1, 3))], [
+    "",
+    [["lock", "A"], ["unlock", "A"], []],
+  ]);
+});
+
+Deno.test("history writes nothing, and a user who may read etcd alone can see it", async () => {
+  await using etcd = await startEtcd({ users: true });
+  await etcd.ctl("put", KEY, '{"semaphore":0,"max":1,"holders":["A"]}');
+  const as = ["--endpoint", etcd.endpoint, "--etcd-username", "reader"];
+  const lines = await run("history", ...as);
+  assertMatch(lines[3] ?? "", /^- +lock +A +- +- +-$/);
+  assertEquals(await run("history", ...as), lines);
 });

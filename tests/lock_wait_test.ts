@@ -8,7 +8,7 @@ import { startEtcd } from "./etcd.ts";
 import { CACHE_DIR, locksmith } from "./executable.ts";
 import { semaphoreKey } from "../lib/group.ts";
 import { Lock } from "../lib/lock.ts";
-import { LockByWaiting } from "../lib/lock_commands.ts";
+import { LockByWaiting } from "../lib/lock_wait.ts";
 import { openStore } from "../lib/open_store.ts";
 import { placeKey } from "../lib/queue.ts";
 import { FRESH } from "../lib/semaphore.ts";

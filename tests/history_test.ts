@@ -292,7 +292,7 @@ async function run(...words: string[]): Promise<string[]> {
   const { code, stdout, stderr } = await new Deno.Command(await locksmith(), {
     args: words,
     clearEnv: true,
-    env: { LOCKSMITH_CACHE_DIR: CACHE_DIR, USER: "admin", LOCKSMITHCTL_ETCD_PASSWORD: "reader-secret" },
+    env: { LOCKSMITH_CACHE_DIR: CACHE_DIR, USER: "admin" },
     stdin: "null",
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -321,7 +321,8 @@ Deno.test("after a compaction of etcd history says from when on it knows, and te
 Deno.test("history writes nothing, and a user who may read etcd alone can see it", async () => {
   await using etcd = await startEtcd({ users: true });
   await etcd.ctl("put", KEY, '{"semaphore":0,"max":1,"holders":["A"]}');
-  const as = ["--endpoint", etcd.endpoint, "--etcd-username", "reader"];
+  const user = ["--etcd-username", "reader", "--etcd-password", "reader-secret"];
+  const as = ["--endpoint", etcd.endpoint, ...user];
   const lines = await run("history", ...as);
   assertMatch(lines[3] ?? "", /^- +lock +A +- +- +-$/);
   assertEquals(await run("history", ...as), lines);

@@ -25,7 +25,7 @@ const EXIT_BY_SIGNAL = { SIGINT: 130, SIGTERM: 143 } as const;
  * How long a wait may take to end from when it shall, in milliseconds. Who interrupts a program waits a second at most;
  * else there is time for a call to the store that is under way.
  */
-const LEAVE_LIMIT_MS = { signal: 800, else: 5_000 };
+const LEAVE_LIMIT_MS = { signal: 700, else: 5_000 };
 
 /** How somebody wants to wait. */
 export interface Wait {
@@ -127,7 +127,9 @@ export class LockByWaiting {
         context.err(
           `Error locking: no slot within ${formatDuration(stop.limitMs)}, the place in line was given up\n`,
         );
-        const seen = await lock.readWithQueue().catch(() => undefined);
+        // who holds is worth a look, and not worth keeping somebody who interrupts
+        const look = lock.readWithQueue().catch(() => undefined);
+        const seen = await Promise.race([look, this.#interrupted.promise.then(() => undefined)]);
         if (seen !== undefined) {
           const now = context.surroundings.now();
           printHint(context, whyNoSlot(lock.group, seen.semaphore, seen.queue, now));

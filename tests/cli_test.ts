@@ -5,8 +5,8 @@
  * A script reads like a terminal. `$ ` a command line for sh; then what it prints on stdout, as it is; `! ` a line on
  * stderr; `? ` its exit code, 0 where none is given. `[..]` stands for anything within a line. `# ` is a remark. The
  * first command begins with a store in which nothing is; FILE is a place for files of its own; `put-document TEXT` and
- * `get-document` reach the default group's key past the program, `until-waiting N` returns when N machines stand in its
- * queue.
+ * `get-document` reach the default group's key past the program, `until-waiting N [OPTIONS]` returns when N
+ * machines stand in the queue.
  */
 
 import { assertEquals } from "@std/assert";
@@ -17,7 +17,8 @@ const SCRIPTS = new URL("./cli/", import.meta.url);
 const COMMAND_TIMEOUT_MS = 20_000;
 
 const UNTIL_WAITING = `#!/bin/sh
-until [ "$(locksmith status --json | grep -o waitedSeconds | wc -l)" -eq "$1" ]; do sleep 0.02; done
+wanted=$1; shift
+until [ "$(locksmith status --json "$@" | grep -o waitedSeconds | wc -l)" -eq "$wanted" ]; do sleep 0.02; done
 `;
 
 interface Expected {

@@ -245,12 +245,14 @@ export class EtcdTransport implements ICallable<EtcdTransport> {
     const headers = { ...headersOf(token), hasleader: "true" };
     const call = new AbortController();
     this.#running.add(call);
+    const connection = this.#rested();
     const stream = new DuplexStream(method, () => {
+      connection.usedMs = performance.now();
       this.#running.delete(call);
       call.abort();
     });
     const respond = async () => {
-      const response = await this.#fetch(this.#rested(), method, headers, stream.body, call.signal);
+      const response = await this.#fetch(connection, method, headers, stream.body, call.signal);
       let rest = new Uint8Array();
       for await (const chunk of response.body ?? []) {
         const received = unframe(concat(rest, chunk));

@@ -177,7 +177,9 @@ Deno.test("fault 6 of the old locksmith: a read-only user can look, and is told 
   ];
   const reader = as("reader", "reader-secret");
   assertEquals((await run("status", ...reader)).stdout, "Available: 1\nMax: 1\n");
+  assertEquals((await run("status", "--verbose", ...reader)).stdout, "Available: 1\nMax: 1\n");
   assertFails(await run("lock", "A", ...reader), etcd.endpoint, "permission");
+  assertFails(await run("pause", ...reader), etcd.endpoint, "permission");
   assertEquals((await run("status", ...reader)).stdout, "Available: 1\nMax: 1\n");
   assertFails(await run("status", ...as("reader", "wrong")), etcd.endpoint, "password");
   assertFails(await run("status", "--endpoint", etcd.endpoint), etcd.endpoint, "--etcd-username");

@@ -200,6 +200,27 @@ for (const [name, setUp] of Object.entries(STORES)) {
     assertEquals(await place.status(), { holders: ["A", "B"], waiting: [] });
   });
 
+  test("twice for one machine: one has the slot, and the other is told so", async (place) => {
+    await place.run("lock", "A");
+    const first = await place.start("lock", "B", "--wait");
+    await place.inLine("B");
+    const before = await place.store.read(placeKey("", 0, "B"), CALL);
+    const second = await place.start("lock", "B", "--wait");
+    // the second has taken the place over, and it is where it was
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const watch = place.store.watch(placeKey("", 0, "B"), (change) => {
+      if (change.kind === "changed" && change.entry !== null) resolve();
+    }, before?.revision);
+    await promise.finally(() => watch.close());
+    assertEquals((await place.store.read(placeKey("", 0, "B"), CALL))?.created, before?.created);
+    await place.run("unlock", "A");
+    const ends = await Promise.all([first.ended, second.ended]);
+    assertEquals(ends.map(({ code }) => code).sort(), [0, 1]);
+    const other = ends.find(({ code }) => code === 1)?.stderr ?? "";
+    assertMatch(other, /^Error locking: holder exists\nlocksmith: hint: it has a slot already /);
+    assertEquals(await place.status(), { holders: ["B"], waiting: [] });
+  });
+
   test("waits through a pause, and says that there is one when its time is over", async (place) => {
     await place.run("pause", "--reason", "storage");
     const { code, stderr } = await place.run("lock", "B", "--wait=250ms");

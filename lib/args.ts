@@ -14,6 +14,11 @@ export interface OptionSpec {
   readonly name: string;
   /** What stands for the value in the usage. Absent: the option is a switch. */
   readonly value?: string;
+  /**
+   * The value may be left out, and is then an empty text. Only `=` gives one: what stands behind a blank is an argument
+   * of its own.
+   */
+  readonly optional?: boolean;
   /** May be given several times. */
   readonly repeatable?: boolean;
   /** One line for the usage. */
@@ -94,8 +99,10 @@ function normalize(argv: readonly string[], known: ReadonlyMap<string, OptionSpe
       if (value === undefined || value === "true" || value === "false") {
         flags.push(`--${option.name}=${value ?? "true"}`);
       } else faults.push(`option --${option.name} takes no value: '${value}'`);
-    } else if (value !== undefined) {
-      flags.push(`--${option.name}=${value}`);
+    } else if (option.optional && value === "") {
+      faults.push(`option --${option.name} has nothing behind its '=': --${option.name}[=${option.value}]`);
+    } else if (value !== undefined || option.optional) {
+      flags.push(`--${option.name}=${value ?? ""}`);
     } else {
       const next = rest[0];
       if (next === undefined || isOption(next, known)) {

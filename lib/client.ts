@@ -1,5 +1,6 @@
 /**
- * The commands of an administrator: look at a semaphore, take and give back slots by hand, set max, mend a document.
+ * The commands of an administrator: look at a semaphore and its queue, set max, pause and resume, mend a document.
+ * Slots by hand are in `lock_commands.ts`.
  *
  * What the old locksmith printed is printed byte for byte; more, where there is more to say, stands in lines of its
  * own on stderr.
@@ -10,23 +11,29 @@ import {
   type Context,
   flag,
   limitOperands,
-  option,
+  reasonOption,
   throwFaults,
   UsageError,
   withLock,
 } from "./command.ts";
-import { resolveStore } from "./config.ts";
+import { resolveHoldOverdue, resolveStore } from "./config.ts";
+import { formatDuration } from "./duration.ts";
 import { groupLabel } from "./group.ts";
-import { LockError, newGrant, readGroups } from "./lock.ts";
-import { readHost, readMachineId } from "./machine.ts";
+import { LockError, readGroups } from "./lock.ts";
 import { openStore } from "./open_store.ts";
 import { oneLine, printError, printHint } from "./output.ts";
-import { describeHold, groupsText, statusJson, statusText, verboseStatusText } from "./report.ts";
 import {
-  type AcquireDecision,
+  describeHold,
+  describeHolders,
+  groupsText,
+  statusJson,
+  statusText,
+  verboseStatusText,
+} from "./report.ts";
+import {
   FRESH,
-  holderFault,
   isCount,
+  overdueHolders,
   parseSemaphore,
   type Semaphore,
   SemaphoreError,
@@ -36,28 +43,50 @@ import { repairSemaphore } from "./repair.ts";
 
 export function status(context: Context): Promise<number> {
   limitOperands(context, 0);
+  const overdueMs = overdueOption(context);
   return withLock(context, async (lock) => {
+    const now = context.surroundings.now();
+    const json = flag(context, "json");
+    if (json || flag(context, "verbose")) {
+      const { semaphore, queue } = await lock.readWithQueue();
+      const seen = { semaphore, queue, overdue: overdueHolders(semaphore, now, overdueMs) };
+      context.out(
+        json ? `${JSON.stringify(statusJson(lock.group, seen, now))}\n` : verboseStatusText(seen, now),
+      );
+      return 0;
+    }
     const semaphore = await lock.read();
-    if (flag(context, "json")) context.out(`${JSON.stringify(statusJson(lock.group, semaphore))}\n`);
-    else if (flag(context, "verbose")) context.out(verboseStatusText(semaphore, context.surroundings.now()));
-    else context.out(statusText(semaphore));
+    context.out(statusText(semaphore, now));
+    const late = overdueHolders(semaphore, now, overdueMs);
+    if (late.length > 0) {
+      printHint(
+        context,
+        `overdue, longer than ${formatDuration(overdueMs)} at their reboot: ${
+          describeHolders(semaphore, late, now)
+        }`,
+      );
+    }
     return 0;
   });
 }
 
 export async function groups(context: Context): Promise<number> {
   limitOperands(context, 0);
+  const overdueMs = overdueOption(context);
   const config = resolveStore(context.settings, context.readFile);
   throwFaults(context.settings.faults);
   if (config === undefined) throw new UsageError(["the configuration cannot be used"]);
   const store = await openStore(config);
   return await closing(store, async () => {
     const readings = await readGroups(store);
-    const sound = readings.flatMap(({ group, semaphore }) =>
-      semaphore instanceof LockError ? [] : [{ group, semaphore }]
+    const now = context.surroundings.now();
+    const sound = readings.flatMap(({ group, semaphore, queue }) =>
+      semaphore instanceof LockError
+        ? []
+        : [{ group, semaphore, queue, overdue: overdueHolders(semaphore, now, overdueMs) }]
     );
     if (flag(context, "json")) {
-      context.out(`${JSON.stringify(sound.map(({ group, semaphore }) => statusJson(group, semaphore)))}\n`);
+      context.out(`${JSON.stringify(sound.map((seen) => statusJson(seen.group, seen, now)))}\n`);
     } else {
       context.out(groupsText(sound));
     }
@@ -67,67 +96,50 @@ export async function groups(context: Context): Promise<number> {
   });
 }
 
-export function lock(context: Context): Promise<number> {
-  limitOperands(context, 1);
-  checkHolder(context);
+/** From how long on a hold is overdue, in milliseconds. What has a fault is told before anything starts. */
+function overdueOption(context: Context): number {
+  return resolveHoldOverdue(context.settings) ?? 0;
+}
+
+/** Stops new grants of the group. */
+export function pause(context: Context): Promise<number> {
+  limitOperands(context, 0);
   return withLock(context, async (lock) => {
-    const own = context.line.positionals.length === 0;
-    const holder = await holderOf(context);
-    const decision = await lock.acquire(holder, {
-      ...(own ? { host: await readHost(context.root) } : {}),
-      since: new Date(context.surroundings.now()).toISOString(),
+    const now = context.surroundings.now();
+    const { before, semaphore } = await lock.pause({
+      since: new Date(now).toISOString(),
       by: lock.by,
       ...reasonOption(context),
-      grant: newGrant(),
       extra: {},
     });
-    if (decision.kind === "granted") return 0;
-    return notLocked(context, decision, await lock.read().catch(() => undefined), lock.group);
+    context.out(`group ${groupLabel(lock.group)} is paused: no new slots are granted\n`);
+    if (before !== undefined) {
+      printHint(context, `it was paused already${describeHold(before, now)}; what counts now is this pause`);
+    }
+    if (semaphore.holders.length > 0) {
+      printHint(
+        context,
+        `who holds a slot goes on: ${describeHolders(semaphore, semaphore.holders, now)}`,
+      );
+    }
+    return 0;
   });
 }
 
-/** Says why there is no slot, in the old words first. */
-function notLocked(
-  context: Context,
-  decision: Exclude<AcquireDecision, { kind: "granted" }>,
-  semaphore: Semaphore | undefined,
-  group: string,
-): number {
-  const now = context.surroundings.now();
-  switch (decision.kind) {
-    case "held":
-      context.err("Error locking: holder exists\n");
-      printHint(context, `it has a slot already${describeHold(decision.hold, now)}`);
-      return 1;
-    case "full": {
-      context.err(`Error locking: semaphore is at ${decision.available}\n`);
-      const holders = semaphore?.holders.map((id) => id + describeHold(semaphore.holds.get(id), now)) ?? [];
-      if (holders.length > 0) {
-        printHint(context, `group ${groupLabel(group)} is full, held by ${holders.join(", ")}`);
-      } else {printHint(
-          context,
-          `group ${groupLabel(group)} has no slots at all; 'locksmith set-max' gives it some`,
-        );}
-      return 1;
-    }
-    case "paused":
-      context.err("Error locking: group is paused\n");
-      printHint(
-        context,
-        `no slots are granted in group ${groupLabel(group)}${describeHold(decision.pause, now)}`,
-      );
-      return 1;
-  }
-}
-
-export function unlock(context: Context): Promise<number> {
-  limitOperands(context, 1);
-  checkHolder(context);
+/** Lets the group grant slots again. */
+export function resume(context: Context): Promise<number> {
+  limitOperands(context, 0);
   return withLock(context, async (lock) => {
-    const decision = await lock.release(await holderOf(context), { kind: "administrator" });
-    if (decision.kind === "released") return 0;
-    context.err("Error unlocking: holder does not exist\n");
-    return 1;
+    const { before } = await lock.resume();
+    const label = groupLabel(lock.group);
+    if (before === undefined) context.out(`group ${label} is not paused: there is nothing to resume\n`);
+    else {
+      const details = describeHold(before, context.surroundings.now());
+      context.out(
+        oneLine(`group ${label} is resumed: slots are granted again; it was paused${details}`) + "\n",
+      );
+    }
+    return 0;
   });
 }
 
@@ -212,21 +224,4 @@ function mend(
     if (error instanceof SemaphoreError) return { fault: error.message };
     throw error;
   }
-}
-
-/** An empty or unprintable machine id is asked for wrongly. */
-function checkHolder({ line, settings }: Context): void {
-  const [id] = line.positionals;
-  const fault = id === undefined ? undefined : holderFault(id);
-  if (fault !== undefined) settings.faults.push(`machine id ${JSON.stringify(id)}: ${fault}`);
-}
-
-/** The machine that a command speaks of: the one named, or this one. Throws {@linkcode MachineError}. */
-async function holderOf({ line, root }: Context): Promise<string> {
-  return line.positionals[0] ?? await readMachineId(root);
-}
-
-function reasonOption(context: Context): { reason?: string } {
-  const reason = option(context, "reason");
-  return reason === undefined ? {} : { reason };
 }

@@ -6,9 +6,10 @@ import type { CommandShape } from "./args.ts";
 import type { CommandLine } from "./args.ts";
 import { resolveGroup, resolveStore } from "./config.ts";
 import { Lock } from "./lock.ts";
-import { MachineError, readHost } from "./machine.ts";
+import { MachineError, readHost, readMachineId } from "./machine.ts";
 import { openStore } from "./open_store.ts";
 import type { Output } from "./output.ts";
+import { holderFault } from "./semaphore.ts";
 import type { Settings } from "./settings.ts";
 import type { Store } from "./store.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -22,7 +23,7 @@ export interface Command extends CommandShape {
   /** What a user should know before typing it. */
   readonly description: string;
   readonly example: string;
-  /** Does it, and gives the exit code: 0 done, 1 not done, 2 asked for wrongly. */
+  /** Does it, and gives the exit code: 0 done, 1 not done, 2 asked for wrongly, 75 waited in vain. */
   run(context: Context): Promise<number>;
 }
 
@@ -40,6 +41,8 @@ export interface Context extends Output {
   readFile(path: string): Uint8Array;
   /** Whether a person can be asked. */
   readonly interactive: boolean;
+  /** Whether a person may be reading stderr: what only shows progress is for nobody else. */
+  readonly watched: boolean;
 }
 
 /** Wrong options, arguments or settings: exit 2, before anything was started. */
@@ -96,6 +99,24 @@ export async function closing<T>(store: Store, work: () => Promise<T>): Promise<
   } finally {
     await store.close();
   }
+}
+
+/** An empty or unprintable machine id is asked for wrongly. */
+export function checkHolder({ line, settings }: Context): void {
+  const [id] = line.positionals;
+  const fault = id === undefined ? undefined : holderFault(id);
+  if (fault !== undefined) settings.faults.push(`machine id ${JSON.stringify(id)}: ${fault}`);
+}
+
+/** The machine that a command speaks of: the one named, or this one. Throws {@linkcode MachineError}. */
+export async function holderOf({ line, root }: Context): Promise<string> {
+  return line.positionals[0] ?? await readMachineId(root);
+}
+
+/** The reason that was given, as it goes into a record. */
+export function reasonOption(context: Context): { reason?: string } {
+  const reason = option(context, "reason");
+  return reason === undefined ? {} : { reason };
 }
 
 /** Who types, for the record: user and host, as far as they can be told. */

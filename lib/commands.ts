@@ -1,10 +1,17 @@
 /** The commands: each with its options, its help and what does it. */
 
 import type { OptionSpec } from "./args.ts";
-import { groups, lock, repair, setMax, status, unlock } from "./client.ts";
+import { groups, pause, repair, resume, setMax, status } from "./client.ts";
 import type { Command } from "./command.ts";
 import { config, needReboot, reboot, showWindow } from "./host_commands.ts";
-import { DAEMON_OPTIONS, REBOOT_COMMAND_OPTION, WINDOW_OPTIONS } from "./settings.ts";
+import { lock, unlock } from "./lock_commands.ts";
+import {
+  DAEMON_OPTIONS,
+  OVERDUE_OPTION,
+  PRIORITY_OPTION,
+  REBOOT_COMMAND_OPTION,
+  WINDOW_OPTIONS,
+} from "./settings.ts";
 
 const JSON_OPTION: OptionSpec = { name: "json", help: "for programs: one line of JSON" };
 const REASON_OPTION: OptionSpec = { name: "reason", value: "TEXT", help: "why; 'status --verbose' shows it" };
@@ -17,8 +24,13 @@ export const COMMANDS: readonly Command[] = [
     operands: "",
     summary: "Show the slots of the group and who holds them",
     description:
-      "Reads and never writes. Available may be negative after set-max below the number of holders.",
-    options: [{ name: "verbose", help: "since when, on which host, by whom and why" }, JSON_OPTION],
+      "Reads and never writes. Available may be negative after set-max below the number of holders. A paused " +
+      "group and machines that are overdue are named.",
+    options: [
+      { name: "verbose", help: "since when, on which host, by whom and why; and who waits in line" },
+      JSON_OPTION,
+      OVERDUE_OPTION,
+    ],
     example: "locksmith status --verbose --group db",
     run: status,
   },
@@ -28,7 +40,7 @@ export const COMMANDS: readonly Command[] = [
     summary: "Show every group with its figures",
     description:
       "Every group that the store has a semaphore of. A document that cannot be read is told on stderr, exit 1.",
-    options: [JSON_OPTION],
+    options: [JSON_OPTION, OVERDUE_OPTION],
     example: "locksmith groups --endpoint https://etcd1:2379 --etcd-cafile /etc/ssl/etcd-ca.pem",
     run: groups,
   },
@@ -38,8 +50,18 @@ export const COMMANDS: readonly Command[] = [
     summary: "Take a slot by hand",
     description:
       "For this machine, or for the one that is named. A slot that was taken by hand ends by 'unlock' only, " +
-      "no reboot gives it back. Exit 1 where none is free or the machine has one.",
-    options: [REASON_OPTION],
+      "no reboot gives it back. Exit 1 where none is free or the machine has one. At once, whoever waits; with " +
+      "--wait it stands in line until it has the slot. Interrupted, it gives its place up, and has no slot.",
+    options: [
+      {
+        name: "wait",
+        value: "DURATION",
+        optional: true,
+        help: "wait in line; no longer than DURATION, then exit 75",
+      },
+      PRIORITY_OPTION,
+      REASON_OPTION,
+    ],
     example: "locksmith lock 69d27b356a94476da859461d3a3bc6fd --reason 'disk swap'",
     run: lock,
   },
@@ -63,6 +85,41 @@ export const COMMANDS: readonly Command[] = [
     options: [],
     example: "locksmith set-max 2 --group web",
     run: setMax,
+  },
+  {
+    name: "pause",
+    operands: "",
+    summary: "Grant no new slots in the group",
+    description:
+      "Who holds a slot goes on, and is named; who waits keeps its place. Until 'resume'. A group that is paused " +
+      "already gets the new reason.",
+    options: [REASON_OPTION],
+    example: "locksmith pause --group db --reason 'storage maintenance'",
+    run: pause,
+  },
+  {
+    name: "resume",
+    operands: "",
+    summary: "Grant slots in the group again",
+    description: "Ends a pause. Of a group that is not paused it says so, exit 0.",
+    options: [],
+    example: "locksmith resume --group db",
+    run: resume,
+  },
+  {
+    name: "history",
+    operands: "",
+    summary: "Show what happened to the group",
+    description:
+      "Grants, locks by hand, reboots begun (confirm), releases, unlocks, changes of max, pauses, repairs; when, by " +
+      "whom and why. From what the store keeps of the group's key anyway: etcd until its next compaction, an " +
+      "embedded store the last changes. The first line says from when on that is.",
+    options: [
+      { name: "since", value: "TIME", help: "from a time on, '2015-05-21 23:00'; or the last so long: 24h" },
+      JSON_OPTION,
+    ],
+    example: "locksmith history --group db --since 24h",
+    run: async (context) => (await import("./history_command.ts")).history(context),
   },
   {
     name: "reboot",

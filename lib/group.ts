@@ -50,12 +50,24 @@ function folder(group: string): string {
 
 /** The group whose semaphore lies at `key`, or `undefined` where the key is none of a semaphore. */
 export function groupOfKey(key: string): string | undefined {
-  if (key === semaphoreKey(DEFAULT_GROUP)) return DEFAULT_GROUP;
-  const escaped = new RegExp(`^${ROOT}groups/([^/]+)/semaphore$`).exec(key)?.[1];
+  if (!key.endsWith("/semaphore")) return undefined;
+  const group = groupOfFolder(key.slice(0, -"semaphore".length));
+  return group !== undefined && semaphoreKey(group) === key ? group : undefined;
+}
+
+/** The group in whose queue `key` stands, or `undefined` where the key is none of a queue. */
+export function groupOfQueueKey(key: string): string | undefined {
+  const [, place] = /^(.*\/)queue\/[^/]+\/[^/]+$/s.exec(key) ?? [];
+  return place === undefined ? undefined : groupOfFolder(place);
+}
+
+function groupOfFolder(path: string): string | undefined {
+  if (path === ROOT) return DEFAULT_GROUP;
+  const escaped = new RegExp(`^${ROOT}groups/([^/]+)/$`).exec(path)?.[1];
   if (escaped === undefined) return undefined;
   try {
     const group = decodeURIComponent(escaped.replaceAll("+", " "));
-    return semaphoreKey(group) === key && groupFault(group) === undefined ? group : undefined;
+    return folder(group) === path && groupFault(group) === undefined ? group : undefined;
   } catch {
     return undefined;
   }

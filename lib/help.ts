@@ -29,7 +29,7 @@ Options of every command:
 ${optionTable(COMMON_OPTIONS)}
 Options may stand before or after the command, with one dash or two. Each of these and of the
 daemon's can be set in the environment: LOCKSMITHCTL_ or LOCKSMITHD_, then the name in capitals,
-with _ for -. Exit codes: 0 done, 1 not done, 2 asked for wrongly.
+with _ for -. Exit codes: 0 done, 1 not done, 2 asked for wrongly, 75 waited in vain.
 
 Example:
   locksmith status --endpoint http://127.0.0.1:2379
@@ -70,7 +70,10 @@ function usage({ name, operands, options }: Command): string {
 
 function optionTable(options: readonly OptionSpec[]): string {
   return table(
-    options.map(({ name, value, help }) => [`  --${name}${value === undefined ? "" : ` ${value}`}`, help]),
+    options.map(({ name, value, optional, help }) => {
+      const shown = value === undefined ? "" : optional ? `[=${value}]` : ` ${value}`;
+      return [`  --${name}${shown}`, help];
+    }),
   );
 }
 

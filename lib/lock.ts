@@ -31,7 +31,7 @@ import {
   serializeSemaphore,
   setMax,
 } from "./semaphore.ts";
-import { groupLabel, groupOfKey, ROOT, semaphoreKey } from "./group.ts";
+import { groupLabel, groupOfKey, groupOfQueueKey, ROOT, semaphoreKey } from "./group.ts";
 import { type Place, queueRange, readQueue } from "./queue.ts";
 import { type CommitOutcome, type Entry, exactly, type Store, StoreError } from "./store.ts";
 import { sleep, type Surroundings } from "./surroundings.ts";
@@ -190,14 +190,20 @@ export class Lock {
     });
   }
 
-  /** Stops new grants. Returns the pause that was there before. Throws {@linkcode StoreError}, {@linkcode LockError}. */
-  pause(paused: Pause): Promise<{ before: Pause | undefined }> {
+  /**
+   * Stops new grants. Returns the pause that was there before, and what is paused. Throws {@linkcode StoreError},
+   * {@linkcode LockError}.
+   */
+  pause(paused: Pause): Promise<{ before: Pause | undefined; semaphore: Semaphore }> {
     const note: Note = { what: "pause", ...(paused.reason === undefined ? {} : { reason: paused.reason }) };
-    return this.change("pause", (current) => ({
-      decision: { before: current.paused },
-      next: pause(current, paused),
-      note,
-    }));
+    let before: Pause | undefined;
+    return this.change("pause", (current, _, inDoubt) => {
+      // the pause that is there may be what nobody heard of
+      const ours = inDoubt && current.paused?.since === paused.since && current.paused?.by === paused.by;
+      if (!ours) before = current.paused;
+      const next = pause(current, paused);
+      return { decision: { before, semaphore: next }, next, note };
+    });
   }
 
   /** Allows grants again. Returns the pause that this ended. Throws {@linkcode StoreError}, {@linkcode LockError}. */
@@ -341,22 +347,37 @@ const RELEASES: Readonly<Record<ReleaseGround["kind"], ChangeKind>> = {
   administrator: "unlock",
 };
 
-/** A group and its document, or why that cannot be read. */
+/** A group: its document, or why that cannot be read, and its queue, the first in line first. */
 export interface GroupReading {
   readonly group: string;
   readonly key: string;
   readonly semaphore: Semaphore | LockError;
+  readonly queue: readonly Place[];
 }
 
-/** Every group that the store has a document of, by name, in one read. Throws {@linkcode StoreError}. */
+/** Every group that the store has a document or a queue of, by name, in one read. Throws {@linkcode StoreError}. */
 export async function readGroups(store: Store): Promise<GroupReading[]> {
-  const readings: GroupReading[] = [];
+  const documents = new Map<string, Entry>();
+  const places = new Map<string, Entry[]>();
   for (const entry of await store.list(ROOT, { timeoutMs: CALL_TIMEOUT_MS })) {
     const group = groupOfKey(entry.key);
-    if (group === undefined) continue;
-    readings.push({ group, key: entry.key, semaphore: readOne(entry, group, store) });
+    if (group !== undefined) documents.set(group, entry);
+    const queued = groupOfQueueKey(entry.key);
+    if (queued === undefined) continue;
+    const queue = places.get(queued);
+    if (queue === undefined) places.set(queued, [entry]);
+    else queue.push(entry);
   }
-  return readings.sort((a, b) => a.group < b.group ? -1 : 1);
+  const groups = [...new Set([...documents.keys(), ...places.keys()])].sort();
+  return groups.map((group) => {
+    const document = documents.get(group);
+    return {
+      group,
+      key: semaphoreKey(group),
+      semaphore: document === undefined ? FRESH : readOne(document, group, store),
+      queue: readQueue(group, places.get(group) ?? []),
+    };
+  });
 }
 
 function readOne(entry: Entry, group: string, store: Store): Semaphore | LockError {

@@ -51,3 +51,8 @@ export function printError(output: Output, message: string, hint?: string): void
 export function printHint(output: Output, hint: string): void {
   output.err(`locksmith: hint: ${oneLine(hint)}\n`);
 }
+
+/** Tells how it goes on, to who watches. */
+export function printProgress(output: Output, text: string): void {
+  output.err(`locksmith: ${oneLine(text)}\n`);
+}

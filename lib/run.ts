@@ -1,5 +1,5 @@
 /**
- * From the words of the command line to an exit code: 0 done, 1 not done, 2 asked for wrongly.
+ * From the words of the command line to an exit code: 0 done, 1 not done, 2 asked for wrongly, 75 waited in vain.
  *
  * A mistake in the words or the settings is told with all others before anything starts; what fails later is told in
  * one line with what to do next. Only a bug shows a stack.
@@ -48,6 +48,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     env,
     readFile: (path) => Deno.readFileSync(path),
     interactive: Deno.stdin.isTerminal() && Deno.stdout.isTerminal(),
+    watched: Deno.stderr.isTerminal(),
   };
   try {
     return await command.run(context);

@@ -65,8 +65,8 @@ export type WaitNews =
   /** The holder has a slot by another hand. */
   | { readonly kind: "held"; readonly hold: Hold | undefined }
   | { readonly kind: "left" }
-  /** Still waiting, for another reason than before. */
-  | { readonly kind: "waiting"; readonly why: string };
+  /** Still waiting, for another reason than before; `error`: what does not work is tried again. */
+  | { readonly kind: "waiting"; readonly why: string; readonly error?: StoreError | LockError };
 
 /** What is known of the store at one moment. */
 interface Knowledge {
@@ -95,6 +95,8 @@ export class Waiter {
   #inDoubt = false;
   /** A slot was asked for without a place. */
   #tried = false;
+  /** A grant is on its way, and its answer too. */
+  #granting = false;
   #leaving = false;
   #failures = 0;
   #said = "";
@@ -124,7 +126,7 @@ export class Waiter {
       } catch (error) {
         if (!(error instanceof StoreError || error instanceof LockError)) throw error;
         known = undefined;
-        this.#say(`cannot get in line, trying again: ${error.message}`);
+        this.#say(`cannot get in line, trying again: ${error.message}`, error);
         await this.#pause(leaving);
       }
       if (this.#leaving) known = undefined;
@@ -138,6 +140,11 @@ export class Waiter {
   leave(): void {
     this.#leaving = true;
     this.#wakeUp({ kind: "look" });
+  }
+
+  /** Whether a grant may have happened, or may still happen, that the listener did not hear of. */
+  get inDoubt(): boolean {
+    return this.#inDoubt || this.#granting;
   }
 
   /** One decision on what is known: the end, or what is known after something has changed. */
@@ -191,6 +198,7 @@ export class Waiter {
     const next = this.#next(semaphore);
     if (next === undefined) throw new Error("a grant without a free slot");
     const reason = hold.reason === undefined ? {} : { reason: hold.reason };
+    this.#granting = true;
     const outcome = await this.lock.store.commit({
       expect: [{ key: this.lock.key, revision: known.document?.revision ?? null }, ...guards],
       put: [{
@@ -199,7 +207,7 @@ export class Waiter {
       }],
       remove: known.place === null ? [] : [this.#key],
       read: this.#queries(),
-    }, { timeoutMs: CALL_TIMEOUT_MS });
+    }, { timeoutMs: CALL_TIMEOUT_MS }).finally(() => this.#granting = false);
     if (outcome.kind === "committed") {
       this.lock.saw(outcome.found[0]?.[0] ?? null);
       return { kind: "granted", grant: hold.grant, called: false };
@@ -292,7 +300,8 @@ export class Waiter {
     const { holder, hold } = this.request;
     await this.#giveUpPlace();
     const { document, place } = await this.#look();
-    const held = this.lock.parse(document).holds.get(holder);
+    // without a grant in doubt there is none to look for, and a document that cannot be read is none of our business
+    const held = this.#inDoubt ? this.lock.parse(document).holds.get(holder) : undefined;
     if (held?.grant === hold.grant) {
       this.lock.saw(document);
       return { kind: "granted", grant: hold.grant, called: held.phase === REBOOTING };
@@ -415,10 +424,10 @@ export class Waiter {
     return `; overdue: ${named.join(", ")}`;
   }
 
-  #say(why: string): void {
+  #say(why: string, error?: StoreError | LockError): void {
     if (why === this.#said || this.#leaving) return;
     this.#said = why;
-    this.listener({ kind: "waiting", why });
+    this.listener({ kind: "waiting", why, ...(error === undefined ? {} : { error }) });
   }
 }
 

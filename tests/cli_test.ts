@@ -5,7 +5,8 @@
  * A script reads like a terminal. `$ ` a command line for sh; then what it prints on stdout, as it is; `! ` a line on
  * stderr; `? ` its exit code, 0 where none is given. `[..]` stands for anything within a line. `# ` is a remark. The
  * first command begins with a store in which nothing is; FILE is a place for files of its own; `put-document TEXT` and
- * `get-document` reach the default group's key past the program.
+ * `get-document` reach the default group's key past the program, `until-waiting N [OPTIONS]` returns when N
+ * machines stand in the queue.
  */
 
 import { assertEquals } from "@std/assert";
@@ -14,6 +15,11 @@ import { CACHE_DIR, locksmith } from "./executable.ts";
 
 const SCRIPTS = new URL("./cli/", import.meta.url);
 const COMMAND_TIMEOUT_MS = 20_000;
+
+const UNTIL_WAITING = `#!/bin/sh
+wanted=$1; shift
+until [ "$(locksmith status --json "$@" | grep -o waitedSeconds | wc -l)" -eq "$wanted" ]; do sleep 0.02; done
+`;
 
 interface Expected {
   readonly line: number;
@@ -110,6 +116,7 @@ async function writeHelpers(dir: string, endpoint: string): Promise<void> {
     const text = `#!/bin/sh\nexec '${Deno.execPath()}' run -A --no-check '${document}' '${endpoint}' "$@"\n`;
     await Deno.writeTextFile(`${dir}/${name}`, text, { mode: 0o755 });
   }
+  await Deno.writeTextFile(`${dir}/until-waiting`, UNTIL_WAITING, { mode: 0o755 });
 }
 
 for (const { name } of [...Deno.readDirSync(SCRIPTS)].sort((a, b) => a.name < b.name ? -1 : 1)) {

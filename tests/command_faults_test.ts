@@ -45,7 +45,23 @@ function assertFails(result: Result, ...parts: string[]): void {
   for (const part of parts) assertStringIncludes(result.stderr, part);
 }
 
-const COMMANDS = [["status"], ["groups"], ["lock", "A"], ["unlock", "A"], ["set-max", "2"], ["repair"]];
+const COMMANDS = [
+  ["status"],
+  ["groups"],
+  ["lock", "A"],
+  ["unlock", "A"],
+  ["set-max", "2"],
+  ["repair"],
+  [
+    "lock",
+    "A",
+    "--wait",
+  ],
+  ["pause"],
+  ["resume"],
+  ["history"],
+  ["status", "--verbose"],
+];
 
 /** An endpoint at which nothing listens. */
 function closedEndpoint(): string {
@@ -161,14 +177,16 @@ Deno.test("fault 6 of the old locksmith: a read-only user can look, and is told 
   ];
   const reader = as("reader", "reader-secret");
   assertEquals((await run("status", ...reader)).stdout, "Available: 1\nMax: 1\n");
+  assertEquals((await run("status", "--verbose", ...reader)).stdout, "Available: 1\nMax: 1\n");
   assertFails(await run("lock", "A", ...reader), etcd.endpoint, "permission");
+  assertFails(await run("pause", ...reader), etcd.endpoint, "permission");
   assertEquals((await run("status", ...reader)).stdout, "Available: 1\nMax: 1\n");
   assertFails(await run("status", ...as("reader", "wrong")), etcd.endpoint, "password");
   assertFails(await run("status", "--endpoint", etcd.endpoint), etcd.endpoint, "--etcd-username");
   assertEquals((await run("lock", "A", ...as("root", "root-secret"))).code, 0);
 });
 
-Deno.test("status costs etcd one read and no write, an uncontended lock or unlock one of each", async () => {
+Deno.test("status costs etcd one read and no write, with the queue too, an uncontended lock or unlock one of each", async () => {
   await using etcd = await startEtcd();
   const cost = async (...words: string[]) => {
     const before = await etcd.requests();
@@ -179,7 +197,7 @@ Deno.test("status costs etcd one read and no write, an uncontended lock or unloc
   };
   assertEquals(await cost("status"), [0, { "KV/Range": 1 }]);
   assertEquals(await cost("lock", "A"), [0, { "KV/Range": 1, "KV/Txn": 1 }]);
-  assertEquals(await cost("status", "--json"), [0, { "KV/Range": 1 }]);
+  assertEquals(await cost("status", "--json"), [0, { "KV/Txn": 1 }]);
   assertEquals(await cost("groups"), [0, { "KV/Range": 1 }]);
   assertEquals(await cost("unlock", "A"), [0, { "KV/Range": 1, "KV/Txn": 1 }]);
   assertEquals(await cost("set-max", "1"), [0, { "KV/Range": 1 }]);

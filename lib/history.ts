@@ -1,0 +1,207 @@
+/**
+ * What happened to a group, told from the documents that a store still has of it.
+ *
+ * One revision is one document. What happened is the difference between a document and the one before it; its field
+ * `changed` says what it was meant to be, who made it and when. A program that does not know that field leaves none, or
+ * carries along the one that it found: what it did is told all the same, and when and by whom is not known. Pure.
+ */
+
+import {
+  FRESH,
+  type Hold,
+  type LastChange,
+  parseSemaphore,
+  REBOOTING,
+  type Semaphore,
+  SemaphoreError,
+} from "./semaphore.ts";
+import type { PastChange } from "./store.ts";
+
+/**
+ * What an event can be: what a commit of ours is recorded as, and beside that `ended` (a hold is gone, and nobody
+ * recorded how), `edited` (another program changed what no rule speaks of), `unreadable` (no sound document) and
+ * `removed` (the key is gone). What a newer version records is told by its name.
+ */
+export type EventKind = string;
+
+/** Something that happened. What is not known of it is not there. */
+export interface PastEvent {
+  readonly revision: string;
+  readonly what: EventKind;
+  /** An instant, ISO 8601 in UTC. */
+  readonly at?: string;
+  readonly by?: string;
+  readonly machine?: string;
+  readonly host?: string;
+  readonly reason?: string;
+  /** The new max and what it was; of `set-max` only, the old one where it is known. */
+  readonly max?: number;
+  readonly oldMax?: number;
+  /** Why a document cannot be read. */
+  readonly fault?: string;
+}
+
+/**
+ * The events of the changes, in their order. `complete` says that the first of them made the key; else it is only what
+ * the others are compared to, and of what it did itself there is just what it says.
+ */
+export function pastEvents(changes: readonly PastChange[], complete: boolean): PastEvent[] {
+  const events: PastEvent[] = [];
+  let known: Semaphore | undefined = complete ? FRESH : undefined;
+  for (const { revision, entry } of changes) {
+    if (entry === null) {
+      events.push({ revision, what: "removed" });
+      known = FRESH;
+      continue;
+    }
+    try {
+      const next = parseSemaphore(entry.value);
+      events.push(...difference(known, next).map((event) => ({ revision, ...event })));
+      known = next;
+    } catch (error) {
+      if (!(error instanceof SemaphoreError)) throw error;
+      // the next sound one is compared to the last sound one: what differs was lost or mended in between
+      events.push({ revision, what: "unreadable", fault: error.message });
+    }
+  }
+  return events;
+}
+
+/**
+ * Those since a moment, in milliseconds since the epoch. One whose time nobody knows is dropped only where something that
+ * is known to be earlier came after it.
+ */
+export function eventsSince(events: readonly PastEvent[], since: number): PastEvent[] {
+  const last = events.findLastIndex(({ at }) => at !== undefined && epochMs(at) < since);
+  return events.filter(({ at }, index) => at === undefined ? index > last : epochMs(at) >= since);
+}
+
+function epochMs(instant: string): number {
+  return Temporal.Instant.from(instant).epochMilliseconds;
+}
+
+type Told = Omit<PastEvent, "revision">;
+
+/** What made `after` of `before`; `before` is `undefined` where nobody knows it any more. */
+function difference(before: Semaphore | undefined, after: Semaphore): Told[] {
+  const record = isCarriedAlong(before?.changed, after.changed) ? undefined : after.changed;
+  const told = before === undefined ? [] : [
+    ...lostHolds(before, after, record),
+    ...newHolds(before, after, record),
+    ...maxChange(before, after, record),
+    ...pauseChange(before, after, record),
+  ];
+  if (record?.what !== undefined && !told.some(({ what }) => isSame(what, record.what))) {
+    // a repair stands before what it changed; and so does what changes nothing, such as a max that was set once more
+    told.unshift(recorded(record.what, before, after, record));
+  }
+  if (told.length > 0 || before === undefined) return told;
+  return [stamped("edited", record)];
+}
+
+/** A slot can be taken by hand through the line, and at once by who reboots: the hold says which it is. */
+function isSame(told: EventKind, recorded: string | undefined): boolean {
+  return told === recorded || (TAKING.includes(told) && recorded !== undefined && TAKING.includes(recorded));
+}
+
+const TAKING = ["grant", "lock"];
+
+/** Whether a program that does not know the field `changed` kept the one that it found. */
+function isCarriedAlong(before: LastChange | undefined, after: LastChange | undefined): boolean {
+  return before !== undefined && after !== undefined && before.at === after.at && before.by === after.by &&
+    before.what === after.what && before.machine === after.machine;
+}
+
+/** Holds that are gone, or another's by now. */
+function lostHolds(before: Semaphore, after: Semaphore, record: LastChange | undefined): Told[] {
+  return before.holders.filter((id) => !after.holders.includes(id) || isAnother(before, after, id)).map(
+    (id) => {
+      const ways = ["release", "cancel", "unlock"];
+      const way = record?.machine === id && record.what !== undefined && ways.includes(record.what)
+        ? record.what
+        : "ended";
+      return { ...stamped(way, record), ...about(id, before.holds.get(id), record) };
+    },
+  );
+}
+
+function newHolds(before: Semaphore, after: Semaphore, record: LastChange | undefined): Told[] {
+  return after.holders.flatMap((id): Told[] => {
+    const hold = after.holds.get(id);
+    if (!before.holders.includes(id) || isAnother(before, after, id)) {
+      const what = hold?.boot === undefined ? "lock" : "grant";
+      // an older version records a hold and no change
+      const own = record ?? { at: hold?.since, by: hold?.by };
+      return [{ ...stamped(what, own), ...about(id, hold, { machine: id, reason: hold?.reason }) }];
+    }
+    if (hold?.phase !== REBOOTING || before.holds.get(id)?.phase === REBOOTING) return [];
+    return [{ ...stamped("confirm", record), ...about(id, hold, record) }];
+  });
+}
+
+/** Whether the same machine holds its slot by another grant now. */
+function isAnother(before: Semaphore, after: Semaphore, id: string): boolean {
+  const [then, now] = [before.holds.get(id), after.holds.get(id)];
+  return after.holders.includes(id) && then?.grant !== undefined && now?.grant !== undefined &&
+    then.grant !== now.grant;
+}
+
+function maxChange(before: Semaphore, after: Semaphore, record: LastChange | undefined): Told[] {
+  if (before.max === after.max) return [];
+  return [{ ...stamped("set-max", record), max: after.max, oldMax: before.max }];
+}
+
+function pauseChange(before: Semaphore, after: Semaphore, record: LastChange | undefined): Told[] {
+  const { paused } = after;
+  if (paused === undefined) return before.paused === undefined ? [] : [stamped("resume", record)];
+  const same = before.paused !== undefined &&
+    (["since", "by", "reason"] as const).every((field) => before.paused?.[field] === paused[field]);
+  if (same) return [];
+  return [{
+    ...stamped("pause", record ?? { at: paused.since, by: paused.by }),
+    ...(paused.reason === undefined ? {} : { reason: paused.reason }),
+  }];
+}
+
+/** What a document says of itself, where no difference shows it. */
+function recorded(
+  what: string,
+  before: Semaphore | undefined,
+  after: Semaphore,
+  record: LastChange,
+): Told {
+  const { machine } = record;
+  const oldMax = before === undefined ? {} : { oldMax: before.max };
+  return {
+    ...stamped(what, record),
+    ...(machine === undefined ? {} : about(machine, after.holds.get(machine), record)),
+    ...(record.reason === undefined ? {} : { reason: record.reason }),
+    ...(what === "set-max" ? { max: after.max, ...oldMax } : {}),
+  };
+}
+
+/** When and by whom, as far as it is known. */
+function stamped(
+  what: EventKind,
+  record: { readonly at?: string | undefined; readonly by?: string | undefined } | undefined,
+): Told {
+  return {
+    what,
+    ...(record?.at === undefined ? {} : { at: record.at }),
+    ...(record?.by === undefined ? {} : { by: record.by }),
+  };
+}
+
+/** The machine with its host, and the reason if the record is about this machine. */
+function about(
+  machine: string,
+  hold: Hold | undefined,
+  record: { readonly machine?: string | undefined; readonly reason?: string | undefined } | undefined,
+) {
+  const reason = record?.machine === machine ? record.reason : undefined;
+  return {
+    machine,
+    ...(hold?.host === undefined ? {} : { host: hold.host }),
+    ...(reason === undefined ? {} : { reason }),
+  };
+}

@@ -180,8 +180,8 @@ Deno.test("resolveWindow() tells every fault of start, length and zone at once (
   assertEquals(resolveWindow(wrong, "UTC"), undefined);
   assertEquals(wrong.faults.map((fault) => fault.replace(/(["'][^"']*["']).*/, "$1")), [
     '--zone: time zone "Europe/Berln"',
-    '--reboot-window-start, --reboot-window-length: window start "25:00"',
-    '--reboot-window-start, --reboot-window-length: window length "1j"',
+    '--reboot-window-start: window start "25:00"',
+    '--reboot-window-length: window length "1j"',
   ]);
 });
 

@@ -87,7 +87,7 @@ function normalize(argv: readonly string[], known: ReadonlyMap<string, OptionSpe
       words.push(...rest);
       break;
     }
-    const [, dashes, name, value] = /^(--?)([a-zA-Z?][^=]*)(?:=(.*))?$/s.exec(arg) ?? [];
+    const [, dashes, name, value] = /^(--(?=.)|-(?=[a-zA-Z?]))([^=]*)(?:=(.*))?$/s.exec(arg) ?? [];
     if (name === undefined) {
       words.push(arg);
       continue;

@@ -205,8 +205,9 @@ export function resolveWindow(
     return faults.length > before || zone === undefined ? undefined : { window, zone };
   } catch (error) {
     if (!(error instanceof WindowError)) throw error;
-    const origins = start.origin === length.origin ? start.origin : `${start.origin}, ${length.origin}`;
-    faults.push(...error.faults.map((fault) => `${origins}: ${fault}`));
+    for (const fault of error.faults) {
+      faults.push(`${fault.startsWith("window length") ? length.origin : start.origin}: ${fault}`);
+    }
     return undefined;
   }
 }

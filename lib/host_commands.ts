@@ -15,7 +15,7 @@ import { describeHold } from "./report.ts";
 import { GRANTED } from "./semaphore.ts";
 import { CONFIGURABLE, DEFAULTS } from "./settings.ts";
 import { sendNeedReboot } from "./update_engine.ts";
-import { localZone, parseWindow, parseZone, WindowError } from "./window.ts";
+import { localZone, WindowError } from "./window.ts";
 import { MAX_REPORT_COUNT, parseInstant, renderWindowReport, windowReport } from "./window_report.ts";
 
 const SIGNAL_TIMEOUT_MS = 9_000;
@@ -186,23 +186,18 @@ export function showWindow(context: Context): Promise<number> {
 
 /** The window named on the command line, or the one of this host. */
 function windowOf(context: Context): WindowConfig | null | undefined {
-  const { settings: { faults } } = context;
+  const { settings } = context;
   const [start, length] = [option(context, "start"), option(context, "length")];
-  if (start === undefined && length === undefined) return resolveWindow(context.settings, localZone());
-  const zoneName = context.settings.values.get("zone")?.values.at(-1);
-  try {
-    const zone = zoneName === undefined ? localZone() : parseZone(zoneName);
-    if (start !== undefined && length !== undefined) return { window: parseWindow(start, length), zone };
-    faults.push(
-      `--${start === undefined ? "length" : "start"} needs --${
-        start === undefined ? "start" : "length"
-      } beside it`,
-    );
-  } catch (error) {
-    if (!(error instanceof WindowError)) throw error;
-    faults.push(...error.faults);
+  if (start === undefined && length === undefined) return resolveWindow(settings, localZone());
+  if (start === undefined || length === undefined) {
+    const [given, missing] = start === undefined ? ["length", "start"] : ["start", "length"];
+    settings.faults.push(`--${given} needs --${missing} beside it`);
+    return undefined;
   }
-  return undefined;
+  const values = new Map(settings.values)
+    .set("reboot-window-start", { values: [start], origin: "--start" })
+    .set("reboot-window-length", { values: [length], origin: "--length" });
+  return resolveWindow({ values, faults: settings.faults }, localZone());
 }
 
 function atOption(context: Context, zone: string): Temporal.ZonedDateTime | undefined {

@@ -221,9 +221,9 @@ function unquote(text: string): string | undefined {
   let value = "";
   let rest = text;
   while (rest !== "") {
-    const part = /^(?:'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|([^\s'"\\#]+|(?<=[^\s])#))/s.exec(rest);
-    // blanks or a comment end the value
-    if (part === null) return /^(\s|#)/.test(rest) ? value : undefined;
+    const part = /^(?:'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|([^\s'"\\]+))/s.exec(rest);
+    // blanks end the value; a # begins a comment behind them only
+    if (part === null) return /^\s/.test(rest) ? value : undefined;
     const [all, single, double, escaped, plain] = part;
     value += single ?? double?.replace(/\\(["\\$`])/g, "$1") ?? escaped ?? plain ?? "";
     rest = rest.slice(all.length);

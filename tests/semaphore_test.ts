@@ -1,0 +1,425 @@
+/** What the document promises: how it is read and written, and which changes its rules allow. */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import {
+  acquire,
+  type AcquireDecision,
+  available,
+  compareCodePoints,
+  confirm,
+  FRESH,
+  GRANTED,
+  type Hold,
+  HOLDER_LENGTH_LIMIT,
+  holderFault,
+  MAX_LIMIT,
+  parseSemaphore,
+  REBOOTING,
+  release,
+  type ReleaseGround,
+  type Semaphore,
+  SemaphoreError,
+  serializeSemaphore,
+  setMax,
+} from "../lib/semaphore.ts";
+
+const ADMINISTRATOR: ReleaseGround = { kind: "administrator" };
+
+/** A hold that a daemon took under the boot `boot`. */
+function hold(
+  boot: string,
+  grant = `grant of ${boot}`,
+): Hold & { readonly boot: string; readonly grant: string } {
+  return { boot, grant, phase: GRANTED, since: "2026-05-21T23:00:04.120Z", extra: {} };
+}
+
+/** `max` slots, with these machines in them, each under boot `b1`. */
+function semaphore(max: number, ...holders: string[]): Semaphore {
+  return { ...FRESH, max, holders, holds: new Map(holders.map((id) => [id, hold("b1", `grant of ${id}`)])) };
+}
+
+/** The document after a grant. */
+function granted(decision: AcquireDecision): Semaphore {
+  assert(decision.kind === "granted", `not granted: ${decision.kind}`);
+  return decision.next;
+}
+
+function faultsOf(text: string): readonly string[] {
+  return assertThrows(() => parseSemaphore(text), SemaphoreError).faults;
+}
+
+// ---------------------------------------------------------------------------------------------- reading and writing
+
+Deno.test("serializeSemaphore() writes a fresh group as the old program did", () => {
+  assertEquals(serializeSemaphore(FRESH), '{"semaphore":1,"max":1,"holders":[]}');
+});
+
+Deno.test("parseSemaphore() reads what the old program wrote, null for an empty list too", () => {
+  const held = '{"semaphore":0,"max":1,"holders":["69d27b356a94476da859461d3a3bc6fd"]}';
+  assertEquals(parseSemaphore(held).holders, ["69d27b356a94476da859461d3a3bc6fd"]);
+  assertEquals(parseSemaphore('{"semaphore":1,"max":1,"holders":null}'), FRESH);
+  assertEquals(parseSemaphore('{"semaphore":1,"max":1}'), FRESH);
+});
+
+Deno.test("serializeSemaphore() keeps what it does not know (fault 12 of the old locksmith: unknown fields were dropped on write)", () => {
+  const text = '{"semaphore":1,"max":2,"holders":["A"],' +
+    '"holds":{"A":{"boot":"b1","grant":"g","rack":{"row":7}}},' +
+    '"paused":{"reason":"freeze","ticket":[1,null]},' +
+    '"__proto__":{"theirs":true},"owner":"team \\u00e9","generation":12345678901234567890,"ratio":1.50}';
+  const next = setMax(parseSemaphore(text), 3);
+  assertEquals(
+    serializeSemaphore(next),
+    text.replace('"semaphore":1,"max":2', '"semaphore":2,"max":3').replace("\\u00e9", "\u00e9").replace(
+      "1.50",
+      "1.5",
+    ),
+  );
+  const marked = confirm(next, { holder: "A", boot: "b1", grant: "g" });
+  assert(marked.kind === "confirmed");
+  assertEquals(marked.next.holds.get("A"), {
+    boot: "b1",
+    grant: "g",
+    phase: REBOOTING,
+    extra: { rack: { row: 7 } },
+  });
+});
+
+Deno.test("parseSemaphore() refuses a count that does not fit its list (fault 12 of the old locksmith: the two were never reconciled)", () => {
+  assertEquals(faultsOf('{"semaphore":1,"max":1,"holders":["A"]}'), [
+    '"semaphore" is 1, but max 1 less 1 holders is 0',
+  ]);
+  assertEquals(faultsOf('{"max":1,"holders":[]}'), ['"semaphore" is missing, but max 1 less 0 holders is 1']);
+});
+
+Deno.test("available() is max less the holders, whatever is done", () => {
+  fc.assert(fc.property(documents(), fc.string(), fc.nat(), (document, holder, max) => {
+    const after = [
+      setMax(document, max % MAX_LIMIT),
+      ...changes(document, holderFault(holder) === undefined ? holder : "A"),
+    ];
+    for (const next of after) {
+      const written = JSON.parse(serializeSemaphore(next));
+      assertEquals(written.semaphore, written.max - written.holders.length);
+      assertEquals(written.holders, [...new Set<string>(written.holders)].sort(compareCodePoints));
+    }
+  }));
+});
+
+Deno.test("parseSemaphore() names every fault at once", () => {
+  assertEquals(
+    faultsOf(
+      '{"semaphore":"1","max":2.5,"holders":["b","a","a","", 7],"holds":{"z":{"since":"soon"},"a":[]},"paused":true}',
+    ),
+    [
+      '"max" is 2.5, not a whole number from 0 to 2147483647',
+      `"holders" has "": a holder's name must not be empty`,
+      `"holders" has 7: a holder's name is a text`,
+      '"holders" is not sorted: "b" stands before "a"',
+      '"holders" has "a" twice',
+      '"holds" has "z", which is not among "holders"',
+      '"since" in "holds" of "z" is "soon", not a time such as 2015-05-21T23:00:00Z',
+      '"holds" has "a", which is not among "holders"',
+      '"holds" of "a" is [], not an object',
+      '"paused" is true, not an object',
+    ],
+  );
+});
+
+Deno.test("parseSemaphore() refuses what is no semaphore at all", () => {
+  const texts: [string, RegExp][] = [
+    ["", /^it is not JSON \(/],
+    ["garbage", /^it is not JSON \(/],
+    ['{"semaphore":1', /^it is not JSON \(/],
+    ["null", /^it is null, not a JSON object$/],
+    ["[]", /^it is \[\], not a JSON object$/],
+    ["3", /^it is 3, not a JSON object$/],
+    ['{"total_slots":1}', /^"max" is missing, not a whole number from 0 to 2147483647$/],
+    ['{"semaphore":-1,"max":-1,"holders":[]}', /^"max" is -1, not a whole number/],
+    ['{"semaphore":2147483648,"max":2147483648,"holders":[]}', /^"max" is 2147483648, not a whole number/],
+    ['{"semaphore":1,"max":1,"holders":{}}', /^"holders" is \{\}, not a list$/],
+  ];
+  for (const [text, expected] of texts) {
+    const [fault = "", ...more] = faultsOf(text);
+    assertEquals([expected.test(fault), more], [true, []], `${text}: ${fault}`);
+  }
+});
+
+Deno.test("serializeSemaphore() lets no wrong document out", () => {
+  const wrong: Semaphore[] = [
+    { ...FRESH, holders: ["b", "a"] },
+    { ...FRESH, holders: ["a", "a"] },
+    { ...FRESH, max: 1.5 },
+    { ...FRESH, holds: new Map([["a", hold("b1")]]) },
+    { ...FRESH, extra: { max: 7, semaphore: 1 } },
+  ];
+  for (const document of wrong) assertThrows(() => serializeSemaphore(document), SemaphoreError);
+});
+
+Deno.test("parseSemaphore() of what serializeSemaphore() wrote is the same document, unknown fields too", () => {
+  fc.assert(fc.property(documents(), (document) => {
+    const text = serializeSemaphore(document);
+    const read = parseSemaphore(text);
+    assertEquals(read, document);
+    assertEquals(serializeSemaphore(read), text);
+  }));
+});
+
+Deno.test("parseSemaphore() refuses any text, or reads a document that can be written", () => {
+  const words = fc.constantFrom("semaphore", "max", "holders", "holds", "paused", "a", "__proto__");
+  const values = fc.oneof(fc.integer({ min: -2, max: 3 }), fc.jsonValue(), fc.array(fc.string()));
+  fc.assert(fc.property(fc.dictionary(words, values), (object) => {
+    let read: Semaphore;
+    try {
+      read = parseSemaphore(JSON.stringify(object));
+    } catch (error) {
+      assert(error instanceof SemaphoreError && error.faults.length > 0);
+      return;
+    }
+    assertEquals(parseSemaphore(serializeSemaphore(read)), read);
+  }));
+});
+
+// ------------------------------------------------------------------------------------------------------------ names
+
+Deno.test("holderFault() refuses what could not be shown in one line or told apart", () => {
+  const refused: [unknown, string][] = [
+    ["", "a holder's name must not be empty"],
+    ["  ", "a holder's name must not be empty"],
+    [" a", "a holder's name must not begin or end with a blank"],
+    ["a\u00a0", "a holder's name must not begin or end with a blank"],
+    ["a\nb", "a holder's name must not have control characters"],
+    ["a\u001b[2Jb", "a holder's name must not have control characters"],
+    ["a\u0085b", "a holder's name must not have control characters"],
+    ["a\u2028b", "a holder's name must not have control characters"],
+    ["\ud800", "a holder's name must be well-formed Unicode"],
+    ["a".repeat(HOLDER_LENGTH_LIMIT + 1), "a holder's name must not be longer than 256"],
+    [7, "a holder's name is a text"],
+  ];
+  for (const [name, fault] of refused) assertEquals(holderFault(name), fault, JSON.stringify(name));
+  for (
+    const name of ["a", "69d27b356a94476da859461d3a3bc6fd", "rack 7/\u00e9", "a".repeat(HOLDER_LENGTH_LIMIT)]
+  ) {
+    assertEquals(holderFault(name), undefined);
+  }
+});
+
+Deno.test("compareCodePoints() orders as the old program did, by bytes of UTF-8", () => {
+  const bytes = new TextEncoder();
+  fc.assert(fc.property(fc.string({ unit: "grapheme" }), fc.string({ unit: "grapheme" }), (a, b) => {
+    const [left, right] = [bytes.encode(a), bytes.encode(b)];
+    const differs = left.findIndex((byte, i) => byte !== right[i]);
+    const order = differs < 0 ? left.length - right.length : (left[differs] ?? 0) - (right[differs] ?? -1);
+    assertEquals(Math.sign(compareCodePoints(a, b)), Math.sign(order));
+  }));
+  // where UTF-16 and UTF-8 disagree
+  assertEquals(["\u{1f512}", "\uffee"].sort(compareCodePoints), ["\uffee", "\u{1f512}"]);
+});
+
+// ------------------------------------------------------------------------------------------------------------ rules
+
+Deno.test("acquire() grants as many slots as there are, and keeps the holders sorted", () => {
+  let document = setMax(FRESH, 3);
+  for (const holder of ["c", "a", "b"]) {
+    document = granted(acquire(document, { holder, hold: hold("b1", holder) }));
+  }
+  assertEquals([document.holders, available(document)], [["a", "b", "c"], 0]);
+  assertEquals(document.holds.get("a"), hold("b1", "a"));
+  assertEquals(acquire(document, { holder: "d", hold: hold("b1") }), { kind: "full", available: 0 });
+  assertEquals(acquire(setMax(document, 1), { holder: "d", hold: hold("b1") }), {
+    kind: "full",
+    available: -2,
+  });
+});
+
+Deno.test("acquire() asks first whether the holder has a slot, then whether one is free (fault 2 of the old locksmith: a machine blocked itself at max 1)", () => {
+  const full = semaphore(1, "A");
+  assertEquals(acquire(full, { holder: "A", hold: hold("b1", "a second request") }), {
+    kind: "held",
+    hold: hold("b1", "grant of A"),
+  });
+  // over the brim, and paused, it is still the holder's
+  assertEquals(acquire(setMax(full, 0), { holder: "A", hold: hold("b1") }).kind, "held");
+  assertEquals(acquire({ ...full, paused: { extra: {} } }, { holder: "A", hold: hold("b1") }).kind, "held");
+});
+
+Deno.test("acquire() of a holder that another program entered says that nothing is known of it", () => {
+  const document = parseSemaphore('{"semaphore":0,"max":1,"holders":["A"]}');
+  assertEquals(acquire(document, { holder: "A", hold: hold("b1") }), { kind: "held", hold: undefined });
+});
+
+Deno.test("acquire() grants nothing in a paused group, and says since when and why", () => {
+  const pause = { since: "2026-05-21T23:00:00Z", by: "admin", reason: "freeze", extra: {} };
+  assertEquals(acquire({ ...FRESH, paused: pause }, { holder: "A", hold: hold("b1") }), {
+    kind: "paused",
+    pause,
+  });
+});
+
+Deno.test("acquire() throws for a name that must not come into the document", () => {
+  const error = assertThrows(() => acquire(FRESH, { holder: "", hold: hold("b1") }), SemaphoreError);
+  assertEquals(error.message, "a holder's name must not be empty");
+});
+
+Deno.test("confirm() marks the very hold that the proof names, and no other", () => {
+  const document = semaphore(2, "A", "B");
+  const proof = { holder: "A", boot: "b1", grant: "grant of A" };
+  const confirmed = confirm(document, proof);
+  assert(confirmed.kind === "confirmed");
+  assertEquals(confirmed.next.holds.get("A")?.phase, REBOOTING);
+  assertEquals(confirmed.next.holds.get("B")?.phase, GRANTED);
+  assertEquals(confirmed.next.holders, ["A", "B"]);
+
+  for (
+    const other of [
+      { ...proof, grant: "grant of B" },
+      { ...proof, boot: "b2" },
+      { ...proof, holder: "B" },
+      { ...proof, holder: "C" },
+    ]
+  ) assertEquals(confirm(document, other).kind, "lost", JSON.stringify(other));
+  const byHand = parseSemaphore('{"semaphore":0,"max":1,"holders":["A"]}');
+  assertEquals(confirm(byHand, proof).kind, "lost");
+});
+
+Deno.test("release() by a boot needs another boot id than the hold's", () => {
+  const document = semaphore(1, "A");
+  const again = release(document, "A", { kind: "rebooted", boot: "b1" });
+  assertEquals(again, { kind: "kept", why: "same-boot", hold: hold("b1", "grant of A") });
+  const released = release(document, "A", { kind: "rebooted", boot: "b2" });
+  assert(released.kind === "released");
+  assertEquals([released.next.holders, released.next.holds.size, released.hold?.grant], [
+    [],
+    0,
+    "grant of A",
+  ]);
+});
+
+Deno.test("release() by its owner needs the boot and the grant of the hold", () => {
+  const document = semaphore(1, "A");
+  const ground = { kind: "cancelled", boot: "b1", grant: "grant of A" } as const;
+  assertEquals(release(document, "A", ground).kind, "released");
+  for (const other of [{ ...ground, grant: "another" }, { ...ground, boot: "b2" }]) {
+    const kept = release(document, "A", other);
+    assert(kept.kind === "kept");
+    assertEquals(kept.why, "another-grant");
+  }
+});
+
+Deno.test("release() of a hold taken by hand is an administrator's alone", () => {
+  for (
+    const text of [
+      '{"semaphore":0,"max":1,"holders":["A"]}',
+      '{"semaphore":0,"max":1,"holders":["A"],"holds":{"A":{"by":"admin","grant":"g"}}}',
+    ]
+  ) {
+    const document = parseSemaphore(text);
+    for (
+      const ground of [{ kind: "rebooted", boot: "b2" }, {
+        kind: "cancelled",
+        boot: "b1",
+        grant: "g",
+      }] as const
+    ) {
+      const kept = release(document, "A", ground);
+      assert(kept.kind === "kept");
+      assertEquals(kept.why, "by-hand");
+    }
+    const released = release(document, "A", ADMINISTRATOR);
+    assert(released.kind === "released");
+    assertEquals(serializeSemaphore(released.next), serializeSemaphore(FRESH));
+  }
+});
+
+Deno.test("release() of who holds nothing says so and leaves the others", () => {
+  const document = semaphore(1, "A");
+  for (const ground of [ADMINISTRATOR, { kind: "rebooted", boot: "b2" }] as const) {
+    assertEquals(release(document, "B", ground), { kind: "not-held" });
+  }
+});
+
+Deno.test("setMax() below the number of holders frees nobody", () => {
+  const next = setMax(semaphore(3, "A", "B", "C"), 1);
+  assertEquals([next.holders, next.holds.size, available(next)], [["A", "B", "C"], 3, -2]);
+  assertEquals(JSON.parse(serializeSemaphore(next)).semaphore, -2);
+});
+
+Deno.test("setMax() takes whole numbers from 0 to its limit", () => {
+  for (const max of [0, 1, MAX_LIMIT]) assertEquals(setMax(FRESH, max).max, max);
+  for (const max of [-1, 1.5, NaN, Infinity, MAX_LIMIT + 1]) {
+    const error = assertThrows(() => setMax(FRESH, max), SemaphoreError);
+    assertEquals(error.message, `max is ${max}, not a whole number from 0 to 2147483647`);
+  }
+});
+
+Deno.test("the rules never hold more slots than max by their own grants, and never lose another's hold", () => {
+  const steps = fc.array(fc.record({
+    holder: fc.constantFrom("a", "b", "c", "d"),
+    boot: fc.constantFrom("b1", "b2"),
+    act: fc.constantFrom("acquire", "rebooted", "cancelled"),
+  }));
+  fc.assert(fc.property(fc.integer({ min: 0, max: 3 }), steps, (max, steps) => {
+    let document = setMax(FRESH, max);
+    for (const { holder, boot, act } of steps) {
+      const before = document;
+      const decision = act === "acquire" ? acquire(document, { holder, hold: hold(boot) }) : release(
+        document,
+        holder,
+        act === "rebooted" ? { kind: act, boot } : { kind: "cancelled", ...hold(boot) },
+      );
+      if (decision.kind === "granted" || decision.kind === "released") document = decision.next;
+      assert(document.holders.length <= max);
+      for (const other of before.holders.filter((id) => id !== holder)) {
+        assertEquals(document.holds.get(other), before.holds.get(other));
+      }
+      // who is still up under the boot of its hold has lost it by nothing but its own cancelling
+      if (act === "rebooted" && before.holds.get(holder)?.boot === boot) {
+        assert(document.holders.includes(holder));
+      }
+    }
+  }));
+});
+
+/** Every document that the rules make of this one for this holder. */
+function changes(document: Semaphore, holder: string): Semaphore[] {
+  const decisions = [
+    acquire(document, { holder, hold: hold("b1") }),
+    confirm(document, { holder, boot: "b1", grant: "grant of b1" }),
+    ...document.holders.map((id) => release(document, id, ADMINISTRATOR)),
+  ];
+  return decisions.flatMap((decision) => "next" in decision ? [decision.next] : []);
+}
+
+/** Sound documents of every kind, with fields that nobody knows. */
+function documents(): fc.Arbitrary<Semaphore> {
+  // JSON has one zero, and what is read of -0 must not be asked to differ
+  const json = fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value)));
+  const unknownFields = (known: readonly string[]) =>
+    fc.dictionary(fc.string().filter((name) => !known.includes(name)), json, { noNullPrototype: true });
+  const text = fc.string({ unit: "grapheme" });
+  const since = fc.date({ noInvalidDate: true, min: new Date(0), max: new Date("2999-12-31T00:00:00Z") }).map(
+    (date) => date.toISOString(),
+  );
+  const record = { since, by: text, reason: text };
+  const hold: fc.Arbitrary<Hold> = fc.record({
+    ...{ ...record, host: text, boot: text, phase: text, grant: text },
+    extra: unknownFields(["host", "boot", "since", "by", "reason", "phase", "grant"]),
+  }, { requiredKeys: ["extra"] });
+  const pause = fc.record({ ...record, extra: unknownFields(["since", "by", "reason"]) }, {
+    requiredKeys: ["extra"],
+  });
+  const name = text.filter((text) => holderFault(text) === undefined);
+  return fc.record({
+    max: fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: MAX_LIMIT })),
+    holders: fc.uniqueArray(name, { maxLength: 6 }).map((names) => names.sort(compareCodePoints)),
+    details: fc.array(fc.option(hold, { nil: undefined }), { minLength: 6, maxLength: 6 }),
+    pause: fc.option(pause, { nil: undefined }),
+    extra: unknownFields(["semaphore", "max", "holders", "holds", "paused"]),
+  }).map(({ max, holders, details, pause, extra }) => ({
+    max,
+    holders,
+    holds: new Map(holders.flatMap((id, i) => details[i] === undefined ? [] : [[id, details[i]] as const])),
+    ...(pause === undefined ? {} : { paused: pause }),
+    extra,
+  }));
+}

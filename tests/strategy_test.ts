@@ -1,0 +1,104 @@
+/** What is done, given the facts: every combination of need, window, slot and strategy has its one answer. */
+
+import { assert, assertEquals } from "@std/assert";
+import type { Need } from "../lib/need.ts";
+import { chooseStrategy, decide, type Opening, openingAt } from "../lib/strategy.ts";
+import { parseWindow } from "../lib/window.ts";
+
+const DEFAULT = "http://127.0.0.1:2379";
+const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"] };
+const NOT_NEEDED: Need = { kind: "not-needed" };
+const UNKNOWN: Need = { kind: "unknown", why: ["nobody answers"] };
+const OPEN: Opening = { open: true, closesAt: 2_000, nextOpensAt: 9_000 };
+const CLOSED: Opening = { open: false, nextOpensAt: 9_000 };
+
+Deno.test("chooseStrategy() takes what is configured, then the lock where an endpoint is, then what answers", () => {
+  const configured = { strategy: "off", origin: "REBOOT_STRATEGY" } as const;
+  assertEquals(chooseStrategy(configured, "--endpoint", true, DEFAULT), {
+    strategy: "off",
+    why: "configured by REBOOT_STRATEGY",
+  });
+  assertEquals(chooseStrategy(undefined, "--endpoint", false, DEFAULT), {
+    strategy: "etcd-lock",
+    why: "none is configured, and an endpoint is, by --endpoint",
+  });
+  assertEquals(chooseStrategy(undefined, undefined, true, DEFAULT), {
+    strategy: "etcd-lock",
+    why: "none is configured, and etcd answers at http://127.0.0.1:2379",
+  });
+  assertEquals(chooseStrategy(undefined, undefined, false, DEFAULT), {
+    strategy: "reboot",
+    why: "none is configured, no endpoint is, and nothing answers at http://127.0.0.1:2379",
+  });
+});
+
+Deno.test("decide() acts by need, then window, then slot", () => {
+  const rest = { kind: "rest" } as const;
+  const cases: [Need, Opening, boolean, unknown][] = [
+    [NOT_NEEDED, OPEN, false, rest],
+    [NOT_NEEDED, CLOSED, false, rest],
+    [NOT_NEEDED, OPEN, true, { kind: "give-back", why: "no reboot is needed" }],
+    [NOT_NEEDED, CLOSED, true, { kind: "give-back", why: "no reboot is needed" }],
+    [NEEDED, CLOSED, false, { kind: "await-window", until: 9_000 }],
+    [NEEDED, CLOSED, true, { kind: "give-back", why: "the window is closed" }],
+    [NEEDED, OPEN, false, { kind: "acquire" }],
+    [NEEDED, OPEN, true, { kind: "prepare" }],
+    // who does not know whether a reboot is needed neither reboots nor drops a slot that may be of use
+    [UNKNOWN, OPEN, false, rest],
+    [UNKNOWN, CLOSED, false, rest],
+    [UNKNOWN, OPEN, true, { kind: "await-need" }],
+    [UNKNOWN, CLOSED, true, { kind: "await-need" }],
+  ];
+  for (const [need, opening, holds, action] of cases) {
+    const facts = { strategy: "etcd-lock", need, opening, holds } as const;
+    assertEquals<unknown>(decide(facts), action, JSON.stringify(facts));
+  }
+});
+
+Deno.test("decide() without a lock asks for need and window, and for no slot", () => {
+  const decideFor = (need: Need, opening: Opening) =>
+    decide({ strategy: "reboot", need, opening, holds: false });
+  assertEquals(decideFor(NEEDED, OPEN), { kind: "prepare" });
+  assertEquals(decideFor(NEEDED, CLOSED), { kind: "await-window", until: 9_000 });
+  assertEquals(decideFor(NOT_NEEDED, OPEN), { kind: "rest" });
+  assertEquals(decideFor(UNKNOWN, OPEN), { kind: "rest" });
+});
+
+Deno.test("openingAt() without a window is always open", () => {
+  assertEquals(openingAt(null, 1_000), { open: true, closesAt: Infinity, nextOpensAt: 1_000 });
+});
+
+Deno.test("openingAt() says until when the window is open, and from when the next one is", () => {
+  const ms = (text: string) => Temporal.Instant.from(text).epochMilliseconds;
+  const schedule = { window: parseWindow("23:00", "2h"), zone: "Europe/Berlin" };
+  const tonight = { closesAt: ms("2026-05-21T23:00:00Z"), nextOpensAt: ms("2026-05-22T21:00:00Z") };
+  assertEquals(openingAt(schedule, ms("2026-05-21T20:59:59.999Z")), {
+    open: false,
+    nextOpensAt: ms("2026-05-21T21:00:00Z"),
+  });
+  assertEquals(openingAt(schedule, ms("2026-05-21T21:00:00Z")), { open: true, ...tonight });
+  // the end belongs to the window, the millisecond after it does not
+  assertEquals(openingAt(schedule, ms("2026-05-21T23:00:00Z")), { open: true, ...tonight });
+  assertEquals(openingAt(schedule, ms("2026-05-21T23:00:00.001Z")), {
+    open: false,
+    nextOpensAt: ms("2026-05-22T21:00:00Z"),
+  });
+});
+
+Deno.test("openingAt() never says that it is open now and closed before now, through a year of both clocks", () => {
+  const schedule = { window: parseWindow("02:30", "90m"), zone: "America/New_York" };
+  const start = Temporal.Instant.from("2026-01-01T00:00:00Z").epochMilliseconds;
+  const HOUR_MS = 3_600_000;
+  let openHours = 0;
+  for (let hour = 0; hour < 365 * 24; hour++) {
+    const now = start + hour * HOUR_MS;
+    const opening = openingAt(schedule, now);
+    assert(opening.nextOpensAt > now);
+    if (!opening.open) continue;
+    openHours++;
+    assert(opening.closesAt >= now && opening.closesAt - now <= 1.5 * HOUR_MS);
+    assert(opening.nextOpensAt > opening.closesAt);
+  }
+  // of each window 03:00 and 04:00 are full hours; on the day without a 02:30 it runs from 03:30 to 05:00
+  assertEquals(openHours, 2 * 365);
+});

@@ -15,7 +15,7 @@ import { type Teller, tellRefusal } from "./refusal.ts";
 import { whyNoSlot } from "./report.ts";
 import type { Hold } from "./semaphore.ts";
 import type { StoreError } from "./store.ts";
-import { Waiter, type WaitNews } from "./waiter.ts";
+import { LOOK_INTERVAL_MS, Waiter, type WaitNews } from "./waiter.ts";
 
 /** sysexits.h: a failure that may be none when tried later. */
 const EXIT_IN_VAIN = 75;
@@ -65,7 +65,8 @@ export class LockByWaiting {
     private readonly wait: Wait,
   ) {
     const { priority, overdueMs } = wait;
-    this.#waiter = new Waiter(lock, { holder, hold, priority, overdueMs }, (news) => this.#hear(news));
+    const request = { holder, hold, priority, overdueMs, lookMs: LOOK_INTERVAL_MS };
+    this.#waiter = new Waiter(lock, request, (news) => this.#hear(news));
   }
 
   /** Waits, and gives the exit code. */

@@ -37,9 +37,13 @@ export function isPriority(value: number): boolean {
   return Number.isInteger(value) && Math.abs(value) <= PRIORITY_LIMIT;
 }
 
-/** The key of a machine's place. */
-export function placeKey(group: string, priority: number, machine: string): string {
-  return `${classPrefix(group, priority)}${escapeQuery(machine)}`;
+/**
+ * The key of a machine's place. A machine's daemon has one, which the next daemon takes over; who waits by hand has one
+ * for each request, which `request` marks, so that nobody takes a place away from another.
+ */
+export function placeKey(group: string, priority: number, machine: string, request?: string): string {
+  const suffix = request === undefined ? "" : `@${escapeQuery(request)}`;
+  return `${classPrefix(group, priority)}${escapeQuery(machine)}${suffix}`;
 }
 
 /** The keys of the whole queue. */
@@ -107,7 +111,8 @@ export function readQueue(group: string, entries: readonly Entry[]): Place[] {
 }
 
 function readPlace(group: string, { key, value }: Entry): Place | undefined {
-  const [, rank, escaped = ""] = /^([0-9]{3})\/([^/]+)$/.exec(key.slice(queuePrefix(group).length)) ?? [];
+  const [, rank, escaped = ""] =
+    /^([0-9]{3})\/([^/@]+)(?:@[^/]*)?$/.exec(key.slice(queuePrefix(group).length)) ?? [];
   if (rank === undefined) return undefined;
   const priority = PRIORITY_LIMIT - Number(rank);
   try {

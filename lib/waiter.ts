@@ -107,7 +107,8 @@ export class Waiter {
     private readonly request: WaitRequest,
     private readonly listener: (news: WaitNews) => void,
   ) {
-    this.#key = placeKey(lock.group, request.priority, request.holder);
+    const { holder, hold, priority } = request;
+    this.#key = placeKey(lock.group, priority, holder, hold.boot === undefined ? hold.grant : undefined);
   }
 
   /** Begins to wait. Resolves after the last news; rejects for a bug only. */
@@ -388,7 +389,10 @@ export class Waiter {
 
   /** The newest of what comes counts, but what asks for a look is not forgotten. */
   #wakeUp(wake: Wake): void {
-    if (this.#wake?.kind !== "look") this.#wake = wake;
+    const before = this.#wake;
+    const older = before?.kind === "document" && wake.kind === "document" &&
+      isBefore(wake.revision, before.revision);
+    if (before?.kind !== "look" && !older) this.#wake = wake;
     this.#woken?.();
   }
 

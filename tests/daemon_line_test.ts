@@ -80,6 +80,8 @@ class Box {
       lock: new Lock(this.store, GROUP, line.time, "locksmithd"),
       priority: 0,
       overdueMs: HOUR_MS,
+      lookMs: 60_000,
+      tickMs: 30_000,
       ...this.options,
     }, this.#stop.signal);
     this.daemon.start();

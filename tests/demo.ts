@@ -14,6 +14,7 @@ import { openStore } from "../lib/open_store.ts";
 import { oneLine } from "../lib/output.ts";
 import type { Semaphore } from "../lib/semaphore.ts";
 import { type Store, StoreError } from "../lib/store.ts";
+import { REAL } from "../lib/surroundings.ts";
 import {
   count,
   deadlineMs,
@@ -159,12 +160,7 @@ class Demo {
     this.#group = options.store === null ? "" : `demo-${crypto.randomUUID().slice(0, 8)}`;
     const config = options.store?.config ??
       { kind: "sqlite", path: `${directory}/semaphore.db`, configured: true };
-    const surroundings = {
-      now: () => Date.now(),
-      random: () => Math.random(),
-      sleep: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
-    };
-    this.#lock = openStore(config).then((store) => new Lock(store, this.#group, surroundings));
+    this.#lock = openStore(config).then((store) => new Lock(store, this.#group, REAL, "demo"));
   }
 
   async run(): Promise<number> {

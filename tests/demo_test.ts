@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Lock } from "../lib/lock.ts";
+import { REAL } from "../lib/surroundings.ts";
 import { openSqlite } from "../lib/store_sqlite.ts";
 import { parseOptions } from "./demo.ts";
 import { deadlineMs, exitCode, mostAtOnce, type Outcome, summary } from "./demo_judge.ts";
@@ -280,8 +281,7 @@ Deno.test("demo exits with 1 when an administrator's unlock lets a second machin
     await using run = await Run.start("--machines", "2", "--endpoint", `sqlite:${file}`);
     const group = / group (\S+)$/.exec(await run.line(/ group \S+$/))?.[1] ?? "";
     await run.line(/ reboots:/);
-    const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-    const lock = new Lock(store, group, { now: () => Date.now(), random: () => Math.random(), sleep });
+    const lock = new Lock(store, group, REAL, "administrator");
     const [holder = ""] = (await lock.read()).holders;
     assertEquals((await lock.release(holder, { kind: "administrator" })).kind, "released");
     assertEquals(await run.code, 1, run.text + run.stderr);

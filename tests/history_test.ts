@@ -52,7 +52,7 @@ Deno.test("a reboot is told from its grant over its confirm to its release, with
   const lock = group.lock("locksmithd");
   const hold = { host: "web1", boot: "b1", by: "locksmithd", reason: "new kernel", grant: "g1", extra: {} };
   const news: string[] = [];
-  const request = { holder: "A", hold, priority: 0, overdueMs: 3_600_000 };
+  const request = { holder: "A", hold, priority: 0, overdueMs: 3_600_000, lookMs: 300_000 };
   await new Waiter(lock, request, ({ kind }) => news.push(kind)).start();
   assertEquals(news, ["granted"]);
   await lock.confirm({ holder: "A", boot: "b1", grant: "g1" });

@@ -150,6 +150,7 @@ export class Member {
       holder: id,
       priority: 0,
       overdueMs: HOUR_MS,
+      lookMs: 60_000,
       ...request,
       hold,
     }, (news) => this.news.push(news));

@@ -87,9 +87,9 @@ Deno.test("Lock.pause() stops grants, tells the pause that it replaces, and Lock
   const { lock } = client(line);
   const fair = { since: "2026-01-01T00:00:00Z", by: "anna@desk", reason: "a fair", extra: {} };
   const night = { reason: "quiet nights", extra: {} };
-  assertEquals(await ended(line, lock.pause(fair)), { before: undefined });
+  assertEquals((await ended(line, lock.pause(fair))).before, undefined);
   assertEquals(await ended(line, lock.acquire("m", daemonHold("m"))), { kind: "paused", pause: fair });
-  assertEquals(await ended(line, lock.pause(night)), { before: fair });
+  assertEquals((await ended(line, lock.pause(night))).before, fair);
   assertEquals(line.semaphore.paused, night);
   assertEquals(await ended(line, lock.resume()), { before: night });
   assertEquals(line.semaphore.paused, undefined);

@@ -8,6 +8,7 @@ import { semaphoreKey } from "../lib/group.ts";
 import { CALL_TIMEOUT_MS, Lock, LockError, readGroups, TOTAL_TIMEOUT_MS } from "../lib/lock.ts";
 import { FRESH, GRANTED, type Hold, parseSemaphore, REBOOTING, type Semaphore } from "../lib/semaphore.ts";
 import { type CommitOutcome, type Store, StoreError } from "../lib/store.ts";
+import type { Surroundings } from "../lib/surroundings.ts";
 import { Memory, openMemory } from "../lib/store_memory.ts";
 
 const KEY = semaphoreKey("");
@@ -57,14 +58,7 @@ class Place {
         return fate === "reply-lost" ? { kind: "unknown", cause: away() } : outcome;
       },
     };
-    this.lock = new Lock(store, group, {
-      now: () => this.now,
-      random: () => 0.5,
-      sleep: (ms) => {
-        this.now += ms;
-        return Promise.resolve();
-      },
-    });
+    this.lock = new Lock(store, group, this.surroundings((ms) => this.now += ms), "tester");
   }
 
   private take(timeoutMs: number): Promise<void> {
@@ -75,8 +69,21 @@ class Place {
 
   /** A lock of another machine, whose commits all pass. */
   other(): Lock {
-    const { now, random, sleep } = { now: () => this.now, random: () => 0.5, sleep: () => Promise.resolve() };
-    return new Lock(this.theirs, this.lock.group, { now, random, sleep });
+    return new Lock(this.theirs, this.lock.group, this.surroundings(() => {}), "another");
+  }
+
+  /** A clock that moves when somebody rests, by `rest`. */
+  private surroundings(rest: (ms: number) => void): Surroundings {
+    return {
+      now: () => this.now,
+      elapsed: () => this.now,
+      random: () => 0.5,
+      after(ms, run) {
+        rest(ms);
+        queueMicrotask(run);
+        return { cancel: () => {} };
+      },
+    };
   }
 
   /** Writes the document as it is: whoever read it before loses the swap. */
@@ -96,7 +103,7 @@ class Place {
   }
 
   text(): string | undefined {
-    return this.memory.get(KEY)?.value;
+    return this.memory.read(KEY)?.value;
   }
 
   document(): Semaphore {

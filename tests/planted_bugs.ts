@@ -3,7 +3,7 @@
  * notice, each within a stated number of histories. A bug is planted in a copy of the sources; the shipped code has no
  * switch for any of them.
  *
- *     deno run -A tests/planted_bugs.ts [NAME …]
+ *     deno run -A tests/planted_bugs.ts [NAME ...]
  */
 
 import { EXIT } from "./simulate.ts";

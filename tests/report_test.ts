@@ -1,8 +1,8 @@
 /** How a semaphore is shown, where the scripts in tests/cli cannot show it: pauses, boots, ages, hostile texts. */
 
 import { assertEquals } from "@std/assert";
-import { groupsText, statusJson, statusText, verboseStatusText } from "../lib/report.ts";
-import { FRESH, parseSemaphore } from "../lib/semaphore.ts";
+import { groupsText, type Seen, statusJson, statusText, verboseStatusText } from "../lib/report.ts";
+import { FRESH, parseSemaphore, type Semaphore } from "../lib/semaphore.ts";
 
 const NOW = Date.parse("2026-05-21T23:01:05.500Z");
 const DOCUMENT = parseSemaphore(JSON.stringify({
@@ -16,15 +16,23 @@ const DOCUMENT = parseSemaphore(JSON.stringify({
   paused: { since: "2026-05-20T23:01:05Z", by: "admin@ops", reason: "freeze", ticket: 12 },
 }));
 
-Deno.test("statusText() is what the old program printed, pause or not", () => {
-  assertEquals(statusText(FRESH), "Available: 1\nMax: 1\n");
-  assertEquals(statusText(DOCUMENT), "Available: -1\nMax: 2\n\nMACHINE ID\na\nb\nc\n");
+const { paused: _, ...SOUND } = DOCUMENT;
+const seen = (semaphore: Semaphore): Seen => ({ semaphore, queue: [], overdue: [] });
+
+Deno.test("statusText() is what the old program printed, and tells of a pause above the ids", () => {
+  assertEquals(statusText(FRESH, NOW), "Available: 1\nMax: 1\n");
+  assertEquals(statusText(SOUND, NOW), "Available: -1\nMax: 2\n\nMACHINE ID\na\nb\nc\n");
+  assertEquals(
+    statusText(DOCUMENT, NOW),
+    "Available: -1\nMax: 2\nPaused: since 2026-05-20T23:01:05Z (24h1s), by admin@ops, because: freeze\n" +
+      "\nMACHINE ID\na\nb\nc\n",
+  );
 });
 
 Deno.test("verboseStatusText() shows each hold in one line, and of a pause since when, by whom and why", () => {
-  assertEquals(verboseStatusText(FRESH, NOW), "Available: 1\nMax: 1\n");
+  assertEquals(verboseStatusText(seen(FRESH), NOW), "Available: 1\nMax: 1\n");
   assertEquals(
-    verboseStatusText(DOCUMENT, NOW),
+    verboseStatusText(seen(DOCUMENT), NOW),
     `Available: -1
 Max: 2
 Paused: since 2026-05-20T23:01:05Z (24h1s), by admin@ops, because: freeze
@@ -36,13 +44,13 @@ c           -                         -     by hand    -     -           -
 `,
   );
   assertEquals(
-    verboseStatusText({ ...FRESH, paused: { extra: {} } }, NOW),
+    verboseStatusText(seen({ ...FRESH, paused: { extra: {} } }), NOW),
     "Available: 1\nMax: 1\nPaused: yes\n",
   );
 });
 
 Deno.test("statusJson() has the promised fields, with details and pause as they are stored", () => {
-  assertEquals(JSON.parse(JSON.stringify(statusJson("web", DOCUMENT))), {
+  assertEquals(JSON.parse(JSON.stringify(statusJson("web", seen(DOCUMENT), NOW))), {
     group: "web",
     available: -1,
     max: 2,
@@ -58,19 +66,21 @@ Deno.test("statusJson() has the promised fields, with details and pause as they 
       b: { since: "2026-05-22T00:00:00Z", reason: "disk\n\u001b[2Jswap", host: "", rack: 7 },
     },
     paused: { since: "2026-05-20T23:01:05Z", by: "admin@ops", reason: "freeze", ticket: 12 },
+    overdue: [],
+    queue: [],
   });
   assertEquals(
-    JSON.stringify(statusJson("", FRESH)),
-    '{"group":"","available":1,"max":1,"holders":[],"holds":{},"paused":null}',
+    JSON.stringify(statusJson("", seen(FRESH), NOW)),
+    '{"group":"","available":1,"max":1,"holders":[],"holds":{},"paused":null,"overdue":[],"queue":[]}',
   );
 });
 
 Deno.test("groupsText() is a line a group", () => {
   assertEquals(
-    groupsText([{ group: "", semaphore: FRESH }, { group: "web", semaphore: DOCUMENT }]),
-    `GROUP      AVAILABLE  MAX  HOLDERS  PAUSED
-(default)  1          1    0        no
-web        -1         2    3        yes
+    groupsText([{ group: "", ...seen(FRESH) }, { group: "web", ...seen(DOCUMENT), overdue: ["a"] }]),
+    `GROUP      AVAILABLE  MAX  HOLDERS  PAUSED  WAITING  OVERDUE
+(default)  1          1    0        no      0        0
+web        -1         2    3        yes     0        1
 `,
   );
 });

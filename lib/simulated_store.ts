@@ -94,12 +94,21 @@ export class SimulatedStore implements Store {
   }
 
   async lease(ttlMs: number, lost: () => void, { timeoutMs }: CallOptions): Promise<Lease> {
+    let owned = false;
+    let gone = false;
     let ended = false;
+    const tell = () => this.process.run(() => ended || lost());
     const id = await this.#ask("lease", timeoutMs, () => {
       const id = this.memory.lease();
-      this.witness.leased(this.process, id, ttlMs, () => this.process.run(() => ended || lost()));
+      this.witness.leased(this.process, id, ttlMs, () => {
+        gone = true;
+        if (owned) tell();
+      });
       return id;
     });
+    owned = true;
+    // one that went before its owner heard of it is lost as soon as the owner has it
+    if (gone) this.process.time.after(0, tell);
     return {
       id,
       end: (options) => {

@@ -399,11 +399,11 @@ function parseEntry(entry: Entry, group: string, store: Store): Semaphore {
 }
 
 function documentError(entry: Entry, group: string, store: Store, error: SemaphoreError): LockError {
-  const flag = group === "" ? "" : ` --group '${group}'`;
+  const flag = group === "" ? "" : ` --group '${group.replaceAll("'", `'\\''`)}'`;
   return new LockError(
     "document",
     `${entry.key} at ${store.name} is not a sound semaphore, and was left as it is: ${error.message}`,
-    `'locksmith repair --dry-run${flag}' shows how it can be mended`,
+    `see how it can be mended: locksmith repair --dry-run${flag}`,
     { cause: error },
   );
 }

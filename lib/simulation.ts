@@ -111,7 +111,7 @@ const DETECT_MS = 100;
 export class Fleet {
   readonly time = new VirtualTime();
   readonly memory = new Memory();
-  readonly judge = new Judge(this.memory);
+  readonly judge: Judge;
   readonly machines: readonly Machine[];
   /** What no part of the program should have thrown. */
   readonly crashes: unknown[] = [];
@@ -132,6 +132,8 @@ export class Fleet {
     private readonly trace: ((line: string) => void) | undefined = undefined,
   ) {
     this.machines = config.machines.map((machine) => new Machine(machine));
+    const byId = new Map(this.machines.map((machine) => [machine.id, machine]));
+    this.judge = new Judge(this.memory, (id) => byId.get(id));
     for (const [group, max] of config.max) {
       const key = semaphoreKey(group);
       const value = serializeSemaphore(setMax(FRESH, max));
@@ -326,10 +328,11 @@ export class Fleet {
     this.#leases.delete(process);
   }
 
-  #lose(lease: { readonly id: string; lost(): void }): void {
-    if (!this.memory.lives(lease.id)) return;
-    this.memory.endLease(lease.id);
-    lease.lost();
+  /** Its owner hears of it with the next sign of life that it sends. */
+  #lose({ id, ttlMs, lost }: { readonly id: string; readonly ttlMs: number; lost(): void }): void {
+    if (!this.memory.lives(id)) return;
+    this.memory.endLease(id);
+    this.time.after(this.random.between(0, ttlMs / 3), lost);
   }
 
   #checkpoint(process: Process): void {

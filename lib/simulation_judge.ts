@@ -61,7 +61,14 @@ export class Judge {
   /** The last document of each group. */
   readonly #documents = new Map<string, { readonly value: string; readonly document: Semaphore }>();
 
-  constructor(private readonly memory: Memory) {}
+  /** Machines that an administrator set loose while a reboot was on its way: whatever they do until that boot is over. */
+  readonly #loose = new Map<string, string>();
+
+  /** `machineOf` gives the machine of an id, as it is at the moment. */
+  constructor(
+    private readonly memory: Memory,
+    private readonly machineOf: (id: string) => Suspect | undefined,
+  ) {}
 
   /** Lets a transaction happen, and looks at what it did. */
   arrives(actor: Actor, transaction: Transaction, apply: () => CommitOutcome): CommitOutcome {
@@ -114,7 +121,7 @@ export class Judge {
   /** A machine goes down because it was told to. */
   goesDown(machine: Suspect): void {
     this.exercised.I1++;
-    if (this.#forced.has(machine.id)) return;
+    if (this.#forced.has(machine.id) || this.#isLoose(machine)) return;
     if (this.document(machine.group).holds.get(machine.id)?.boot !== machine.boot) {
       this.#violated("I1", `${machine.id} reboots without a slot`);
     }
@@ -172,12 +179,15 @@ export class Judge {
     const hold = before.holds.get(id);
     if (actor.kind === "administrator") {
       this.#forced.add(id);
+      const machine = this.machineOf(id);
+      if (machine?.goingDown === true) this.#loose.set(id, machine.boot);
       return this.#recorded(after, id, "unlock");
     }
     if (actor.machine.id !== id) return this.#violated("I3", `${actor.machine.id} ended the hold of ${id}`);
     if (hold?.boot === undefined) return this.#violated("I3", `${id} ended a hold that was taken by hand`);
     if (hold.boot !== actor.boot) return this.#recorded(after, id, "release");
-    if (actor.machine.boot === hold.boot && actor.machine.goingDown) {
+    const { machine } = actor;
+    if (machine.boot === hold.boot && machine.goingDown && !this.#isLoose(machine)) {
       this.#violated("I3", `${id} gave its slot back, and a reboot may still come`);
     }
     this.#recorded(after, id, "cancel");
@@ -194,6 +204,10 @@ export class Judge {
     }
     this.#proofs.set(id, { boot: is.boot ?? "", grant: is.grant });
     this.#recorded(after, id, "confirm");
+  }
+
+  #isLoose({ id, boot }: Suspect): boolean {
+    return this.#loose.get(id) === boot;
   }
 
   /** A machine that was not rebooted by the first call proves its hold a second time: nothing of it changes. */

@@ -102,6 +102,11 @@ class Place {
     assertEquals(outcome.kind, "committed");
   }
 
+  /** The document without the record of its last change. */
+  plain(): string | undefined {
+    return this.text()?.replace(/,"changed":\{[^}]*\}/, "");
+  }
+
   text(): string | undefined {
     return this.memory.read(KEY)?.value;
   }
@@ -130,7 +135,7 @@ Deno.test("Lock.acquire() takes a slot, and its document says who and under whic
   assertEquals(await place.lock.read(), FRESH);
   assertEquals((await place.lock.acquire("A", hold("g1"))).kind, "granted");
   assertEquals(
-    place.text(),
+    place.plain(),
     '{"semaphore":0,"max":1,"holders":["A"],"holds":{"A":{"boot":"b1","grant":"g1","phase":"granted"}}}',
   );
 });
@@ -336,7 +341,7 @@ Deno.test("Lock.setMax() that lost its swap replaces the max of who won it (faul
 Deno.test("Lock.setMax() makes the document of a new group, and writes nothing where nothing changes", async () => {
   const place = new Place();
   assertEquals(await place.lock.setMax(1), { oldMax: 1 });
-  assertEquals([place.text(), place.commits], ['{"semaphore":1,"max":1,"holders":[]}', 1]);
+  assertEquals([place.plain(), place.commits], ['{"semaphore":1,"max":1,"holders":[]}', 1]);
   assertEquals(await place.lock.setMax(1), { oldMax: 1 });
   assertEquals(place.commits, 1);
 });
@@ -349,7 +354,7 @@ Deno.test("Lock keeps the fields that it does not know (fault 12 of the old lock
   await place.lock.confirm({ holder: "A", boot: "b1", grant: "g1" });
   await place.lock.release("A", ADMINISTRATOR);
   assertEquals(
-    place.text(),
+    place.plain(),
     '{"semaphore":2,"max":2,"holders":[],"rack":{"row":7},"serial":12345678901234567890}',
   );
 });
@@ -373,7 +378,7 @@ Deno.test("Lock refuses a document that contradicts itself, names key and fault,
       "document",
       `${KEY} at memory is not a sound semaphore, and was left as it is: ` +
       '"semaphore" is 1, but max 1 less 1 holders is 0',
-      "'locksmith repair --dry-run' shows how it can be mended",
+      "see how it can be mended: locksmith repair --dry-run",
     ]);
     assertEquals([place.text(), place.commits], [text, 0]);
   }
@@ -385,7 +390,7 @@ Deno.test("Lock.replace() puts a document in the place of exactly the one that w
   const entry = await place.lock.entry();
   assertEquals(entry?.value, "garbage");
   assertEquals(await place.lock.replace(entry, FRESH), true);
-  assertEquals(place.text(), '{"semaphore":1,"max":1,"holders":[]}');
+  assertEquals(place.plain(), '{"semaphore":1,"max":1,"holders":[]}');
   assertEquals(await place.lock.replace(entry, { ...FRESH, max: 7 }), false);
   assertEquals(place.document().max, 1);
 
@@ -410,7 +415,7 @@ Deno.test("readGroups() gives every group by name, the broken ones as such, and 
   assertEquals(second?.group, "prod/db");
   const broken = second?.semaphore;
   assert(broken instanceof LockError);
-  assertEquals(broken.hint, "'locksmith repair --dry-run --group 'prod/db'' shows how it can be mended");
+  assertEquals(broken.hint, "see how it can be mended: locksmith repair --dry-run --group 'prod/db'");
   assertEquals([third?.group, third?.semaphore], ["web", { ...FRESH, max: 2 }]);
   assertEquals(more, []);
 });

@@ -24,22 +24,23 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "the window is asked only before the wait for a slot (fault 1 of the old program)",
     patches: [
       {
+        file: "lib/strategy.ts",
+        find: `      ? { kind: "give-back", why: "the window is closed" }`,
+        replace: `      ? { kind: "prepare" }`,
+      },
+      {
+        file: "lib/agent.ts",
+        find: `  if (state.need.kind !== "needed" || !opening.open) return settle(config, state, now);
+  if (users.length`,
+        replace: `  if (state.need.kind !== "needed") return settle(config, state, now);
+  if (users.length`,
+      },
+      {
         file: "lib/agent.ts",
         find: `  if (!opening.open || state.need.kind !== "needed") return settle(config, state, now);
   const timeoutMs`,
-        replace: `  const closesAt = opening.open ? opening.closesAt : now.now;
+        replace: `  if (state.need.kind !== "needed") return settle(config, state, now);
   const timeoutMs`,
-      },
-      {
-        file: "lib/agent.ts",
-        find: "Math.min(CALL_LIMIT_MS.most, opening.closesAt - now.now)",
-        replace: "Math.min(CALL_LIMIT_MS.most, closesAt - now.now)",
-      },
-      {
-        file: "lib/agent.ts",
-        find: `  if (action.kind !== "prepare") return enter(config, state, action, opening, now);
-  if (state.slot === null)`,
-        replace: "  if (state.slot === null)",
       },
     ],
     exit: EXIT.safety,
@@ -51,8 +52,10 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
         file: "lib/semaphore.ts",
         find:
           `  if (semaphore.holders.includes(holder)) return { kind: "held", hold: semaphore.holds.get(holder) };
-`,
-        replace: "",
+  if (semaphore.paused)`,
+        replace: `  if (available(semaphore) <= 0) return { kind: "full", available: available(semaphore) };
+  if (semaphore.holders.includes(holder)) return { kind: "held", hold: semaphore.holds.get(holder) };
+  if (semaphore.paused)`,
       },
       {
         file: "lib/waiter.ts",
@@ -200,22 +203,64 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "a place has no lease, and the dead stay in line",
     patches: [{
       file: "lib/waiter.ts",
-      find: "put: [{ key: this.#key, value, lease: this.#lease.id }],",
+      find: "put: [{ key: this.#key, value, lease: lease.id }],",
       replace: "put: [{ key: this.#key, value }],",
     }],
     exit: EXIT.liveness,
   },
   {
-    name: "a wait does not end with its window",
+    name: "a grant does not prove that nobody of a higher priority is there",
     patches: [{
-      file: "lib/agent.ts",
-      find: `    case "waiting":
-      return leave(state);
-    case "grace":`,
-      replace: `    case "waiting":
-      return { state, effects: [] };
-    case "grace":`,
+      file: "lib/queue.ts",
+      find: "    { range: higherRange(group, priority), noneCreatedBefore: null },\n",
+      replace: "",
     }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a free slot is taken without a look at the line",
+    patches: [{
+      file: "lib/waiter.ts",
+      find: "        return await this.#grant(known, semaphore, [nobody]);",
+      replace: "        return await this.#grant(known, semaphore, nobody && []);",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a lost swap counts as won (fault 5 of the old program)",
+    patches: [{
+      file: "lib/lock.ts",
+      find: `        if (outcome.kind === "committed") return decision;`,
+      replace: `        if (outcome.kind !== "unknown") return decision;`,
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a grant of an earlier boot that came late is waited for",
+    patches: [{
+      file: "lib/waiter.ts",
+      find: "    if (!byHand && (hold.host === undefined || hold.host === wanted.host)) {",
+      replace: "    if (!byHand && hold.host === undefined) {",
+    }],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "a grant in doubt is forgotten, and nobody looks for it",
+    patches: [
+      {
+        file: "lib/waiter.ts",
+        find: `    if (outcome.kind === "refused") return this.#known(outcome);
+    this.#inDoubt = true;
+    throw outcome.cause;`,
+        replace: `    if (outcome.kind === "refused") return this.#known(outcome);
+    throw outcome.cause;`,
+      },
+      {
+        file: "lib/agent.ts",
+        find: `return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);`,
+        replace: "return settle(config, state, now);",
+      },
+    ],
     exit: EXIT.liveness,
   },
 ];

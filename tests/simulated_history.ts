@@ -144,7 +144,7 @@ function drawFleet(random: Random): FleetConfig {
 function drawSchedule(random: Random): MachineConfig["schedule"] {
   const start = `${random.integer(0, 23)}:${random.pick(["00", "15", "30"])}`;
   return {
-    window: parseWindow(start, `${random.integer(30, 360)}m`),
+    window: parseWindow(start, `${random.chance(0.5) ? random.integer(6, 40) : random.integer(40, 360)}m`),
     zone: random.pick(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
   };
 }
@@ -171,7 +171,7 @@ function scheduleNeeds(fleet: Fleet, random: Random, untilMs: number): void {
     if (random.chance(0.3)) {
       fleet.time.after(random.between(first, untilMs), () => fleet.need(machine, true));
     }
-    if (random.chance(0.1)) {
+    if (random.chance(0.25)) {
       fleet.time.after(random.between(first, untilMs), () => fleet.need(machine, false));
     }
   }
@@ -225,11 +225,13 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
   return state;
 }
 
+type Rate = "crash" | "power" | "loss" | "late" | "twice" | "expire" | "watch" | "reboot" | "host";
+
 /** Everything that goes wrong, and how often: each history has a mixture of its own. */
 class Mischief implements Faults {
   readonly counts = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0])) as Record<FaultKind, number>;
   readonly #rates: Record<
-    "crash" | "power" | "loss" | "late" | "twice" | "watch" | "reboot" | "host",
+    Rate,
     number
   >;
   #fleet: Fleet | undefined;
@@ -245,6 +247,7 @@ class Mischief implements Faults {
       loss: rate(0.1),
       late: rate(0.15),
       twice: rate(0.1),
+      expire: rate(0.2),
       watch: rate(0.4),
       reboot: rate(0.5),
       host: rate(0.3),
@@ -316,6 +319,11 @@ class Mischief implements Faults {
         replyMs: usual.replyMs,
       };
     }
+    if (kind === "commit" && random.chance(this.#rates.expire)) {
+      // at the worst moment: while somebody is about to give a slot back or to take one
+      const waiting = this.#world.machines.filter(({ daemon }) => daemon?.state.phase.name === "waiting");
+      if (waiting.length > 0) this.#count("lease expired", () => this.#world.expire(random.pick(waiting)));
+    }
     if (kind === "commit" && random.chance(this.#rates.twice)) {
       this.#count("commit arrived twice");
       return { ...usual, againMs: random.between(0, 30 * SECOND) };
@@ -370,14 +378,14 @@ class Mischief implements Faults {
         return {
           outcome: { kind: "unknown", why: "no answer" },
           answerMs: random.between(SECOND, 5 * MINUTE),
-          downMs: random.chance(0.5) ? random.between(0, 8 * MINUTE) : null,
+          downMs: random.chance(0.5) ? random.between(0, 20 * MINUTE) : null,
         };
       case 2:
         this.#count("reboot never came");
         return { ...usual, downMs: null };
       default:
         this.#count("reboot slow");
-        return { ...usual, downMs: random.between(MINUTE, 9 * MINUTE) };
+        return { ...usual, downMs: random.between(MINUTE, 20 * MINUTE) };
     }
   }
 

@@ -16,7 +16,7 @@ import {
 } from "../lib/simulation.ts";
 import type { CallKind, Fate } from "../lib/simulated_store.ts";
 import { type Invariant, INVARIANTS, type Violation } from "../lib/simulation_judge.ts";
-import { overdueHolders } from "../lib/semaphore.ts";
+import type { Semaphore } from "../lib/semaphore.ts";
 import { StoreError } from "../lib/store.ts";
 import { type Process, Random } from "../lib/virtual_time.ts";
 import { parseWindow } from "../lib/window.ts";
@@ -205,15 +205,22 @@ function describeStuck(fleet: Fleet, config: FleetConfig): string {
  */
 function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
   const state = { done: false };
+  /** The grants that held an hour ago. */
+  let seen = new Set<string>();
+  const grantOf = (semaphore: Semaphore, id: string) => semaphore.holds.get(id)?.grant ?? "";
   const stays = (id: string) =>
     fleet.machines.some((machine) => machine.id === id && machine.up && !machine.needed);
   const work = async () => {
+    const before = seen;
+    seen = new Set();
     for (const [group, max] of config.max) {
       const lock = fleet.administrate(group);
       await lock.resume();
       await lock.setMax(max);
       const semaphore = await lock.read();
-      const overdue = overdueHolders(semaphore, fleet.now, HOUR).filter(stays);
+      // by the administrator's own clock: those of the machines may be a day off
+      const overdue = semaphore.holders.filter((id) => stays(id) && before.has(grantOf(semaphore, id)));
+      for (const id of semaphore.holders) seen.add(grantOf(semaphore, id));
       const byHand = semaphore.holders.filter((id) => semaphore.holds.get(id)?.boot === undefined);
       for (const id of [...byHand, ...overdue]) await lock.release(id, { kind: "administrator" });
     }

@@ -10,6 +10,7 @@ import type { RebootOutcome } from "../lib/logind.ts";
 import { PLACE_TTL_MS } from "../lib/queue.ts";
 import { REBOOTING } from "../lib/semaphore.ts";
 import type { Opening } from "../lib/strategy.ts";
+import { LOOK_INTERVAL_MS } from "../lib/waiter.ts";
 import { daemonHold, GROUP, HOUR_MS, Line } from "./line.ts";
 import { BEGIN_MS, Machine } from "./virtual.ts";
 
@@ -80,7 +81,7 @@ class Box {
       lock: new Lock(this.store, GROUP, line.time, "locksmithd"),
       priority: 0,
       overdueMs: HOUR_MS,
-      lookMs: 60_000,
+      lookMs: LOOK_INTERVAL_MS,
       tickMs: 30_000,
       ...this.options,
     }, this.#stop.signal);

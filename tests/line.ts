@@ -17,7 +17,7 @@ import {
   serializeSemaphore,
 } from "../lib/semaphore.ts";
 import { Memory } from "../lib/store_memory.ts";
-import { Waiter, type WaitNews, type WaitRequest } from "../lib/waiter.ts";
+import { LOOK_INTERVAL_MS, Waiter, type WaitNews, type WaitRequest } from "../lib/waiter.ts";
 import { BEGIN_MS, Machine, Virtual } from "./virtual.ts";
 
 export const GROUP = "web";
@@ -150,7 +150,7 @@ export class Member {
       holder: id,
       priority: 0,
       overdueMs: HOUR_MS,
-      lookMs: 60_000,
+      lookMs: LOOK_INTERVAL_MS,
       ...request,
       hold,
     }, (news) => this.news.push(news));

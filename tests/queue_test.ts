@@ -71,6 +71,7 @@ Deno.test("placeKey() lies in the queue of its group and nowhere else, whatever 
     }
   }
   assertEquals(placeKey("web", 7, "a/b"), `${queuePrefix("web")}093/a%2Fb`);
+  assertEquals(placeKey("web", 7, "a/b", "9@9"), `${queuePrefix("web")}093/a%2Fb@9%409`);
 });
 
 Deno.test("isPriority() is true of the whole numbers from -100 to 100", () => {

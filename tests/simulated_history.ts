@@ -36,6 +36,7 @@ export const FAULT_KINDS = [
   "reply lost of a commit",
   "message late",
   "commit arrived twice",
+  "swap refused",
   "store restarted",
   "machine cut off",
   "watch event late",
@@ -232,7 +233,7 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
   return state;
 }
 
-type Rate = "crash" | "power" | "loss" | "late" | "twice" | "expire" | "watch" | "reboot" | "host";
+type Rate = "crash" | "power" | "loss" | "late" | "twice" | "refuse" | "expire" | "watch" | "reboot" | "host";
 
 /** Everything that goes wrong, and how often: each history has a mixture of its own. */
 class Mischief implements Faults {
@@ -254,6 +255,7 @@ class Mischief implements Faults {
       loss: rate(0.1),
       late: rate(0.15),
       twice: rate(0.1),
+      refuse: rate(0.15),
       expire: rate(0.2),
       watch: rate(0.4),
       reboot: rate(0.5),
@@ -330,6 +332,10 @@ class Mischief implements Faults {
       // at the worst moment: while somebody is about to give a slot back or to take one
       const waiting = this.#world.machines.filter(({ daemon }) => daemon?.state.phase.name === "waiting");
       if (waiting.length > 0) this.#count("lease expired", () => this.#world.expire(random.pick(waiting)));
+    }
+    if (kind === "commit" && random.chance(this.#rates.refuse)) {
+      // somebody writes the documents again as they are: who read them before has lost the swap
+      this.#count("swap refused", () => this.#touch());
     }
     if (kind === "commit" && random.chance(this.#rates.twice)) {
       this.#count("commit arrived twice");
@@ -414,6 +420,14 @@ class Mischief implements Faults {
     this.#cutOff.set(process, this.#world.time.elapsed + ms);
     if (ms > PLACE_TTL_MS) {
       this.#world.time.after(PLACE_TTL_MS, () => machine.process === process && this.#world.expire(machine));
+    }
+  }
+
+  #touch(): void {
+    const { memory, machines } = this.#world;
+    for (const key of new Set(machines.map(({ group }) => semaphoreKey(group)))) {
+      const value = memory.read(key)?.value;
+      if (value !== undefined) memory.commit({ expect: [], put: [{ key, value }] });
     }
   }
 

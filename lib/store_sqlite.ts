@@ -143,8 +143,16 @@ class SqliteStore implements Store {
       // an empty file is one that another process is just making
       return Deno.statSync(this.#path).size > 0;
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return false;
-      throw error;
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    const folder = this.#path.slice(0, this.#path.lastIndexOf("/") + 1) || ".";
+    try {
+      Deno.statSync(folder);
+      return false;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      // a mistyped path is not to look like a store that nobody has used yet
+      throw new Error(`unable to open the file: there is no directory ${folder}`, { cause: error });
     }
   }
 

@@ -277,3 +277,14 @@ function run(script: string): Deno.ChildProcess {
     stdin: "piped",
   }).spawn();
 }
+
+Deno.test("openSqlite() does not take a path that leads nowhere for a store that nobody has used yet", async () => {
+  const store = openSqlite("/nowhere-at-all/locksmith.db");
+  const error = await assertRejects(() => store.read("a/key", CALL), StoreError);
+  assertEquals(
+    error.message,
+    "cannot read a/key in sqlite:/nowhere-at-all/locksmith.db: unable to open the file: there is no directory /nowhere-at-all/",
+  );
+  assertEquals(error.hint, "the directory must exist and be writable for this user");
+  await store.close();
+});

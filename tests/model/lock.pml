@@ -10,20 +10,25 @@
  *   window    no reboot call outside the window
  *   covered   a machine that goes down for a call of ours holds a slot
  *   ends      a hold ends by its owner under a new boot, by its owner while no call may still come, or by force
- *   live      once faults stop, who needs a reboot has rebooted, every slot is back and stays back
+ *   live      where nothing can happen any more, who needed a reboot has booted and every slot is back
+ *   settles   once faults stop it comes to that, if no process that could go on is kept waiting for ever (`-f`)
  *
- * Where it ends. A machine needs one reboot, and a boot for whatever cause serves; who lost power comes up again. What
- * force was used on is excused until its next boot. A need that goes away does so before the confirm: later, the slot
- * stays until an administrator ends it, and no promise of `live` holds there. Priorities are two: that of machine
- * HIGH, and that of all others. Pauses, changes of max and slots taken by hand are not here; what they do is said by
- * rules of one step, which tests hold to. That the code does what stands here is not proved: names and steps are
- * those of lib/agent.ts and lib/lock.ts, so that both can be read side by side.
+ * Where it ends. tests/model.ts says with how many machines and faults each promise is tried; `settles` is tried with
+ * fewer, for fairness multiplies the states. A machine needs one reboot, and a boot for whatever cause serves; who
+ * lost power comes up again. What force was used on is excused until its next boot. A need that goes away does so
+ * before the confirm: later, the slot stays until an administrator ends it, which `live` does not wait for. Document
+ * and queue are read in one step; a transaction checks both again, so an older look only means another try. Of each
+ * machine one swap and one place can be late at a time. Priorities are two: that of machine HIGH, and that of all
+ * others. Pauses, changes of max and slots taken by hand are not here: they are rules of one step, which tests hold to.
+ *
+ * That the code does what stands here is not proved: names and steps are those of lib/agent.ts and lib/lock.ts, so that
+ * both can be read side by side.
  *
  * Each MUTANT_... takes one precaution away. Every one of them has to fail: by this the promises show that they can.
  */
 
 #ifndef N
-#define N 2        /* machines */
+#define N 2        /* machines: 2 or 3 */
 #endif
 #ifndef MAX
 #define MAX 1      /* slots */
@@ -57,7 +62,7 @@ mtype:phase = {
 
 mtype = { slots, order, proof, window, covered, ends, live }
 
-/* Replayed with `pan -r`, a trail ends by naming the promise that was broken. */
+/* Replayed with `spin -t`, a trail ends by naming the promise that was broken. */
 #define PROMISE(name, condition) if :: (condition) :: else -> printf("broken: %e\n", name); assert(false) fi
 
 /* --------------------------------------------------------------------------------------------------- the store */
@@ -311,7 +316,11 @@ inline forget(i) {
 /* Goes on with the hold that the document has for this boot. */
 inline adopt(i) {
   mark[i] = hold[i].mark;
+#ifdef MUTANT_PHASE_NOT_READ
+  tried[i] = false;
+#else
   tried[i] = hold[i].rebooting;
+#endif
   endRequest(i);
   at[i] = holding
 }
@@ -553,6 +562,10 @@ end:
        need[i] = false
      }
 
+#ifdef MUTANT_HOLD_DIES_WITH_DAEMON
+  /* A hold on the lease of the daemon that took it. */
+  :: d_step { hold[i].there && hold[i].boot == boot[i] && at[i] == recovering -> removeHold(i); bump() }
+#endif
 #ifdef MUTANT_HOLD_EXPIRES
   /* A hold on a lease goes as a place goes. */
   :: d_step { hold[i].there && at[i] == off -> removeHold(i); bump() }

@@ -94,7 +94,7 @@ bool pending[N];             /* a reboot was accepted and will come, whether or 
 
 /* What the daemon remembers, until it dies. */
 byte mark[N];                /* of the grant that it has or asks for; 0: none */
-bool doubt[N];               /* an earlier try of this grant may have landed, or may land yet */
+bool doubt[N];               /* a grant, or a confirm, of which nobody heard: it may have landed, or may land yet */
 bool tried[N];               /* a reboot may have been called under this slot */
 bool lease[N];               /* keeps its place in the queue alive */
 bool direct[N];              /* the grant under way needs no place, for nobody is waiting */
@@ -131,8 +131,8 @@ hidden byte k, count, where;
 #endif
 
 /*
- * In the very transaction of a grant: with a place, it is there and nobody is ahead of it; without, nobody waits. A guard
- * that only asks who is ahead lets a place pass that expired.
+ * In the very transaction of a grant: with a place, it is there and nobody is ahead of it; without, nobody waits. A
+ * guard that only asks who is ahead lets a place pass that expired.
  */
 #if defined(MUTANT_ORDER_NOT_GUARDED)
 #define NEXT(i, straight) true
@@ -184,6 +184,9 @@ inline placeChanged(i) {
 #else
   if
   :: at[i] == acquiring && !direct[i] -> stale[i] = true
+  :: else
+  fi;
+  if
   :: late[i].kind == acquiring && !late[i].direct -> dropLate(i)
   :: else
   fi

@@ -176,7 +176,10 @@ export class Fleet {
     if (!machine.up) return;
     this.trace?.(`${this.time.elapsed} ${machine.id}: loses power`);
     this.judge.dies(machine);
+    const { needed } = machine;
     this.#goDown(machine);
+    // what was to be applied by an orderly reboot may still be
+    machine.needed = needed && this.random.chance(0.5);
   }
 
   /** The daemon of a machine stands still for a while; what it holds by a sign of life may be lost meanwhile. */

@@ -251,6 +251,15 @@ function entryOf({ key, value, revision, created }: Stored): Entry {
 export function openMemory(memory: Memory): Store {
   const watches = new Set<Watch>();
   const timers = new Set<ReturnType<typeof setInterval>>();
+  /** Leases that are kept alive, and for how long they live on without that. */
+  const kept = new Map<string, number>();
+  /** What nobody keeps alive any more ends by itself. */
+  const letGo = (id: string) => {
+    const ttlMs = kept.get(id);
+    if (ttlMs === undefined) return;
+    kept.delete(id);
+    Deno.unrefTimer(setTimeout(() => memory.endLease(id), ttlMs));
+  };
   let closed = false;
   const answer = <T>(ask: () => T): Promise<T> =>
     Promise.try(() => {
@@ -267,6 +276,7 @@ export function openMemory(memory: Memory): Store {
     lease(ttlMs, lost) {
       return answer((): Lease => {
         const id = memory.lease();
+        kept.set(id, ttlMs);
         // nothing lies between this store and its memory: a lease lives until its process is gone, and all of it with it
         const timer = setInterval(() => {
           if (memory.lives(id)) return;
@@ -283,11 +293,12 @@ export function openMemory(memory: Memory): Store {
           id,
           end: () => {
             stop();
+            kept.delete(id);
             return answer(() => memory.endLease(id));
           },
           abandon: () => {
             stop();
-            Deno.unrefTimer(setTimeout(() => memory.endLease(id), ttlMs));
+            letGo(id);
           },
         };
       });
@@ -310,6 +321,7 @@ export function openMemory(memory: Memory): Store {
       closed = true;
       watches.forEach((watch) => watch.close());
       timers.forEach((timer) => clearInterval(timer));
+      [...kept.keys()].forEach(letGo);
       return Promise.resolve();
     },
   };

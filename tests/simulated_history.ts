@@ -323,8 +323,9 @@ class Mischief implements Faults {
     }
     if (random.chance(this.#rates.late)) {
       this.#count("message late");
+      if (kind === "commit") this.#strikeMeanwhile(process);
       return {
-        requestMs: random.between(1, random.pick([500, 8 * SECOND, 60 * SECOND])),
+        requestMs: random.between(1, random.pick([500, 8 * SECOND, 2 * MINUTE])),
         replyMs: usual.replyMs,
       };
     }
@@ -421,6 +422,20 @@ class Mischief implements Faults {
     if (ms > PLACE_TTL_MS) {
       this.#world.time.after(PLACE_TTL_MS, () => machine.process === process && this.#world.expire(machine));
     }
+  }
+
+  /** While a commit is on its way, what it was sent for is over: it arrives all the same. */
+  #strikeMeanwhile(process: Process): void {
+    const { random } = this;
+    const fleet = this.#world;
+    const machine = fleet.machines.find((machine) => machine.process === process);
+    if (machine === undefined || random.chance(0.4)) return;
+    const strikes = [
+      () => this.#count("machine lost power", () => fleet.losePower(machine)),
+      () => this.#count("daemon crashed", () => fleet.crash(machine)),
+      () => fleet.need(machine, false),
+    ];
+    fleet.time.after(random.between(0, 6 * SECOND), () => this.#active && random.pick(strikes)());
   }
 
   #touch(): void {

@@ -321,7 +321,7 @@ function tick(config: AgentConfig, state: Agent, now: Moment): Step {
       return saying(
         again(config, state, now),
         "warning",
-        `this machine is still up, ${REBOOT_PATIENCE_MS / 60_000} minutes after it should have gone down`,
+        "this machine is still up, although its reboot was called; looking again",
       );
     default:
       return settle(config, state, now);
@@ -445,9 +445,9 @@ function call(config: AgentConfig, state: Agent, now: Moment): Step {
   );
 }
 
-function rebooting(state: Agent, now: Moment): Step {
+function rebooting(state: Agent, now: Moment, patienceMs: number = REBOOT_PATIENCE_MS): Step {
   return {
-    state: { ...state, called: true, phase: { name: "rebooting", until: now.elapsed + REBOOT_PATIENCE_MS } },
+    state: { ...state, called: true, phase: { name: "rebooting", until: now.elapsed + patienceMs } },
     effects: [],
   };
 }
@@ -464,8 +464,11 @@ function recover(state: Agent, failures: number): Step {
 /** An accepted reboot may still come: then the slot is not given back. */
 function giveBack(config: AgentConfig, state: Agent, now: Moment): Step {
   if (state.called) {
+    // a window may be shorter than our patience, and is not to pass unseen
+    const opening = config.openingAt(now.now);
+    const patienceMs = opening.open ? REBOOT_PATIENCE_MS : opening.nextOpensAt - now.now;
     return once(
-      rebooting(state, now),
+      rebooting(state, now, Math.min(REBOOT_PATIENCE_MS, Math.max(1, patienceMs))),
       "keeping the slot, a reboot was called under it and may still come; if not, 'locksmith unlock' ends it",
     );
   }

@@ -179,7 +179,7 @@ Deno.test("step() without a lock: a machine that is still up after its reboot wa
   assertEquals(story.wake(), ["ask-sessions"]);
   assertEquals(
     story.said,
-    "warning: this machine is still up, 10 minutes after it should have gone down",
+    "warning: this machine is still up, although its reboot was called; looking again",
   );
   story.on(NOBODY, { kind: "reboot-unknown", why: "no answer" }, need(NOT_NEEDED));
   assertEquals(story.wake(), []);
@@ -395,6 +395,20 @@ Deno.test("step() never gives a slot back by itself once its reboot was accepted
     }
     assertEquals(story.log.filter((line) => line === `info: ${KEPT_TEXT}`).length, 1);
   }
+});
+
+Deno.test("step() whose reboot was called and never came looks again when the window opens, however short it is", () => {
+  const minute = windows(HOUR_MS, HOUR_MS + 60_000, DAY_MS);
+  const story = new Story({ openingAt: minute }, 2 * HOUR_MS);
+  story.on({ kind: "started" }, need(NEEDED), { kind: "recovered", slot: SLOT, called: true, note: "" });
+  assertEquals([story.phase, story.due], ["rebooting", REBOOT_PATIENCE_MS]);
+  story.now = HOUR_MS + DAY_MS - 90_000;
+  story.elapsed += REBOOT_PATIENCE_MS;
+  assertEquals(story.kinds(TICK), ["recover"]);
+  story.on({ kind: "recovered", slot: SLOT, called: true, note: "" });
+  assertEquals([story.phase, story.due], ["rebooting", 90_000]);
+  assertEquals(story.wake(), ["recover"]);
+  assertEquals(story.kinds({ kind: "recovered", slot: SLOT, called: true, note: "" }), ["ask-sessions"]);
 });
 
 Deno.test("step() calls the reboot again, grace and confirm included, when the machine is still up and it is allowed", () => {

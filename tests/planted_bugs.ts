@@ -236,31 +236,12 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     exit: EXIT.safety,
   },
   {
-    name: "a grant of an earlier boot that came late is waited for",
+    name: "nobody looks for a grant that came after its asker had gone",
     patches: [{
-      file: "lib/waiter.ts",
-      find: "    if (!byHand && (hold.host === undefined || hold.host === wanted.host)) {",
-      replace: "    if (!byHand && hold.host === undefined) {",
+      file: "lib/agent.ts",
+      find: `return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);`,
+      replace: "return settle(config, state, now);",
     }],
-    exit: EXIT.liveness,
-  },
-  {
-    name: "a grant in doubt is forgotten, and nobody looks for it",
-    patches: [
-      {
-        file: "lib/waiter.ts",
-        find: `    if (outcome.kind === "refused") return this.#known(outcome);
-    this.#inDoubt = true;
-    throw outcome.cause;`,
-        replace: `    if (outcome.kind === "refused") return this.#known(outcome);
-    throw outcome.cause;`,
-      },
-      {
-        file: "lib/agent.ts",
-        find: `return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);`,
-        replace: "return settle(config, state, now);",
-      },
-    ],
     exit: EXIT.liveness,
   },
 ];

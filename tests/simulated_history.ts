@@ -16,7 +16,7 @@ import {
 } from "../lib/simulation.ts";
 import type { CallKind, Fate } from "../lib/simulated_store.ts";
 import { type Invariant, INVARIANTS, type Violation } from "../lib/simulation_judge.ts";
-import type { Semaphore } from "../lib/semaphore.ts";
+import { REBOOTING, type Semaphore } from "../lib/semaphore.ts";
 import { StoreError } from "../lib/store.ts";
 import { type Process, Random } from "../lib/virtual_time.ts";
 import { parseWindow } from "../lib/window.ts";
@@ -128,7 +128,7 @@ function drawFleet(random: Random): FleetConfig {
       group,
       priority: random.chance(0.7) ? 0 : random.integer(-1, 2),
       schedule,
-      rebootMs: random.between(15 * SECOND, 4 * MINUTE),
+      rebootMs: random.between(5 * SECOND, random.pick([30 * SECOND, 4 * MINUTE])),
       graceMs: calm ? 0 : random.pick([0, MINUTE, 5 * MINUTE]),
     }))
   );
@@ -220,7 +220,9 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
       await lock.setMax(max);
       const semaphore = await lock.read();
       // by the administrator's own clock: those of the machines may be a day off
-      const overdue = semaphore.holders.filter((id) => stays(id) && before.has(grantOf(semaphore, id)));
+      const overdue = semaphore.holders.filter((id) =>
+        stays(id) && semaphore.holds.get(id)?.phase === REBOOTING && before.has(grantOf(semaphore, id))
+      );
       for (const id of semaphore.holders) seen.add(grantOf(semaphore, id));
       const byHand = semaphore.holders.filter((id) => semaphore.holds.get(id)?.boot === undefined);
       for (const id of [...byHand, ...overdue]) await lock.release(id, { kind: "administrator" });

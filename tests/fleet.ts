@@ -13,10 +13,10 @@ import { locksmith } from "./executable.ts";
 const DOWN_MS = 200;
 /** How long a roll-out may take from one thing that is awaited to the next, on a host that is busy with other things. */
 const LIMIT_MS = 120_000;
-/** Each call leaves the time at which it came. */
-const REBOOT_COMMAND = 'date +%s%3N >>"$LOCKSMITH_ROOT/calls"';
-const ACCEPTED = /the reboot is accepted/;
-const GAVE_BACK = /this machine has rebooted; gave back the slot/;
+/** Each call leaves the time at which it came, in milliseconds since the epoch. */
+export const REBOOT_COMMAND = 'date +%s%3N >>"$LOCKSMITH_ROOT/calls"';
+const ACCEPTED = /^notice: the reboot is accepted/;
+const GAVE_BACK = /^info: this machine has rebooted; gave back the slot/;
 
 export interface FleetOptions {
   readonly endpoints: readonly string[];

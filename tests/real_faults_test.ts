@@ -20,7 +20,7 @@ const MAX = 3;
 const LEASE_LIMIT_MS = PLACE_TTL_MS + 30_000;
 const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\)$/;
 const BEHIND = /waiting for a slot: in line behind another machine$/;
-const ACCEPTED = /the reboot is accepted/;
+const ACCEPTED = /^notice: the reboot is accepted/;
 
 let cluster: EtcdCluster | undefined;
 /** One cluster for the stories that leave it as they found it; each has its own group. */

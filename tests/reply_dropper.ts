@@ -36,6 +36,7 @@ export class ReplyDropper implements AsyncDisposable {
   readonly #open = new Set<Deno.Conn>();
   readonly #serving: Promise<void>;
   #wanted: Trap[] = [];
+  #closed = false;
 
   /** Stands before the server at `endpoint`, `http://host:port`. */
   constructor(endpoint: string) {
@@ -57,7 +58,8 @@ export class ReplyDropper implements AsyncDisposable {
 
   /** Breaks every connection and takes no new one. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
+    if (!this.#closed) this.#listener.close();
+    this.#closed = true;
     for (const connection of this.#open) this.#drop(connection);
     await this.#serving;
   }

@@ -67,8 +67,17 @@ export class Chronicle {
     await this.#ask("kv/compaction", { revision: String(revision), physical: true });
   }
 
-  /** What the group is now, for messages. */
-  async now(): Promise<string> {
+  /** The outcome of `work`; if it fails, with what the store held then. */
+  async telling<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      throw new Error(`${text}\nthe store: ${await this.#now()}`, { cause: error });
+    }
+  }
+
+  async #now(): Promise<string> {
     try {
       await this.read();
     } catch (error) {

@@ -128,12 +128,12 @@ export class Fleet implements AsyncDisposable {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.push({ count, resolve });
     this.#tell();
-    await this.#told(Promise.race([promise, this.#turns]));
+    await this.chronicle.telling(Promise.race([promise, this.#turns]));
   }
 
   /** Resolves when every machine has rebooted and given its slot back. */
   async done(): Promise<void> {
-    await this.#told(this.#turns);
+    await this.chronicle.telling(this.#turns);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -143,15 +143,5 @@ export class Fleet implements AsyncDisposable {
   #tell(): void {
     const { length } = this.reboots;
     for (const { count, resolve } of this.#waiting) if (count <= length) resolve();
-  }
-
-  /** What fails says what the store held. */
-  async #told(waiting: Promise<unknown>): Promise<void> {
-    try {
-      await waiting;
-    } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      throw new Error(`${text}\nthe store: ${await this.chronicle.now()}`, { cause: error });
-    }
   }
 }

@@ -6,7 +6,7 @@
 
 import { assertEquals } from "@std/assert";
 import { Chronicle, grants, violations } from "./chronicle.ts";
-import { TestLock, until } from "./daemon.ts";
+import { type TestDaemon, TestLock, until } from "./daemon.ts";
 import { type EtcdCluster, type EtcdServer, startEtcdCluster } from "./etcd.ts";
 import { FleetMachine, REBOOT_COMMAND } from "./fleet.ts";
 import { type Fate, ReplyDropper } from "./reply_dropper.ts";
@@ -87,10 +87,18 @@ async function scene(name: string) {
   const kept = stack.move();
 
   return {
+    chronicle,
     dropper,
     lock,
     victim,
     next,
+    /** The next one, behind the victim, once the slot is free. */
+    behind: async (): Promise<TestDaemon> => {
+      const daemon = next.start();
+      await daemon.line(BEHIND);
+      await lock.unlock("another");
+      return daemon;
+    },
     /** Resolves when etcd has the victim as far as that. */
     is: async (wanted: Step["phase"]): Promise<void> => {
       const look = async () => {
@@ -117,23 +125,20 @@ async function scene(name: string) {
 for (const step of BEFORE_THE_REBOOT) {
   Deno.test(`daemon killed ${step.when} goes on when it is started again, and reboots once`, async () => {
     await using group = await scene(`killed ${step.when}`);
-    const { dropper, lock, victim, next } = group;
+    const { dropper, victim, next } = group;
     const request = dropper.catch(step.request, step.fate);
     const killed = victim.start();
-    if (step.request !== PLACE) {
-      await killed.line(FULL);
-      await lock.unlock("another");
-    }
+    if (step.request !== PLACE) await killed.line(FULL);
+    // who has no place yet has nobody behind it
+    const early = step.request === PLACE ? undefined : await group.behind();
     await request.caught;
     await group.is(step.phase);
     await killed.stop("SIGKILL");
     request.cut();
     const again = victim.start();
     if (step.request === PLACE) await again.line(FULL);
-    const behind = next.start();
-    await behind.line(step.phase === "granted" || step.phase === "rebooting" ? FULL : BEHIND);
-    if (step.request === PLACE) await lock.unlock("another");
-    await Promise.all([victim.turn(again), next.turn(behind)]);
+    const behind = early ?? await group.behind();
+    await group.chronicle.telling(Promise.all([victim.turn(again), next.turn(behind)]));
     await group.assertWell(1);
   });
 }
@@ -143,16 +148,14 @@ Deno.test("daemon killed when the reboot is accepted, on a machine that stays up
   const { lock, victim, next } = group;
   const killed = victim.start();
   await killed.line(FULL);
-  const behind = next.start();
-  await behind.line(BEHIND);
-  await lock.unlock("another");
+  const behind = await group.behind();
   await killed.line(ACCEPTED);
   const { grant } = await lock.hold(victim.id) ?? {};
   await killed.stop("SIGKILL");
   const again = victim.start();
   await again.line(ACCEPTED);
   assertEquals((await lock.hold(victim.id))?.grant, grant);
-  await Promise.all([victim.comeBack(again), next.turn(behind)]);
+  await group.chronicle.telling(Promise.all([victim.comeBack(again), next.turn(behind)]));
   await group.assertWell(2);
 });
 
@@ -161,25 +164,21 @@ Deno.test("daemon killed by the very reboot that it calls keeps its slot until t
   const { lock, victim, next } = group;
   const killed = victim.start(`${REBOOT_COMMAND}; kill -KILL "$PPID"`);
   await killed.line(FULL);
-  const behind = next.start();
-  await behind.line(BEHIND);
-  await lock.unlock("another");
+  const behind = await group.behind();
   const { signal } = await killed.status;
   assertEquals([signal, killed.count(ACCEPTED)], ["SIGKILL", 0]);
   assertEquals((await lock.hold(victim.id))?.phase, "rebooting");
-  await Promise.all([victim.comeBack(killed), next.turn(behind)]);
+  await group.chronicle.telling(Promise.all([victim.comeBack(killed), next.turn(behind)]));
   await group.assertWell(1);
 });
 
 for (const step of AFTER_THE_REBOOT) {
   Deno.test(`daemon killed ${step.when} leaves no hold behind when it is started again, and does not reboot again`, async () => {
     await using group = await scene(`killed ${step.when}`);
-    const { dropper, lock, victim, next } = group;
+    const { dropper, victim, next } = group;
     const first = victim.start();
     await first.line(FULL);
-    const behind = next.start();
-    await behind.line(BEHIND);
-    await lock.unlock("another");
+    const behind = await group.behind();
     await first.line(ACCEPTED);
     await victim.reboot(first);
     const request = dropper.catch(step.request, step.fate);
@@ -189,7 +188,7 @@ for (const step of AFTER_THE_REBOOT) {
     await killed.stop("SIGKILL");
     request.cut();
     victim.start();
-    await next.turn(behind);
+    await group.chronicle.telling(next.turn(behind));
     await group.assertWell(1);
   });
 }

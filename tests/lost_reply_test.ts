@@ -178,10 +178,9 @@ Deno.test("daemon whose replies are lost, to its place, its grant, its confirm a
   const granted = group.lose(/"what":"grant"/, ({ holders }) => holders.includes(id));
   const confirmed = group.lose(/"what":"confirm"/, ({ holds }) => holds.get(id)?.phase === "rebooting");
   await lock.unlock("another");
-  await Promise.all([granted, confirmed]);
+  await chronicle.telling(Promise.all([granted, confirmed]));
   const released = group.lose(/"what":"release"/, ({ holders }) => holders.length === 0);
-  await machine.turn(daemon);
-  await released;
+  await chronicle.telling(Promise.all([machine.turn(daemon), released]));
   assertEquals(
     [daemon.count(/got a slot/), await machine.calls(), machine.reboots.length],
     [1, 1, 1],
@@ -199,7 +198,7 @@ Deno.test("daemon whose replies are lost, to a grant without a line and to its c
   const granted = group.lose(/"what":"grant"/, ({ holders }) => holders.includes(machine.id));
   const cancelled = group.lose(/"what":"cancel"/, ({ holders }) => holders.length === 0);
   const daemon = machine.start("exit 1");
-  await Promise.all([granted, cancelled]);
+  await group.chronicle.telling(Promise.all([granted, cancelled]));
   await daemon.line(/^info: gave the slot back$/);
   assertEquals(daemon.count(/got a slot/), 1, daemon.text);
   await group.chronicle.read();

@@ -83,7 +83,7 @@ async function stoppedInLine(): Promise<void> {
   frozen.signal("SIGCONT");
   await until(() => lock.queue(), ([first]) => first === stopped.id);
   assertEquals((await lock.read()).holders, [next.id], "it stands in line anew, and has nothing");
-  await Promise.all([next.comeBack(second), stopped.turn(frozen)]);
+  await chronicle.telling(Promise.all([next.comeBack(second), stopped.turn(frozen)]));
 
   await chronicle.read();
   assertEquals(violations(chronicle.snapshots, [...next.reboots, ...stopped.reboots]), []);
@@ -114,7 +114,7 @@ async function lateGrant(): Promise<void> {
   await grant.answered;
   assertEquals([(await lock.read()).holders, await lock.queue()], [[], []]);
   daemon.signal("SIGCONT");
-  await machine.turn(daemon);
+  await chronicle.telling(machine.turn(daemon));
 
   await chronicle.read();
   assertEquals(violations(chronicle.snapshots, machine.reboots), []);
@@ -207,7 +207,7 @@ Deno.test("daemon whose watches were interrupted while etcd dropped the past tha
 
   await before.line(ACCEPTED);
   // the one behind watches a key that is gone by now, and its own past was dropped as well
-  await Promise.all([first.comeBack(before), second.turn(behind)]);
+  await chronicle.telling(Promise.all([first.comeBack(before), second.turn(behind)]));
   await chronicle.read();
   assertEquals(violations(chronicle.snapshots, [...first.reboots, ...second.reboots]), []);
   assertEquals(grants(chronicle.snapshots), [first.id, second.id]);

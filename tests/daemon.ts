@@ -10,6 +10,7 @@ import { resolveStore } from "../lib/config.ts";
 import { Lock } from "../lib/lock.ts";
 import type { Hold, Semaphore } from "../lib/semaphore.ts";
 import { REAL } from "../lib/surroundings.ts";
+import { CACHE_DIR } from "./executable.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 const CONFIG = new URL("../deno.json", import.meta.url).pathname;
@@ -24,6 +25,8 @@ export interface StartOptions {
   readonly bus?: string;
   /** In place of the test's own. */
   readonly path?: string;
+  /** The built file, in place of the sources. */
+  readonly program?: string;
 }
 
 /** How a process ended, and what it wrote. */
@@ -40,14 +43,18 @@ export async function locksmith(args: readonly string[], options: StartOptions =
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-function command(args: readonly string[], { env = {}, bus = NO_BUS, path }: StartOptions): Deno.Command {
+function command(
+  args: readonly string[],
+  { env = {}, bus = NO_BUS, path, program }: StartOptions,
+): Deno.Command {
   const own = Object.entries(Deno.env.toObject()).filter(([name]) => {
     return !/^(LOCKSMITH|REBOOT_|JOURNAL_STREAM|DBUS_)/.test(name);
   });
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", `--config=${CONFIG}`, MAIN, ...args],
+  return new Deno.Command(program ?? Deno.execPath(), {
+    args: [...(program === undefined ? ["run", "-A", "--quiet", `--config=${CONFIG}`, MAIN] : []), ...args],
     env: {
       ...Object.fromEntries(own),
+      ...(program === undefined ? {} : { LOCKSMITH_CACHE_DIR: CACHE_DIR }),
       NO_COLOR: "1",
       DBUS_SYSTEM_BUS_ADDRESS: bus,
       ...(path === undefined ? {} : { PATH: path }),
@@ -69,7 +76,7 @@ export class TestDaemon {
   #next = 0;
   #wake = () => {};
   #ended = false;
-  readonly #unload = () => this.#signal("SIGKILL");
+  readonly #unload = () => this.signal("SIGKILL");
 
   constructor(args: readonly string[], options: StartOptions) {
     this.#child = command(["daemon", ...args], options).spawn();
@@ -85,8 +92,8 @@ export class TestDaemon {
   }
 
   /** The next line that fits, without its time; lines before it are passed over. Rejects with all lines when none comes. */
-  async line(pattern: RegExp): Promise<string> {
-    const deadline = Date.now() + DEADLINE_MS;
+  async line(pattern: RegExp, limitMs = DEADLINE_MS): Promise<string> {
+    const deadline = Date.now() + limitMs;
     while (true) {
       while (this.#next < this.lines.length) {
         const line = this.lines[this.#next++] ?? "";
@@ -120,12 +127,12 @@ export class TestDaemon {
   /** Sends the signal; the exit code, and how long the end took in milliseconds. */
   async stop(signal: Deno.Signal = "SIGTERM"): Promise<{ code: number; tookMs: number }> {
     const started = performance.now();
-    this.#signal(signal);
+    this.signal(signal);
     const { code } = await this.status;
     return { code, tookMs: performance.now() - started };
   }
 
-  #signal(signal: Deno.Signal): void {
+  signal(signal: Deno.Signal): void {
     try {
       this.#child.kill(signal);
     } catch (error) {

@@ -7,6 +7,8 @@ import { Buffer } from "node:buffer";
 
 /** How long a server may take until it is healthy. */
 const START_MS = 20_000;
+/** How long a cluster may take until it has a leader. */
+const LEADER_MS = 30_000;
 /** How often a server is started anew when somebody else took its port in between. */
 const STARTS_MAX = 3;
 
@@ -36,6 +38,12 @@ export interface EtcdServerOptions {
   readonly users?: boolean;
   /** How long a login is good, in seconds. */
   readonly loginSeconds?: number;
+  /** The address that it listens on; 127.0.0.1 when left out. */
+  readonly host?: string;
+  /** The one that it listens on for the other members; `host` when left out. */
+  readonly peerHost?: string;
+  /** The command that is to start it, such as one that enters a namespace: it must become the server. */
+  readonly through?: readonly string[];
 }
 
 /** A running server. */
@@ -67,13 +75,21 @@ export async function startEtcd(options: EtcdServerOptions = {}): Promise<EtcdSe
   return server;
 }
 
-/** Starts a cluster; its members know of each other and one of them leads. */
-export async function startEtcdCluster(size = 3): Promise<{ members: EtcdServer[] } & AsyncDisposable> {
+/** A running cluster. */
+export interface EtcdCluster extends AsyncDisposable {
+  readonly members: EtcdServer[];
+}
+
+/** Starts a cluster; its members know of each other and one of them leads. `options`: of each member by its number. */
+export async function startEtcdCluster(
+  size = 3,
+  options: (member: number) => EtcdServerOptions = () => ({}),
+): Promise<EtcdCluster> {
   const members = await retried(async () => {
     const ports = freePorts(3 * size);
     const started = Array.from({ length: size }, (_, index) => {
       const [client, peer, metrics] = ports.slice(3 * index);
-      return new Member(`m${index}`, { client, peer, metrics }, {});
+      return new Member(`m${index}`, { client, peer, metrics }, options(index));
     });
     const cluster = started.map((member) => member.peerUrl).join(",");
     try {
@@ -90,6 +106,18 @@ export async function startEtcdCluster(size = 3): Promise<{ members: EtcdServer[
       for (const member of members) await member[Symbol.asyncDispose]();
     },
   };
+}
+
+/** The member that leads, as soon as one does. */
+export async function leaderOf(members: readonly EtcdServer[]): Promise<EtcdServer> {
+  const deadline = Date.now() + LEADER_MS;
+  while (Date.now() < deadline) {
+    for (const member of members) {
+      if (await member.leads().catch(() => false)) return member;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`no leader was elected within ${LEADER_MS / 1000} s`);
 }
 
 /** Makes a certificate authority and three certificates with openssl. */
@@ -153,8 +181,8 @@ interface Ports {
 class Member implements EtcdServer {
   readonly endpoint: string;
   readonly peerUrl: string;
+  readonly #metricsUrl: string;
   readonly #name: string;
-  readonly #ports: Ports;
   readonly #options: EtcdServerOptions;
   #dir: string | undefined;
   #process: Deno.ChildProcess | undefined;
@@ -164,10 +192,11 @@ class Member implements EtcdServer {
 
   constructor(name: string, ports: Ports, options: EtcdServerOptions) {
     this.#name = name;
-    this.#ports = ports;
     this.#options = options;
-    this.endpoint = `${options.tls ? "https" : "http"}://127.0.0.1:${ports.client}`;
-    this.peerUrl = `${name}=http://127.0.0.1:${ports.peer}`;
+    const { host = "127.0.0.1", peerHost = host } = options;
+    this.endpoint = `${options.tls ? "https" : "http"}://${host}:${ports.client}`;
+    this.peerUrl = `${name}=http://${peerHost}:${ports.peer}`;
+    this.#metricsUrl = `http://${host}:${ports.metrics}`;
   }
 
   get pid(): number {
@@ -178,9 +207,9 @@ class Member implements EtcdServer {
   async start(cluster: string = this.#cluster ?? this.peerUrl): Promise<void> {
     this.#cluster = cluster;
     this.#dir ??= await temporaryDir();
-    const { tls, clientCertificates, users, loginSeconds } = this.#options;
+    const { tls, clientCertificates, users, loginSeconds, through = [] } = this.#options;
     const certificate = this.#options.certificate ?? tls?.server;
-    const peer = `http://127.0.0.1:${this.#ports.peer}`;
+    const peer = this.peerUrl.slice(this.#name.length + 1);
     const log = await Deno.open(`${this.#dir}/log`, { create: true, append: true });
     const args = [
       `--name=${this.#name}`,
@@ -190,7 +219,7 @@ class Member implements EtcdServer {
       `--listen-peer-urls=${peer}`,
       `--initial-advertise-peer-urls=${peer}`,
       `--initial-cluster=${cluster}`,
-      `--listen-metrics-urls=http://127.0.0.1:${this.#ports.metrics}`,
+      `--listen-metrics-urls=${this.#metricsUrl}`,
       "--heartbeat-interval=50",
       "--election-timeout=500",
       "--logger=zap",
@@ -200,7 +229,9 @@ class Member implements EtcdServer {
       ...users ? ["--bcrypt-cost=4"] : [],
       ...loginSeconds ? [`--auth-token-ttl=${loginSeconds}`] : [],
     ];
-    const child = new Deno.Command("etcd", { args, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
+    const [program = "etcd", ...rest] = [...through, "etcd", ...args];
+    const child = new Deno.Command(program, { args: rest, stdin: "null", stdout: "null", stderr: "piped" })
+      .spawn();
     child.stderr.pipeTo(log.writable).catch(() => {});
     this.#process = child;
     globalThis.addEventListener("unload", this.#unload);
@@ -278,7 +309,7 @@ class Member implements EtcdServer {
   }
 
   async #metrics(): Promise<string> {
-    return await (await fetch(`http://127.0.0.1:${this.#ports.metrics}/metrics`)).text();
+    return await (await fetch(`${this.#metricsUrl}/metrics`)).text();
   }
 
   async #healthy(child: Deno.ChildProcess): Promise<void> {
@@ -287,7 +318,7 @@ class Member implements EtcdServer {
     child.status.then(() => ended = true);
     while (Date.now() < deadline && !ended) {
       try {
-        const answer = await fetch(`http://127.0.0.1:${this.#ports.metrics}/health`);
+        const answer = await fetch(`${this.#metricsUrl}/health`);
         if ((await answer.text()).includes('"true"')) return;
       } catch {
         // It does not listen yet.

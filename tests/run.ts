@@ -15,6 +15,7 @@ const NEEDED: readonly { readonly program: string; readonly package: string }[] 
   { program: "dbus-daemon", package: "dbus" },
   { program: "busctl", package: "systemd" },
   { program: "openssl", package: "openssl" },
+  { program: "ip", package: "iproute2" },
   { program: "strace", package: "strace" },
   { program: "wall", package: "bsdutils" },
 ];

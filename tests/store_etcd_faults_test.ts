@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openEtcd } from "../lib/store_etcd.ts";
 import { type CommitOutcome, type Store, StoreError } from "../lib/store.ts";
-import { type EtcdServer, makeCertificates, startEtcd, startEtcdCluster } from "./etcd.ts";
+import { type EtcdServer, leaderOf, makeCertificates, startEtcd, startEtcdCluster } from "./etcd.ts";
 
 const CALL = { timeoutMs: 10_000 };
 const KEY = "coreos.com/key";
@@ -437,17 +437,6 @@ function watched(
       } while (!await seen());
     },
   };
-}
-
-async function leaderOf(members: readonly EtcdServer[]): Promise<EtcdServer> {
-  const deadline = Date.now() + 30_000;
-  while (Date.now() < deadline) {
-    for (const member of members) {
-      if (await member.leads().catch(() => false)) return member;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error("no leader was elected within 30 s");
 }
 
 /** Resolves when the others have a leader among them, which they elect when this one is frozen or killed. */

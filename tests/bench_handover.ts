@@ -78,12 +78,20 @@ class Witness {
     };
   }
 
-  #saw(machine: string, { put }: Transaction, outcome: CommitOutcome, sentMs: number, answeredMs: number): void {
+  #saw(
+    machine: string,
+    { put }: Transaction,
+    outcome: CommitOutcome,
+    sentMs: number,
+    answeredMs: number,
+  ): void {
     if (outcome.kind === "unknown") throw outcome.cause;
     if (outcome.kind === "refused") return;
     this.writes++;
     // what was done stands in the document
-    const what = put.map(({ value }) => /"what":"(\w+)"/.exec(value)?.[1]).find((found) => found !== undefined);
+    const what = put.map(({ value }) => /"what":"(\w+)"/.exec(value)?.[1]).find((found) =>
+      found !== undefined
+    );
     if (what === "grant") this.grants.push({ machine, answeredMs });
     if (what === "release") this.releases.push({ sentMs, answeredMs });
   }

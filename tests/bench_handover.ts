@@ -17,14 +17,21 @@ import type { CommitOutcome, Store, Transaction } from "../lib/store.ts";
 import { openEtcd } from "../lib/store_etcd.ts";
 import { REAL } from "../lib/surroundings.ts";
 import { LOOK_INTERVAL_MS, Waiter } from "../lib/waiter.ts";
+import { atMost, grid, median, must, quantile, type Section } from "./bench_page.ts";
 import { startEtcd } from "./etcd.ts";
 
 /** How long a simulated reboot takes, in milliseconds. */
-export const REBOOT_MS = 50;
+const REBOOT_MS = 50;
 const GROUP = "bench";
+const MACHINES = { few: 20, many: 200 };
+const MAX_WIDE = 5;
+/** How often the hand-over is measured; the median of each quantile counts. */
+const RUNS = 3;
+/** How far requests per machine may differ between few and many machines: what a race more or less costs. */
+const CONSTANT_WITHIN = 1;
 
 /** What a fleet did to an etcd of its own. */
-export interface Handover {
+interface Handover {
   readonly machines: number;
   readonly max: number;
   /** Milliseconds from the answer to a release to the answer to the grant that took the slot. */
@@ -97,6 +104,87 @@ class Witness {
   }
 }
 
+/** Measures the hand-over, and what it costs etcd. */
+export async function handOvers(progress: (text: string) => void): Promise<Section> {
+  const few = await handOver(MACHINES.few, 1);
+  const runs: Handover[] = [];
+  for (let run = 1; run <= RUNS; run++) {
+    progress(`hand-over, run ${run} of ${RUNS}`);
+    runs.push(await handOver(MACHINES.many, 1));
+  }
+  const wide = await handOver(MACHINES.many, MAX_WIDE);
+  const all = [few, ...runs, wide];
+  const usual = (of: (run: Handover) => number) => median(runs.map(of));
+  const [p50, p99] = [0.5, 0.99].map((share) => usual(({ handoversMs }) => quantile(handoversMs, share)));
+  const cost = usual(total);
+  const kinds = [...new Set(all.flatMap(({ requests }) => Object.keys(requests)))].sort();
+  const ms = (values: readonly number[], share: number) => quantile(values, share).toFixed(1);
+  return {
+    text:
+      `Hand-over of a slot on a real etcd, its data in memory (/dev/shm): ${MACHINES.many} machines in one process, each with
+its own connections, watch and lease, come one after the other and are away for ${REBOOT_MS} ms each. Measured from the answer to
+a release to the answer to the grant that it makes possible; in brackets from the sending of the release on. Milliseconds.
+
+${
+        grid(
+          ["machines", "max", "p50", "p90", "p99", "longest", "order of grants is that of arrival"],
+          all.map(({ machines, max, handoversMs, fromSendingMs, inOrder }) => [
+            String(machines),
+            String(max),
+            ...[0.5, 0.9, 0.99, 1].map((share) => `${ms(handoversMs, share)} (${ms(fromSendingMs, share)})`),
+            inOrder ? "yes" : "no",
+          ]),
+        )
+      }
+Requests to etcd per machine, from its arrival to the return of its slot, from etcd's own count (of streams what was said on
+them), and writes: transactions that wrote, and leases granted or revoked. \`Lease/LeaseKeepAlive\` are signs of life of a
+place in line, one in 10 s of waiting. A lease that no place stands under any more ends by itself, 30 s later.
+
+${
+        grid(
+          ["machines", "max", ...kinds, "together", "without signs of life", "writes"],
+          all.map((run) => [
+            String(run.machines),
+            String(run.max),
+            ...kinds.map((kind) => (run.requests[kind] ?? 0).toFixed(2)),
+            (total(run) + (run.requests[SIGN] ?? 0)).toFixed(2),
+            total(run).toFixed(2),
+            run.writes.toFixed(2),
+          ]),
+        )
+      }`,
+    figures: [
+      atMost("hand-over of a slot, p50", p50 ?? NaN, 5, 1, " ms"),
+      atMost("hand-over of a slot, p99", p99 ?? NaN, 25, 1, " ms"),
+      must("grants in the order of arrival, max 1 and 5", all.every(({ inOrder }) => inOrder)),
+      atMost(
+        `requests to etcd per machine, ${MACHINES.many} machines, signs of life included`,
+        usual((run) => total(run) + (run.requests[SIGN] ?? 0)),
+        12,
+        1,
+      ),
+      atMost(
+        `requests per machine, ${MACHINES.many} machines more than ${MACHINES.few}, signs of life apart`,
+        cost - total(few),
+        CONSTANT_WITHIN,
+        1,
+      ),
+      atMost("writes to etcd per machine", Math.max(...all.map(({ writes }) => writes)), 5, 1),
+      must(
+        "etcd made as many revisions as the machines say they made",
+        all.every(({ writes, revisions }) => Math.abs(writes - 1 - revisions) < 1e-9),
+      ),
+    ],
+  };
+}
+
+const SIGN = "Lease/LeaseKeepAlive";
+
+/** Requests per machine, signs of life apart, which go with time and not with what happens. */
+function total({ requests }: Handover): number {
+  return Object.entries(requests).reduce((sum, [kind, count]) => kind === SIGN ? sum : sum + count, 0);
+}
+
 /** Lets `machines` go through `max` slots of an etcd of their own. */
 export async function handOver(machines: number, max: number): Promise<Handover> {
   await using etcd = await startEtcd();
@@ -120,13 +208,9 @@ export async function handOver(machines: number, max: number): Promise<Handover>
       done.push(ended);
       await Promise.race([waiting, ended]);
     }
-    const between = await etcd.metrics();
     for (const name of hands) await hand.release(name, { kind: "administrator" });
-    const byHand = await etcd.metrics();
     await Promise.all(done);
     const after = await etcd.metrics();
-    void between;
-    void byHand;
     return result(machines, max, names, witness, before, after);
   } finally {
     await Promise.all(stores.map((store) => store.close()));

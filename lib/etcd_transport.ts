@@ -63,7 +63,7 @@ const CALL_MS = 5_000;
 /** How long a connection rests after a call: the delay of acknowledgements, and the way. */
 const REST_MS = 50;
 /** How many connections there are to one server at most, and for how long all but the first are kept when idle. */
-const CONNECTIONS_MAX = 4;
+const CONNECTIONS_MAX = 8;
 const IDLE_MS = 5_000;
 /**
  * The runtime sends a piece of 1024 bytes or more in two packets, and the second then waits for the acknowledgement of the

@@ -80,17 +80,17 @@ export function oldRollOut({ machines, max, rebootMs }: OldFleet, random: Random
       if (index < next) next--;
       send(at + rebootMs + UNLOCK_DELAY_MS + 2 * WAY_MS, giveBack);
     });
-  for (;;) {
+  while (waiters > 0 || arrivals.length > 0) {
+    if (next === waiters && waiters > 0) {
+      [next, waveMs, pauseMs] = [0, waveMs + pauseMs, Math.min(2 * pauseMs, PAUSE_MS.longest)];
+    }
     const [arrival] = arrivals;
     const offset = next < waiters ? waiting[next] : undefined;
     const readMs = offset === undefined ? Infinity : waveMs + offset + WAY_MS;
     if (arrival !== undefined && arrival.at <= readMs) {
       arrivals.shift();
       arrival.arrive(arrival.at);
-    } else if (offset === undefined) {
-      if (waiters === 0) return { totalMs: endMs, requestsPerMachine: requests / machines, lostSwaps };
-      [next, waveMs, pauseMs] = [0, waveMs + pauseMs, Math.min(2 * pauseMs, PAUSE_MS.longest)];
-    } else if (held < max) {
+    } else if (offset !== undefined && held < max) {
       next++;
       take(readMs, offset);
     } else {
@@ -101,6 +101,7 @@ export function oldRollOut({ machines, max, rebootMs }: OldFleet, random: Random
       next = found;
     }
   }
+  return { totalMs: endMs, requestsPerMachine: requests / machines, lostSwaps };
 }
 
 /** How many of `length` sorted things come before a border. */

@@ -26,7 +26,7 @@ const GROUP = "bench";
 const MACHINES = { few: 20, many: 200 };
 const MAX_WIDE = 5;
 /** How often the hand-over is measured; the median of each quantile counts. */
-const RUNS = 3;
+const RUNS = 5;
 /** How far requests per machine may differ between few and many machines: what a race more or less costs. */
 const CONSTANT_WITHIN = 1;
 

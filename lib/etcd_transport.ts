@@ -10,7 +10,8 @@
  * Calls that follow each other closely take turns on a few connections. The runtime's sockets hold a small packet back
  * while another is not acknowledged (Nagle's algorithm, which cannot be turned off here). After each answer of etcd there
  * is one: the reply to the ping by which its gRPC measures the line, which nothing answers, so that the kernel of the
- * server takes 40 ms to acknowledge it. On a connection that was just used a call would take that long.
+ * server takes 40 ms to acknowledge it. On a connection that was just used a call would take that long. For the same reason
+ * a long request is sent in pieces.
  */
 
 import type { ICallable, IDuplexStream } from "etcd3/lib/rpc.js";
@@ -62,8 +63,13 @@ const CALL_MS = 5_000;
 /** How long a connection rests after a call: the delay of acknowledgements, and the way. */
 const REST_MS = 50;
 /** How many connections there are to one server at most, and for how long all but the first are kept when idle. */
-const CONNECTIONS_MAX = 4;
+const CONNECTIONS_MAX = 8;
 const IDLE_MS = 5_000;
+/**
+ * The runtime sends a piece of 1024 bytes or more in two packets, and the second then waits for the acknowledgement of the
+ * first, 40 ms; smaller pieces that are there at once go out together, whatever their sum.
+ */
+const PIECE_MAX = 1000;
 const FRAME_HEAD = 5;
 /** No answer of etcd is longer: it takes requests up to 1.5 MB, and lists are of documents of a few kB. */
 const FRAME_MAX = 64 * 1024 * 1024;
@@ -196,7 +202,7 @@ export class EtcdTransport implements ICallable<EtcdTransport> {
     const timer = setTimeout(() => call.abort(new EtcdTimeoutError(`no answer within ${leftMs} ms`)), leftMs);
     try {
       const headers = { ...headersOf(token), "grpc-timeout": `${Math.min(leftMs, 99_999_999)}m` };
-      const body = frame(method.encode(request));
+      const body = inPieces(frame(method.encode(request)));
       const connection = this.#rested();
       const response = await this.#fetch(connection, method, headers, body, call.signal);
       const answer = unframe(new Uint8Array(await response.arrayBuffer())).messages[0];
@@ -255,6 +261,8 @@ export class EtcdTransport implements ICallable<EtcdTransport> {
       const response = await this.#fetch(connection, method, headers, stream.body, call.signal);
       let rest = new Uint8Array();
       for await (const chunk of response.body ?? []) {
+        // what arrives is answered too, by that ping and others: the call that follows from it goes elsewhere
+        connection.usedMs = performance.now();
         const received = unframe(concat(rest, chunk));
         rest = received.rest;
         for (const message of received.messages) stream.emit("data", method.decode(message));
@@ -365,6 +373,19 @@ function unframe(bytes: Uint8Array<ArrayBuffer>): { messages: Uint8Array[]; rest
     at += FRAME_HEAD + length;
   }
   return { messages, rest: bytes.subarray(at) };
+}
+
+/** A body that goes out in one packet, see {@linkcode PIECE_MAX}. */
+function inPieces(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
+  if (bytes.length <= PIECE_MAX) return bytes;
+  return new ReadableStream({
+    start(controller) {
+      for (let at = 0; at < bytes.length; at += PIECE_MAX) {
+        controller.enqueue(bytes.subarray(at, at + PIECE_MAX));
+      }
+      controller.close();
+    },
+  });
 }
 
 function concat(first: Uint8Array<ArrayBuffer>, second: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {

@@ -177,11 +177,13 @@ class Connection {
     this.#stream?.cancel();
   }
 
-  #request({ key, seen }: Listener): void {
+  #request({ key, seen, known }: Listener): void {
     this.#stream?.write({
       create_request: {
         key: bytesOf(key),
-        ...seen === undefined ? {} : { start_revision: String(BigInt(seen) + 1n) },
+        // etcd catches up only every 100 ms with a watch that begins in the past: a new one begins now, and a commit
+        // that came in between is found in the confirmation
+        ...seen === undefined || !known ? {} : { start_revision: String(BigInt(seen) + 1n) },
         // keeps the place of a quiet watch ahead of what etcd drops
         progress_notify: true,
       },
@@ -212,15 +214,17 @@ class Connection {
     this.#events.confirmed();
     this.#confirmed.set(response.watch_id, listener);
     if (listener.closed) return this.cancel(listener);
+    const { revision } = response.header;
     // A server that is behind what another one told was restored from a copy, or lags: it cannot tell what came after.
-    if (listener.known && listener.seen !== undefined && isBefore(response.header.revision, listener.seen)) {
+    if (listener.known && listener.seen !== undefined && isBefore(revision, listener.seen)) {
       this.cancel(listener);
       listener.seen = undefined;
       return this.create(listener);
     }
+    const fresh = !listener.known;
     listener.known = true;
-    if (listener.seen !== undefined) return;
-    listener.seen = response.header.revision;
+    if (listener.seen !== undefined && !(fresh && isBefore(listener.seen, revision))) return;
+    listener.seen = revision;
     tellSoon(listener, { kind: "missed" });
   }
 

@@ -15,7 +15,7 @@ import {
 import { resolveHoldOverdue, resolvePriority } from "./config.ts";
 import { DurationError, parseDuration } from "./duration.ts";
 import { type Lock, newGrant } from "./lock.ts";
-import { LockByWaiting, type NewHold, type Wait } from "./lock_wait.ts";
+import type { NewHold, Wait } from "./lock_wait.ts";
 import { readHost } from "./machine.ts";
 import { tellRefusal } from "./refusal.ts";
 
@@ -33,9 +33,10 @@ export function lock(context: Context): Promise<number> {
       grant: newGrant(),
       extra: {},
     };
-    return wait === undefined
-      ? await lockNow(context, lock, holder, hold)
-      : await new LockByWaiting(context, lock, holder, hold, wait).run();
+    if (wait === undefined) return await lockNow(context, lock, holder, hold);
+    // other commands, and a lock that does not wait, start without it
+    const { LockByWaiting } = await import("./lock_wait.ts");
+    return await new LockByWaiting(context, lock, holder, hold, wait).run();
   });
 }
 

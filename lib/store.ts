@@ -193,9 +193,9 @@ export interface Store {
 
   /**
    * Calls `listener` some time after the value of `key` changed, with what it is now or was in between, and with
-   * `missed` whenever a change may have been missed. With `after` the watch begins behind that commit, and tells of
-   * all that came later; without, it begins some time soon, and says `missed` when it has. The store reconnects by
-   * itself until the watch is closed; it never throws for a store that is away.
+   * `missed` whenever a change may have been missed. With `after` it tells of what came behind that commit, or says
+   * `missed` when it begins later; without, it begins some time soon, and says `missed` when it has. The store
+   * reconnects by itself until the watch is closed; it never throws for a store that is away.
    */
   watch(key: string, listener: (change: Change) => void, after?: string): Watch;
 

@@ -59,6 +59,8 @@ export interface EtcdServer extends AsyncDisposable {
   start(): Promise<void>;
   /** How many calls of each gRPC method it has seen since it was started, such as `KV/Range`. */
   requests(): Promise<Record<string, number>>;
+  /** What it counts, in the text format of Prometheus. */
+  metrics(): Promise<string>;
   /** Whether it leads its cluster. */
   leads(): Promise<boolean>;
   /** Runs etcdctl against it, as root where there are users, and returns what it printed. */
@@ -258,14 +260,14 @@ class Member implements EtcdServer {
     const found: Record<string, number> = {};
     const line =
       /^grpc_server_started_total\{grpc_method="(\w+)",grpc_service="etcdserverpb\.(\w+)".*\} (\S+)$/gm;
-    for (const [, method, service, count] of (await this.#metrics()).matchAll(line)) {
+    for (const [, method, service, count] of (await this.metrics()).matchAll(line)) {
       if (Number(count) > 0) found[`${service}/${method}`] = Number(count);
     }
     return found;
   }
 
   async leads(): Promise<boolean> {
-    return /^etcd_server_is_leader 1$/m.test(await this.#metrics());
+    return /^etcd_server_is_leader 1$/m.test(await this.metrics());
   }
 
   async ctl(...args: string[]): Promise<string> {
@@ -308,7 +310,7 @@ class Member implements EtcdServer {
     }
   }
 
-  async #metrics(): Promise<string> {
+  async metrics(): Promise<string> {
     return await (await fetch(`${this.#metricsUrl}/metrics`)).text();
   }
 

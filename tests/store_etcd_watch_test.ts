@@ -13,9 +13,10 @@ Deno.test("watch() goes on behind the last change that it told, after its connec
   await using bench = await behindProxy();
   const { near, far, proxy } = bench;
   const one = await make(near, KEY, "1");
-  await using watch = watching(far, KEY, one);
+  await using watch = watching(far, KEY);
+  assertEquals(await watch.next(), { kind: "missed" });
   const two = await write(near, "2");
-  assertEquals(await watch.changed(), changed("2", two, one));
+  assertEquals(await watch.next(), changed("2", two, one));
   for (const values of [["3", "4"], ["5"], []]) {
     proxy.cut();
     const written: [string, string][] = [];
@@ -27,7 +28,7 @@ Deno.test("watch() goes on behind the last change that it told, after its connec
   }
   const last = await write(near, "6");
   assertEquals(await watch.changed(), changed("6", last, one));
-  assertEquals(watch.told.map(({ kind }) => kind), Array(5).fill("changed"));
+  assertEquals(watch.told.map(({ kind }) => kind), ["missed", ...Array(5).fill("changed")]);
 });
 
 Deno.test("watch() that has told nothing yet misses nothing either, when its connection breaks", async () => {
@@ -48,7 +49,8 @@ Deno.test("watch() says that it missed something when etcd has dropped it, and g
   await using bench = await behindProxy();
   const { near, far, proxy, server } = bench;
   const one = await make(near, KEY, "1");
-  await using watch = watching(far, KEY, one);
+  await using watch = watching(far, KEY);
+  assertEquals(await watch.next(), { kind: "missed" });
   const two = await write(near, "2");
   assertEquals(await watch.next(), changed("2", two, one));
   proxy.cut();
@@ -80,7 +82,8 @@ Deno.test("watch() disturbs no other watch of its store when etcd has dropped wh
   await write(store, "2");
   await server.ctl("compact", await write(store, "3"));
   const other = await make(store, "other", "1");
-  await using undisturbed = watching(store, "other", other);
+  await using undisturbed = watching(store, "other");
+  assertEquals(await undisturbed.next(), { kind: "missed" });
   await using watch = watching(store, KEY, one);
   assertEquals(await watch.next(), { kind: "missed" });
   await put(store, "other", "2", other);
@@ -94,7 +97,8 @@ Deno.test("watch() says that it missed something when etcd was restored from an 
   const { near, far, proxy } = bench;
   await using restored = await startEtcd();
   let last = await make(near, KEY, "1");
-  await using watch = watching(far, KEY, last);
+  await using watch = watching(far, KEY);
+  assertEquals(await watch.next(), { kind: "missed" });
   for (const value of ["2", "3", "4"]) {
     last = await write(near, value);
     assertEquals((await watch.changed()).revision, last);

@@ -193,7 +193,9 @@ function openingsOf({ schedule, startMs }: RolloutPlan): Stretch[] {
 function longestGap(openings: readonly Stretch[]): number {
   // of a single opening it is not known when the next comes: then there is no end of patience
   if (openings.length < 2) return Infinity;
-  return Math.max(...openings.slice(1).map(({ startMs }, index) => startMs - (openings[index]?.startMs ?? 0)));
+  return Math.max(
+    ...openings.slice(1).map(({ startMs }, index) => startMs - (openings[index]?.startMs ?? 0)),
+  );
 }
 
 /** When the last slot would be given back if a slot passed on in no time. */
@@ -210,7 +212,9 @@ function idealEnd(
   for (const { rebootMs } of machines) {
     const free = slots.shift() ?? 0;
     // both ends belong to a window, and only the call must lie in it
-    while (Math.max(free, openings[opening]?.startMs ?? Infinity) + graceMs > (openings[opening]?.endMs ?? 0)) {
+    while (
+      Math.max(free, openings[opening]?.startMs ?? Infinity) + graceMs > (openings[opening]?.endMs ?? 0)
+    ) {
       if (++opening >= openings.length) return Infinity;
     }
     const returned = Math.max(free, openings[opening]?.startMs ?? 0) + graceMs + rebootMs;
@@ -236,12 +240,12 @@ function unplayed(plan: RolloutPlan, machines: readonly MachineConfig[], idealMs
 }
 
 function whyNot({ max, graceMs, schedule }: RolloutPlan): string {
-  if (max === 0) return "max is 0, and no slot is ever granted";
+  if (max === 0) return "never: max is 0, and no slot is ever granted";
   // clock changes may join windows to a longer one, once or twice a year: no plan to rely on
   if (schedule !== null && graceMs >= schedule.window.lengthMs) {
-    return "the window is too short: the grace does not end in it";
+    return "never: the window is too short, no grace ends in it";
   }
-  return "it takes longer than 366 days";
+  return "not within 366 days, and no further is looked";
 }
 
 /** Writes down what happens to each machine. */

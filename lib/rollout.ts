@@ -8,26 +8,18 @@
  * Times are milliseconds since the start of the roll-out.
  */
 
+import {
+  idealEnd,
+  LIMIT_MS,
+  longestGap,
+  openingsOf,
+  planFaults,
+  type RolloutPlan,
+  type Stretch,
+  whyNot,
+} from "./rollout_plan.ts";
 import { Fleet, type Happening, type Machine, type MachineConfig, NO_FAULTS } from "./simulation.ts";
 import { Random } from "./virtual_time.ts";
-import { occurrences } from "./window.ts";
-
-/** What is asked. */
-export interface RolloutPlan {
-  readonly machines: number;
-  /** How many may reboot at once. */
-  readonly max: number;
-  /** From going down to the start of the daemon: drawn between the two for each machine, evenly. */
-  readonly rebootMs: { readonly from: number; readonly to: number };
-  /** `null`: always open. */
-  readonly schedule: MachineConfig["schedule"];
-  /** How long people who are logged in get on each machine; 0: nobody is. */
-  readonly graceMs: number;
-  /** In milliseconds since the epoch. */
-  readonly startMs: number;
-  /** What is drawn is the same for the same seed. */
-  readonly seed: number;
-}
 
 /** `waiting` for a window or a slot; `holding` a slot, up; `rebooting`, down. */
 export type SpanState = "waiting" | "holding" | "rebooting";
@@ -66,18 +58,9 @@ export interface Rollout {
   readonly idealMs: number;
   /** The slots' time in use over all of their time, of the time in which the window is open, until the end. */
   readonly busyShare: number;
-  /** The longest that a machine waited for its slot. */
+  /** The longest that a machine waited for the slot under which it rebooted. */
   readonly longestWaitMs: number;
 }
-
-/** The most machines that one roll-out has. */
-export const MACHINES_LIMIT = 20_000;
-/** The most that machines times slots may be: every commit reads and writes the holds of all slots. */
-export const WORK_LIMIT = 500_000;
-/** How far it is looked ahead. */
-export const LIMIT_MS = 366 * 24 * 3_600_000;
-/** The longest reboot, and the longest grace. */
-export const LENGTH_LIMIT_MS = 24 * 3_600_000;
 
 /** The store's past is of no use here, and is dropped each time when so many machines are done. */
 const COMPACT_EVERY = 200;
@@ -96,7 +79,7 @@ export async function simulateRollout(
   if (faults.length > 0) throw new RangeError(faults.join("; "));
   const machines = drawMachines(plan);
   const openings = openingsOf(plan);
-  const idealMs = idealEnd(plan, machines, openings);
+  const idealMs = idealEnd(plan, machines.map(({ rebootMs }) => rebootMs), openings);
   if (idealMs > LIMIT_MS) return unplayed(plan, machines, idealMs);
 
   const record = new Record(machines, progress);
@@ -136,28 +119,6 @@ export async function simulateRollout(
   return account(plan, record, openings, idealMs, throughMs);
 }
 
-/** What is wrong with a plan, each a sentence; what an operator typed is checked by who took it. */
-export function planFaults({ machines, max, rebootMs, graceMs }: RolloutPlan): string[] {
-  const faults: string[] = [];
-  if (!Number.isInteger(machines) || machines < 1 || machines > MACHINES_LIMIT) {
-    faults.push(`${machines} machines: allowed are 1 to ${MACHINES_LIMIT}`);
-  }
-  if (!Number.isInteger(max) || max < 0) faults.push(`max ${max}: it is a whole number from 0`);
-  if (!(rebootMs.from > 0 && rebootMs.from <= rebootMs.to && rebootMs.to <= LENGTH_LIMIT_MS)) {
-    faults.push(`reboots of ${rebootMs.from} to ${rebootMs.to} ms: more than 0, and at most 24 hours`);
-  }
-  if (!(graceMs >= 0 && graceMs <= LENGTH_LIMIT_MS)) {
-    faults.push(`a grace of ${graceMs} ms: it is at most 24 hours`);
-  }
-  const work = machines * Math.min(max, machines);
-  if (faults.length === 0 && work > WORK_LIMIT) {
-    faults.push(
-      `${machines} machines with max ${max} are too many to play: machines times max may be ${WORK_LIMIT}`,
-    );
-  }
-  return faults;
-}
-
 function drawMachines({ machines, rebootMs, schedule, graceMs, seed }: RolloutPlan): MachineConfig[] {
   const random = new Random(seed);
   const digits = String(machines).length;
@@ -169,60 +130,6 @@ function drawMachines({ machines, rebootMs, schedule, graceMs, seed }: RolloutPl
     rebootMs: rebootMs.from === rebootMs.to ? rebootMs.from : random.between(rebootMs.from, rebootMs.to),
     graceMs,
   }));
-}
-
-interface Stretch {
-  readonly startMs: number;
-  readonly endMs: number;
-}
-
-/** The stretches of open time that begin before the limit. */
-function openingsOf({ schedule, startMs }: RolloutPlan): Stretch[] {
-  if (schedule === null) return [{ startMs: 0, endMs: Infinity }];
-  const now = Temporal.Instant.fromEpochMilliseconds(startMs).toZonedDateTimeISO(schedule.zone);
-  return occurrences(schedule.window, now)
-    .map(({ start, end }) => ({
-      startMs: start.epochMilliseconds - startMs,
-      endMs: end.epochMilliseconds - startMs,
-    }))
-    .take(2 + LIMIT_MS / (24 * 3_600_000))
-    .filter((stretch) => stretch.startMs <= LIMIT_MS)
-    .toArray();
-}
-
-function longestGap(openings: readonly Stretch[]): number {
-  // of a single opening it is not known when the next comes: then there is no end of patience
-  if (openings.length < 2) return Infinity;
-  return Math.max(
-    ...openings.slice(1).map(({ startMs }, index) => startMs - (openings[index]?.startMs ?? 0)),
-  );
-}
-
-/** When the last slot would be given back if a slot passed on in no time. */
-function idealEnd(
-  { max, graceMs }: RolloutPlan,
-  machines: readonly MachineConfig[],
-  openings: readonly Stretch[],
-): number {
-  if (max === 0) return Infinity;
-  /** When each slot is free, the soonest first. */
-  const slots: number[] = new Array(Math.min(max, machines.length)).fill(0);
-  let opening = 0;
-  let end = 0;
-  for (const { rebootMs } of machines) {
-    const free = slots.shift() ?? 0;
-    // both ends belong to a window, and only the call must lie in it
-    while (
-      Math.max(free, openings[opening]?.startMs ?? Infinity) + graceMs > (openings[opening]?.endMs ?? 0)
-    ) {
-      if (++opening >= openings.length) return Infinity;
-    }
-    const returned = Math.max(free, openings[opening]?.startMs ?? 0) + graceMs + rebootMs;
-    const later = slots.findLastIndex((slot) => slot <= returned);
-    slots.splice(later + 1, 0, returned);
-    end = Math.max(end, returned);
-  }
-  return end;
 }
 
 /** Of a roll-out that cannot be through in time nothing is played. */
@@ -237,15 +144,6 @@ function unplayed(plan: RolloutPlan, machines: readonly MachineConfig[], idealMs
     busyShare: 0,
     longestWaitMs: 0,
   };
-}
-
-function whyNot({ max, graceMs, schedule }: RolloutPlan): string {
-  if (max === 0) return "never: max is 0, and no slot is ever granted";
-  // clock changes may join windows to a longer one, once or twice a year: no plan to rely on
-  if (schedule !== null && graceMs >= schedule.window.lengthMs) {
-    return "never: the window is too short, no grace ends in it";
-  }
-  return "not within 366 days, and no further is looked";
 }
 
 /** Writes down what happens to each machine. */
@@ -323,11 +221,14 @@ function account(
     why: throughMs === null ? whyNot(plan) : undefined,
     idealMs,
     busyShare: usable === 0 ? 0 : overlap(held, met) / usable,
-    longestWaitMs: Math.max(
-      0,
-      ...machines.map(({ spans: [first] }) => first === undefined ? 0 : first.toMs - first.fromMs),
-    ),
+    longestWaitMs: machines.reduce((longest, { spans }) => Math.max(longest, waitMs(spans)), 0),
   };
+}
+
+/** Until the slot under which it rebooted: one that was given back because the window had no room does not count. */
+function waitMs(spans: readonly Span[]): number {
+  const down = spans.findIndex(({ state }) => state === "rebooting");
+  return spans[down - 1]?.fromMs ?? 0;
 }
 
 /** How much of the spans lies in the stretches, which follow each other. */

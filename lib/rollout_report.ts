@@ -6,7 +6,8 @@
 
 import { formatDuration } from "./duration.ts";
 import { table } from "./output.ts";
-import type { Rollout, RolloutPlan, SpanState } from "./rollout.ts";
+import type { Rollout, SpanState } from "./rollout.ts";
+import type { RolloutPlan } from "./rollout_plan.ts";
 import { describeWindow } from "./window.ts";
 import { clockText } from "./window_report.ts";
 
@@ -47,7 +48,7 @@ export function rolloutReport(rollout: Rollout, zone: string): RolloutReport {
     takesSeconds: throughMs === null ? null : seconds(throughMs),
     idealSeconds: Number.isFinite(idealMs) ? seconds(idealMs) : null,
     windowsUsed: plan.schedule === null ? null : usedWindows(rollout),
-    busyShare: Math.round(busyShare * 10_000) / 10_000,
+    busyShare: Math.floor(busyShare * 10_000) / 10_000,
     longestWaitSeconds: seconds(longestWaitMs),
     windows: windows.map(({ startMs, endMs, reboots }) => ({ start: at(startMs), end: at(endMs), reboots })),
     machines: machines.map(({ id, spans }) => ({
@@ -63,8 +64,8 @@ export function rolloutReport(rollout: Rollout, zone: string): RolloutReport {
 
 /** A roll-out for people. Ends with a newline. */
 export function rolloutText(rollout: Rollout, zone: string): string {
-  const { plan, windows, throughMs, why = "", idealMs, busyShare, longestWaitMs } = rollout;
-  const clock = (ms: number) => clockText(instant(plan, zone, Math.ceil(ms / 1000) * 1000), false);
+  const { plan, windows, throughMs, why = "", idealMs, longestWaitMs } = rollout;
+  const clock = (ms: number) => clockUp(plan, zone, ms);
   const ideal = Number.isFinite(idealMs) ? `ideal: ${wholeSeconds(idealMs)}` : "";
   const of = plan.schedule === null ? "" : " of the time that the window is open";
   const facts = [
@@ -75,7 +76,7 @@ export function rolloutText(rollout: Rollout, zone: string): string {
       : [["Takes:", `${wholeSeconds(throughMs)}, ${ideal}`]]),
     ...(plan.schedule === null || throughMs === null ? [] : [["Windows:", String(usedWindows(rollout))]]),
     ...(throughMs === null ? [] : [
-      ["Slots busy:", `${(busyShare * 100).toFixed(1)} %${of}`],
+      ["Slots busy:", `${percent(rollout)}${of}`],
       ["Longest wait:", wholeSeconds(longestWaitMs)],
     ]),
   ];
@@ -86,14 +87,14 @@ export function rolloutText(rollout: Rollout, zone: string): string {
 
 /** What a picture of the roll-out says above it. */
 export function rolloutCaption(rollout: Rollout, zone: string): { title: string; lead: string } {
-  const { plan, throughMs, why = "", busyShare } = rollout;
+  const { plan, throughMs, why = "" } = rollout;
   const lead = describePlan(plan, zone);
-  if (throughMs === null) return { title: `Roll-out: ${why}`, lead };
+  if (throughMs === null) return { title: `Roll-out ${why}`, lead };
   const used = usedWindows(rollout);
   const windows = plan.schedule === null ? "" : `, in ${used} ${used === 1 ? "window" : "windows"}`;
   return {
-    title: `Roll-out: through after ${wholeSeconds(throughMs)}${windows}`,
-    lead: `${lead}; slots ${(busyShare * 100).toFixed(1)} % busy`,
+    title: `Through ${clockUp(plan, zone, throughMs)}${windows}`,
+    lead: `${lead}; slots ${percent(rollout)} busy`,
   };
 }
 
@@ -110,6 +111,17 @@ export function describePlan(
     ...(graceMs > 0 ? [`grace of ${formatDuration(graceMs)}`] : []),
     when,
   ].join("; ");
+}
+
+/** The moment `ms` after the start, or the next full second. */
+function clockUp(plan: RolloutPlan, zone: string, ms: number): string {
+  const upMs = Math.ceil((plan.startMs + ms) / 1000) * 1000 - plan.startMs;
+  return clockText(instant(plan, zone, upMs), false);
+}
+
+/** All is said of slots that were never idle only. */
+function percent({ busyShare }: Rollout): string {
+  return `${(Math.floor(busyShare * 1000) / 10).toFixed(1)} %`;
 }
 
 function usedWindows({ windows }: Rollout): number {

@@ -8,14 +8,8 @@
 import { type Context, flag, limitOperands, option, throwFaults, UsageError } from "./command.ts";
 import { parseDuration } from "./duration.ts";
 import { printError } from "./output.ts";
-import {
-  LENGTH_LIMIT_MS,
-  MACHINES_LIMIT,
-  planFaults,
-  type Rollout,
-  type RolloutPlan,
-  simulateRollout,
-} from "./rollout.ts";
+import { type Rollout, simulateRollout } from "./rollout.ts";
+import { LENGTH_LIMIT_MS, MACHINES_LIMIT, planFaults, type RolloutPlan } from "./rollout_plan.ts";
 import { rolloutCaption, rolloutReport, rolloutText } from "./rollout_report.ts";
 import { MAX_LIMIT } from "./semaphore.ts";
 import { timelineSvg } from "./timeline_svg.ts";

@@ -101,12 +101,16 @@ export class TimeAxis {
   ticks(startMs: number, zone: string): Tick[] {
     const step = STEPS_MS.find((step) => step * this.#pxPerMs >= TICK_DISTANCE_PX) ?? STEPS_MS.at(-1) ?? DAY;
     const ticks: Tick[] = [];
-    for (const { fromMs, toMs, cut } of this.stretches) {
+    for (const { fromMs, toMs, cut, x: fromX } of this.stretches) {
       if (cut) continue;
+      const before = ticks.length;
       for (const at of instants(startMs + fromMs, startMs + toMs, step, zone)) {
         const atMs = at.epochMilliseconds - startMs;
         const x = this.x(atMs);
-        if (x - (ticks.at(-1)?.x ?? -Infinity) < TICK_DISTANCE_PX * 0.8) continue;
+        const crowded = x - (ticks.at(-1)?.x ?? -Infinity) < TICK_DISTANCE_PX * 0.8;
+        // when a window opens is of more interest than when the one before it closed
+        if (crowded && ticks.length === before && x - fromX < 1) ticks.pop();
+        else if (crowded) continue;
         const text = step >= DAY
           ? at.toPlainDate().toString().slice(5)
           : at.toPlainTime().toString({ smallestUnit: step < MINUTE ? "second" : "minute" });

@@ -1,6 +1,7 @@
 /**
- * A roll-out as a picture: machines as rows, from the first to be in line to the last; time from left to right; what each
- * machine does as bars; the time in which the window is open as a band. Pure: the same roll-out gives the same text.
+ * A roll-out as a picture: machines as rows, in the order in which they rebooted, so that a row says how many were before;
+ * time from left to right; what each machine does as bars; the time in which the window is open as a band. Pure: the same
+ * roll-out gives the same text.
  *
  * The file stands alone: no script, no font, no other file. It is light on a light screen and dark on a dark one. Bars
  * of one state are one path, so that a picture of thousands of machines still opens.
@@ -17,6 +18,8 @@ const ROW_PX = 16;
 const ROWS_PX = { from: 560, to: 960 };
 /** Narrower bars would not be seen. */
 const BAR_LEAST_PX = 0.5;
+/** A narrower cut is not labelled. */
+const CUT_LABEL_PX = 24;
 /** About what a character of the small text takes. */
 const CHARACTER_PX = 6.6;
 
@@ -32,7 +35,7 @@ svg { --paper: #ffffff; --ink: #1f2430; --soft: #667085; --line: #d5dae2; --open
   --closed: #f1f3f6; --hatch: #d9dee6; --waiting: #aeb8c8; --holding: #e8890c; --rebooting: #2b6fd6; }
 @media (prefers-color-scheme: dark) {
   svg { --paper: #14171d; --ink: #e8ebf0; --soft: #98a2b3; --line: #363c48; --open: #16321f; --edge: #4cc274;
-    --closed: #1b1f27; --hatch: #2b313c; --waiting: #4d586b; --holding: #ffac3d; --rebooting: #5b9bff; }
+    --closed: #1b1f27; --hatch: #2b313c; --waiting: #7a879c; --holding: #ffac3d; --rebooting: #5b9bff; }
 }
 text { font-family: system-ui, "Segoe UI", "DejaVu Sans", Arial, sans-serif; font-size: 12px; fill: var(--soft);
   font-variant-numeric: tabular-nums; }
@@ -41,9 +44,9 @@ text { font-family: system-ui, "Segoe UI", "DejaVu Sans", Arial, sans-serif; fon
 .strong { fill: var(--ink); }
 .paper { fill: var(--paper); } .open { fill: var(--open); } .edge { fill: var(--edge); }
 .closed { fill: var(--closed); } .cut { fill: url(#hatch); } .hatch { stroke: var(--hatch); stroke-width: 3; }
-.waiting { fill: var(--waiting); } .holding { fill: var(--holding); } .rebooting { fill: var(--rebooting); }
+.waiting { fill: var(--waiting); fill-opacity: 0.62; } .holding { fill: var(--holding); } .rebooting { fill: var(--rebooting); }
 .line { stroke: var(--line); } .end { stroke: var(--ink); stroke-dasharray: 4 3; }
-.halo { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }
+.halo { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; }
 `.trim();
 
 /** The words around the picture; what they say is up to who asks for it. */
@@ -136,7 +139,7 @@ function rowLabels(count: number, rowsPx: number): string[] {
   const pitch = rowsPx / count;
   const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find((step) => step * pitch >= 14) ??
     count;
-  const labels: string[] = [text(PLOT.left - 8, PLOT.top - 10, "machine", { anchor: "end" })];
+  const labels: string[] = [text(PLOT.left - 8, PLOT.top - 10, "machines", { anchor: "end" })];
   for (let row = step === 1 ? 1 : step; row <= count; row += step) {
     labels.push(text(PLOT.left - 8, PLOT.top + (row - 0.5) * pitch + 4, String(row), { anchor: "end" }));
   }
@@ -146,8 +149,10 @@ function rowLabels(count: number, rowsPx: number): string[] {
 function bars({ machines }: Rollout, axis: TimeAxis, rowsPx: number): string[] {
   const pitch = rowsPx / machines.length;
   const height = pitch >= 4 ? pitch * 0.78 : pitch;
+  // who stood first in line when a window closed may stand anywhere when the next one opens
+  const rows = machines.toSorted((a, b) => (a.calledMs ?? Infinity) - (b.calledMs ?? Infinity) || 0);
   return STATES.map(({ state }) => {
-    const path = machines.flatMap(({ spans }, row) => {
+    const path = rows.flatMap(({ spans }, row) => {
       const y = PLOT.top + row * pitch + (pitch - height) / 2;
       return spans.filter((span) => span.state === state).map(({ fromMs, toMs }) => {
         const x = axis.x(fromMs);
@@ -160,12 +165,12 @@ function bars({ machines }: Rollout, axis: TimeAxis, rowsPx: number): string[] {
 }
 
 function cutLabels({ stretches }: TimeAxis, rowsPx: number): string[] {
-  return stretches.flatMap(({ cut, x, width, fromMs, toMs }) => {
+  return stretches.slice(0, -1).flatMap(({ cut, x, width, fromMs, toMs }) => {
     const label = `closed for ${formatDuration(Math.round((toMs - fromMs) / 60_000) * 60_000)}`;
-    if (!cut || width < 16 || label.length * CHARACTER_PX > rowsPx - 10) return [];
+    if (!cut || width < CUT_LABEL_PX || label.length * CHARACTER_PX > rowsPx - 10) return [];
     const [middle, y] = [px(x + width / 2 + 4), px(PLOT.top + rowsPx / 2)];
     return [
-      `<text class="halo" x="${middle}" y="${y}" text-anchor="middle" ` +
+      `<text class="halo strong" x="${middle}" y="${y}" text-anchor="middle" ` +
       `transform="rotate(-90 ${middle} ${y})">${escapeXml(label)}</text>`,
     ];
   });

@@ -152,8 +152,10 @@ async function writeWhole(path: string, text: string | undefined): Promise<void>
     if (found?.isDirectory) throw refuse("it is a folder");
     if (found !== undefined && !found.isFile) throw refuse("it is not a regular file");
     const draft = `${target}.${Deno.pid}.new`;
+    await Deno.writeTextFile(draft, text ?? "", { createNew: true });
     try {
-      await Deno.writeTextFile(draft, text ?? "", { createNew: true, mode: (found?.mode ?? 0o666) & 0o777 });
+      // a new file has what the umask leaves
+      if (found !== undefined && found.mode !== null) await Deno.chmod(draft, found.mode & 0o777);
       if (text !== undefined) await Deno.rename(draft, target);
     } finally {
       await Deno.remove(draft).catch(() => {});

@@ -160,6 +160,43 @@ export const COMMANDS: readonly Command[] = [
     run: showWindow,
   },
   {
+    name: "simulate",
+    operands: "",
+    summary: "Tell when a roll-out would be through",
+    description:
+      "Plays it in virtual time, on the rules of the daemon, the queue and the windows: every machine needs a " +
+      "reboot at the start, and nothing fails. No store is asked. Exit 1 where it is never through, or not within " +
+      "366 days.",
+    options: [
+      { name: "machines", value: "N", help: "how many machines there are, up to 20000" },
+      { name: "max", value: "N", help: "how many may reboot at once; default: 1" },
+      {
+        name: "reboot-time",
+        value: "DURATION",
+        help: "how long a reboot takes, or from..to: 60s..180s; default: 60s",
+      },
+      {
+        name: "window",
+        value: "TIME",
+        help: "start of the window, 'HH:MM' or 'Day HH:MM'; without: always open",
+      },
+      { name: "length", value: "DURATION", help: "length of the window, such as 1h30m" },
+      ...ZONE_OPTIONS,
+      {
+        name: "grace",
+        value: "DURATION",
+        help: "somebody is logged in everywhere, and gets so long; default: 0s",
+      },
+      { name: "at", value: "TIME", help: "it starts then in place of now: '2015-05-21 23:00'" },
+      { name: "seed", value: "N", help: "draws other reboot times; default: 1" },
+      { name: "svg", value: "FILE", help: "write a picture: machines as rows, what each does and when" },
+      JSON_OPTION,
+    ],
+    example:
+      "locksmith simulate --machines 500 --max 5 --reboot-time 90s --window 'Thu 23:00' --length 1h30m",
+    run: async (context) => (await import("./simulate_command.ts")).simulate(context),
+  },
+  {
     name: "repair",
     operands: "",
     summary: "Mend a semaphore that cannot be read",

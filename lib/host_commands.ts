@@ -15,8 +15,9 @@ import { describeHold } from "./report.ts";
 import { GRANTED } from "./semaphore.ts";
 import { CONFIGURABLE, DEFAULTS } from "./settings.ts";
 import { sendNeedReboot } from "./update_engine.ts";
-import { localZone, WindowError } from "./window.ts";
-import { MAX_REPORT_COUNT, parseInstant, renderWindowReport, windowReport } from "./window_report.ts";
+import { localZone } from "./window.ts";
+import { atOption, windowOption } from "./window_options.ts";
+import { MAX_REPORT_COUNT, renderWindowReport, windowReport } from "./window_report.ts";
 
 const SIGNAL_TIMEOUT_MS = 9_000;
 
@@ -187,30 +188,8 @@ export function showWindow(context: Context): Promise<number> {
 /** The window named on the command line, or the one of this host. */
 function windowOf(context: Context): WindowConfig | null | undefined {
   const { settings } = context;
-  const [start, length] = [option(context, "start"), option(context, "length")];
-  if (start === undefined && length === undefined) return resolveWindow(settings, localZone());
-  if (start === undefined || length === undefined) {
-    const [given, missing] = start === undefined ? ["length", "start"] : ["start", "length"];
-    settings.faults.push(`--${given} needs --${missing} beside it`);
-    return undefined;
-  }
-  const values = new Map(settings.values)
-    .set("reboot-window-start", { values: [start], origin: "--start" })
-    .set("reboot-window-length", { values: [length], origin: "--length" });
-  return resolveWindow({ values, faults: settings.faults }, localZone());
-}
-
-function atOption(context: Context, zone: string): Temporal.ZonedDateTime | undefined {
-  const text = option(context, "at");
-  try {
-    return text === undefined
-      ? Temporal.Instant.fromEpochMilliseconds(context.surroundings.now()).toZonedDateTimeISO(zone)
-      : parseInstant(text, zone);
-  } catch (error) {
-    if (!(error instanceof WindowError)) throw error;
-    context.settings.faults.push(...error.faults.map((fault) => `--at: ${fault}`));
-    return undefined;
-  }
+  const given = option(context, "start") ?? option(context, "length");
+  return given === undefined ? resolveWindow(settings, localZone()) : windowOption(context, "start");
 }
 
 function countOption(context: Context): number {

@@ -118,6 +118,14 @@ const INSTANT_FIELDS: readonly string[] = ["since", "at"];
  * contradicts itself.
  */
 export function parseSemaphore(text: string): Semaphore {
+  if (lastParsed?.text !== text) lastParsed = { text, semaphore: parseAnew(text) };
+  return lastParsed.semaphore;
+}
+
+/** Who reads a document mostly has just written it, or read it before; a document of many holds takes long to read. */
+let lastParsed: { readonly text: string; readonly semaphore: Semaphore } | undefined;
+
+function parseAnew(text: string): Semaphore {
   const { semaphore: count, max, holders, holds, paused, changed, ...extra } = parseObject(text);
   const faults: string[] = [];
   if (!isCount(max)) faults.push(`"max" is ${show(max)}, not a whole number from 0 to ${MAX_LIMIT}`);

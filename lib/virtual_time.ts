@@ -25,8 +25,9 @@ export class VirtualTime {
     return this.#elapsed;
   }
 
-  /** Calls `run` in `ms` milliseconds. */
+  /** Calls `run` in `ms` milliseconds; never, where that is `Infinity`. */
   after(ms: number, run: () => void): Timer {
+    if (ms === Infinity) return { cancel() {} };
     const event = { at: this.#elapsed + Math.max(0, ms), order: this.#order++, run, cancelled: false };
     this.#push(event);
     return { cancel: () => event.cancelled = true };

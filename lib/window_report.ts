@@ -74,7 +74,7 @@ export function renderWindowReport(report: WindowReport, window: Window, zone: s
 }
 
 /** `Thu 2015-05-21 23:00 -04:00`, with seconds unless `short`. */
-function clockText(time: Temporal.ZonedDateTime, short: boolean): string {
+export function clockText(time: Temporal.ZonedDateTime, short: boolean): string {
   const day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"][time.dayOfWeek - 1];
   const clock = time.toPlainTime().toString({ smallestUnit: short ? "minute" : "second" });
   return `${day} ${time.toPlainDate()} ${clock} ${time.offset}`;

@@ -1,7 +1,8 @@
 /**
  * `deno task docs`: holds the documentation and the project together. docs/commands.md is made from the program's own
- * help, and docs/agent.md from the states that the agent can get into (`--write` writes both); links point to files that exist; the README names every command; each of the old
- * program's faults is named by a test.
+ * help, docs/agent.md from the states that the agent can get into, docs/rollout.svg by the command beside it (`--write`
+ * writes them); links point to files that exist; the README names every command; each of the old program's faults is
+ * named by a test.
  */
 
 import { COMMANDS } from "../lib/commands.ts";
@@ -31,10 +32,31 @@ function commandsPage(): string {
   ].join("\n");
 }
 
+/** The options of the picture in the documentation, which shows them too. */
+const PICTURE = "--machines 120 --max 6 --reboot-time 2m..10m --grace 5m --window 22:00 --length 1h " +
+  "--zone America/New_York --at 2026-10-30";
+
+/** docs/rollout.svg, as the program draws it. */
+async function picture(): Promise<string> {
+  const file = await Deno.makeTempFile({ suffix: ".svg" });
+  try {
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--quiet", "main.ts", "simulate", ...PICTURE.split(" "), "--svg", file],
+      cwd: ROOT,
+      stdin: "null",
+    }).output();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+    return await Deno.readTextFile(file);
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
 /** The pages that are made, and of what. */
-const MADE: readonly { readonly path: string; readonly from: string; text(): string }[] = [
+const MADE: readonly { readonly path: string; readonly from: string; text(): string | Promise<string> }[] = [
   { path: "docs/commands.md", from: "what the program says", text: commandsPage },
   { path: "docs/agent.md", from: "what the agent does", text: agentPage },
+  { path: "docs/rollout.svg", from: "what the program draws", text: picture },
 ];
 
 async function filesBelow(folder: string, ending: string): Promise<string[]> {
@@ -80,11 +102,15 @@ async function check(): Promise<string[]> {
   const faults: string[] = [];
   for (const { path, from, text } of MADE) {
     const written = await Deno.readTextFile(ROOT + path).catch(() => "");
-    if (written !== text()) faults.push(`${path} is not ${from}: deno task docs --write`);
+    if (written !== await text()) faults.push(`${path} is not ${from}: deno task docs --write`);
   }
   const pages = ["README.md", "CHANGELOG.md", ...await filesBelow("docs", ".md")];
   for (const page of pages) faults.push(...await brokenLinks(page));
   const readme = await Deno.readTextFile(`${ROOT}README.md`);
+  const shown = await Deno.readTextFile(`${ROOT}docs/operations.md`);
+  if (!shown.replace(/\s*\\\n\s*/g, " ").includes(`simulate ${PICTURE} --svg`)) {
+    faults.push("docs/operations.md does not show the command that makes docs/rollout.svg");
+  }
   for (const { name } of COMMANDS) {
     if (!readme.includes(`locksmith ${name}`)) faults.push(`README.md does not show 'locksmith ${name}'`);
   }
@@ -92,7 +118,7 @@ async function check(): Promise<string[]> {
 }
 
 if (Deno.args.includes("--write")) {
-  for (const { path, text } of MADE) await Deno.writeTextFile(ROOT + path, text());
+  for (const { path, text } of MADE) await Deno.writeTextFile(ROOT + path, await text());
 } else {
   const faults = await check();
   for (const fault of faults) console.error(fault);

@@ -1,7 +1,6 @@
 /**
- * The file of the embedded store: its tables, and the upgrade of a file that an older version made. Whoever opens the file
- * first makes or upgrades it, in one transaction; the others wait for that. A database of another program is left as it is,
- * and so is one of a newer version.
+ * The file of the embedded store and its tables. Whoever opens the file first makes them, in one transaction; the others
+ * wait for that. A database of another program is left as it is, and so is one of a newer version.
  */
 
 import { DatabaseSync } from "node:sqlite";
@@ -12,7 +11,7 @@ import { DatabaseSync } from "node:sqlite";
  */
 const BUSY_TIMEOUT_MS = 50;
 
-/** `user_version` of the file. 0 is of the first version, which had `entry` and `counter` alone, or of an empty file. */
+/** `user_version` of the file; 0 is of one that is empty yet. */
 const VERSION = 1;
 const TABLES = ["entry", "counter", "lease", "past"];
 
@@ -58,15 +57,11 @@ function prepare(database: DatabaseSync): void {
     // another process may have been faster
     if (versionOf(database) === VERSION) return;
     database.exec(`
-      CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL) STRICT;
-      CREATE TABLE IF NOT EXISTS counter (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;
-      INSERT OR IGNORE INTO counter VALUES (1, 0);
-
-      -- of a key that is there already, only its last revision is known
-      ALTER TABLE entry ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
-      ALTER TABLE entry ADD COLUMN lease INTEGER;
-      UPDATE entry SET created = revision;
-
+      CREATE TABLE entry (
+        key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL, created INTEGER NOT NULL, lease INTEGER
+      ) STRICT;
+      CREATE TABLE counter (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;
+      INSERT INTO counter VALUES (1, 0);
       CREATE TABLE lease (id INTEGER PRIMARY KEY, expires_ms INTEGER NOT NULL) STRICT;
 
       -- value NULL: the key was removed; first: nothing was before it
@@ -74,7 +69,6 @@ function prepare(database: DatabaseSync): void {
         key TEXT NOT NULL, revision INTEGER NOT NULL, value TEXT, created INTEGER, first INTEGER NOT NULL,
         PRIMARY KEY (key, revision)
       ) STRICT, WITHOUT ROWID;
-      INSERT INTO past SELECT key, revision, value, created, 0 FROM entry;
 
       PRAGMA user_version = ${VERSION};
     `);

@@ -17,7 +17,7 @@ export interface AgentConfig {
   readonly strategy: "etcd-lock" | "reboot";
   /** How long people who are logged in have, in milliseconds. */
   readonly graceMs: number;
-  /** How often an idle machine looks whether it has a slot that it knows nothing of, in milliseconds. */
+  /** How often a machine that is idle, or waits for its window, looks for a slot that it knows nothing of; milliseconds. */
   readonly idleLookMs: number;
   /** Whether a reboot is allowed at `now`, milliseconds since the epoch. */
   openingAt(now: number): Opening;
@@ -48,7 +48,8 @@ export type Phase =
   | { readonly name: "idle"; readonly until: number }
   /** Holds a slot, and nobody knows whether a reboot is needed. */
   | { readonly name: "awaiting-need"; readonly until: number }
-  | { readonly name: "awaiting-window"; readonly opensAt: number }
+  /** `lookAt`: when to look for a slot that it knows nothing of, by the clock that does not leap. */
+  | { readonly name: "awaiting-window"; readonly opensAt: number; readonly lookAt: number }
   /** Waits for a slot, in line, while the window is open. */
   | { readonly name: "waiting"; readonly closesAt: number }
   /** Gives its place in the line up; a slot may still come. */
@@ -245,7 +246,7 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
 export function dueIn({ phase }: Agent, { now, elapsed }: Moment): number {
   switch (phase.name) {
     case "awaiting-window":
-      return phase.opensAt - now;
+      return Math.min(phase.opensAt - now, phase.lookAt - elapsed);
     case "waiting":
       // the end belongs to the window
       return phase.closesAt + 1 - now;
@@ -297,7 +298,9 @@ function takeNeed(config: AgentConfig, state: Agent, now: Moment): Step {
 function tick(config: AgentConfig, state: Agent, now: Moment): Step {
   const { phase } = state;
   // a clock that was set, or the next of two windows that meet, makes another time of what was waited for
-  if (phase.name === "awaiting-window") return settle(config, state, now);
+  if (phase.name === "awaiting-window") {
+    return now.elapsed < phase.lookAt ? settle(config, state, now) : recover(state, 0);
+  }
   if (phase.name === "waiting") return waitOrLeave(config, state, now);
   if (dueIn(state, now) > 0) return { state, effects: [] };
   switch (phase.name) {
@@ -370,7 +373,10 @@ function enter(config: AgentConfig, state: Agent, action: Action, opening: Openi
       return saying(giveBack(config, state, now), "info", `giving the slot back: ${action.why}`);
     case "await-window": {
       const next: Step = {
-        state: { ...state, phase: { name: "awaiting-window", opensAt: action.until } },
+        state: {
+          ...state,
+          phase: { name: "awaiting-window", opensAt: action.until, lookAt: lookAt(config, state, now) },
+        },
         effects: [],
       };
       return once(
@@ -450,6 +456,12 @@ function rebooting(state: Agent, now: Moment, patienceMs: number = REBOOT_PATIEN
     state: { ...state, called: true, phase: { name: "rebooting", until: now.elapsed + patienceMs } },
     effects: [],
   };
+}
+
+/** When a machine whose window is closed looks for a slot that it knows nothing of: without a lock never. */
+function lookAt(config: AgentConfig, { phase }: Agent, now: Moment): number {
+  if (phase.name === "awaiting-window") return phase.lookAt;
+  return config.strategy === "etcd-lock" ? now.elapsed + config.idleLookMs : Infinity;
 }
 
 /** The machine did not go down. Without a slot nothing is to be kept; else the store knows whether it still is ours. */

@@ -113,6 +113,8 @@ export class SimulatedStore implements Store {
       id,
       end: (options) => {
         ended = true;
+        // nobody says any more that it lives, whether or not the server hears of its end
+        this.process.time.after(ttlMs, () => this.memory.endLease(id));
         return this.#ask("lease", options.timeoutMs, () => this.memory.endLease(id)).catch(() => {});
       },
       abandon: () => {

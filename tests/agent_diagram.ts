@@ -203,7 +203,8 @@ function abstractPhase(phase: Phase): Phase {
       // these two last longer than any pause before the next try
       return { ...phase, until: LATER };
     case "awaiting-window":
-      return { ...phase, opensAt: OPEN };
+      // the look is due before the window, or after it
+      return { ...phase, opensAt: OPEN, lookAt: DUE };
     case "waiting":
       return { ...phase, closesAt: OPEN };
     case "recovery-pause":

@@ -29,7 +29,7 @@ const NOT_NEEDED: Need = { kind: "not-needed" };
 const UNKNOWN: Need = { kind: "unknown", why: ["nobody answers"] };
 const SLOT: Slot = { grant: "g1" };
 const GRACE_MS = 300_000;
-const IDLE_LOOK_MS = 900_000;
+const IDLE_LOOK_MS = 48 * 3_600_000;
 
 const GRANTED: Event = { kind: "granted", slot: SLOT, called: false };
 const NOTHING: Event = { kind: "recovered", slot: null, called: false, note: "" };
@@ -195,6 +195,21 @@ Deno.test("step() asks for no slot while the window is closed, says once when it
   assertEquals(story.kinds(TICK, need(NEEDED), TICK), []);
   assertEquals(story.log.length, 1);
   assertEquals(story.wake(), ["wait"]);
+});
+
+Deno.test("step() looks for a slot that came late while the window is closed too: others could wait for it for days", () => {
+  const story = at([NOTHING, need(NEEDED)], { openingAt: NIGHTLY, idleLookMs: 900_000 }, 0);
+  assertEquals([story.phase, story.due], ["awaiting-window", 900_000]);
+  story.now += 600_000;
+  story.elapsed += 600_000;
+  assertEquals(story.kinds(TICK), []);
+  assertEquals([story.phase, story.due], ["awaiting-window", 300_000], "a tick does not put the look off");
+  assertEquals(story.wake(), ["recover"]);
+  assertEquals(story.kinds({ kind: "recovered", slot: SLOT, called: false, note: "" }), ["release"]);
+  story.on(RELEASED);
+  assertEquals([story.phase, story.due], ["awaiting-window", 900_000]);
+  const without = at([need(NEEDED)], { strategy: "reboot", openingAt: NIGHTLY, idleLookMs: 900_000 }, 0);
+  assertEquals([without.phase, without.due], ["awaiting-window", HOUR_MS], "without a lock there is none");
 });
 
 Deno.test("step() leaves the line as soon as the window is closed (fault 1 of the old locksmith: the window was checked before an unbounded wait)", () => {

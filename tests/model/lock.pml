@@ -10,19 +10,21 @@
  *   window    no reboot call outside the window
  *   covered   a machine that goes down for a call of ours holds a slot
  *   ends      a hold ends by its owner under a new boot, by its owner while no call may still come, or by force
+ *   left      a daemon that gave a request up gets no grant by it, as long as it lives
  *   live      where nothing can happen any more, who needed a reboot has booted and every slot is back
  *   settles   once faults stop it comes to that, if no process that could go on is kept waiting for ever (`-f`)
  *
  * Where it ends. tests/model.ts says with how many machines and faults each promise is tried; `settles` is tried with
- * fewer, for fairness multiplies the states. A machine needs one reboot, and a boot for whatever cause serves; who
- * lost power comes up again. What force was used on is excused until its next boot. A need that goes away does so
- * before the confirm: later, the slot stays until an administrator ends it, which `live` does not wait for. Document
- * and queue are read in one step; a transaction checks both again, so an older look only means another try. Of each
- * machine one swap and one place can be late at a time. Priorities are two: that of machine HIGH, and that of all
+ * fewer, for fairness multiplies the states. A machine needs one reboot; one that lost power comes up again, and may
+ * need it still. What force was used on is excused until its next boot. A need that goes away does so before the
+ * confirm: later, the slot stays until an administrator ends it, which `live` does not wait for. A window that closes
+ * opens again. An idle machine looks again and again: here, where that finds something, for else it changes nothing.
+ * Document and queue are read in one step; a transaction checks both again, so an older look only means another try. Of
+ * each machine one swap and one place can be late at a time. Priorities are two: that of machine HIGH, and that of all
  * others. Pauses, changes of max and slots taken by hand are not here: they are rules of one step, which tests hold to.
  *
- * That the code does what stands here is not proved: names and steps are those of lib/agent.ts and lib/lock.ts, so that
- * both can be read side by side.
+ * That the code does what stands here is not proved: names and steps are those of lib/agent.ts, lib/waiter.ts and
+ * lib/lock.ts, so that both can be read side by side.
  *
  * Each MUTANT_... takes one precaution away. Every one of them has to fail: by this the promises show that they can.
  */
@@ -51,16 +53,16 @@ mtype:phase = {
   cancelling,
 
   returning,    /* gives the slot back, under a new boot */
-  starting,     /* the fence of a daemon that just started */
+  clearing,     /* the same, from the line: a grant to an earlier boot that came late */
   queueing,     /* takes a place in the queue */
   acquiring,    /* the grant */
-  withdrawing,  /* the fence of a daemon that gives up a grant whose reply was lost */
+  withdrawing,  /* gives up a grant whose reply was lost: ends it, or makes it impossible */
   confirming,
   releasing,    /* gives the slot back, unused */
   none
 }
 
-mtype = { slots, order, proof, window, covered, ends, live }
+mtype = { slots, order, proof, window, covered, ends, left, live }
 
 /* Replayed with `spin -t`, a trail ends by naming the promise that was broken. */
 #define PROMISE(name, condition) if :: (condition) :: else -> printf("broken: %e\n", name); assert(false) fi
@@ -80,7 +82,7 @@ byte line[N];                /* the queue: machines, first in line first; N wher
 byte length;
 
 /* What is still on its way when its sender waits no more. */
-typedef Late { mtype:phase kind = none; byte boot; byte mark; bool direct }
+typedef Late { mtype:phase kind = none; byte boot; byte mark; bool direct; bool orphan /* its sender died */ }
 Late late[N];                /* a swap */
 bool latePlace[N];           /* a place in the queue */
 
@@ -110,7 +112,7 @@ byte faults = FAULTS;
 
 hidden byte k, count, where;
 
-#define SWAPS(phase) (phase == returning || phase == starting || phase == acquiring || \
+#define SWAPS(phase) (phase == returning || phase == clearing || phase == acquiring || \
   phase == withdrawing || phase == confirming || phase == releasing)
 #define UNDER_WAY(i) (SWAPS(at[i]) || at[i] == queueing)
 #define IN_LINE(i) (line[0] == i || line[1 % N] == i || line[2 % N] == i)
@@ -129,6 +131,7 @@ hidden byte k, count, where;
 #else
 #define MINE(i) (hold[i].there && hold[i].boot == boot[i])
 #endif
+#define OF_EARLIER_BOOT(i) (hold[i].there && hold[i].boot != boot[i])
 
 /*
  * In the very transaction of a grant: with a place, it is there and nobody is ahead of it; without, nobody waits. A
@@ -167,7 +170,8 @@ inline dropLate(i) {
   late[i].kind = none;
   late[i].boot = 0;
   late[i].mark = 0;
-  late[i].direct = false
+  late[i].direct = false;
+  late[i].orphan = false
 }
 
 inline removeHold(i) {
@@ -267,7 +271,7 @@ inline land(i, request, itsBoot, itsMark, straight) {
      hold[i].rebooting = true;
      proven[i] = true;
      bump()
-  :: request == returning ->
+  :: request == returning || request == clearing ->
      PROMISE(ends, hold[i].boot != boot[i]);
      removeHold(i);
      bump()
@@ -276,7 +280,14 @@ inline land(i, request, itsBoot, itsMark, straight) {
      removeHold(i);
      proven[i] = false;
      bump()
-  :: request == starting || request == withdrawing -> bump()
+  :: request == withdrawing ->
+     if
+     :: hold[i].there && hold[i].boot == itsBoot && hold[i].mark == itsMark ->
+        PROMISE(ends, excused[i] || (!pending[i] && !away[i]));
+        removeHold(i)
+     :: else
+     fi;
+     bump()
   :: else
   fi
 }
@@ -334,7 +345,8 @@ inline committed(i) {
   :: at[i] == queueing -> at[i] = ready
   :: at[i] == acquiring -> tried[i] = false; endRequest(i); at[i] = holding
   :: at[i] == confirming -> at[i] = confirmed
-  :: else -> forget(i) /* returning, starting, withdrawing, releasing */
+  :: at[i] == clearing -> at[i] = ready
+  :: else -> forget(i) /* returning, withdrawing, releasing */
   fi
 }
 
@@ -343,8 +355,8 @@ inline notCommitted(i) {
   stale[i] = false;
   direct[i] = false;
   if
-  :: at[i] == returning || at[i] == starting -> at[i] = recovering
-  :: at[i] == queueing || at[i] == withdrawing -> at[i] = ready
+  :: at[i] == returning -> at[i] = recovering
+  :: at[i] == queueing || at[i] == clearing || at[i] == withdrawing -> at[i] = ready
   :: at[i] == acquiring -> mark[i] = (doubt[i] -> mark[i] : 0); at[i] = ready
   :: at[i] == confirming -> at[i] = holding
   :: else -> at[i] = cancelling /* releasing */
@@ -365,10 +377,11 @@ inline goAstray(i) {
   if
   :: at[i] == queueing -> latePlace[i] = true
   :: SWAPS(at[i]) && !stale[i] ->
-     late[i].kind = at[i];
-     late[i].boot = (at[i] == acquiring -> boot[i] : 0);
-     late[i].mark = (at[i] == acquiring -> mark[i] : 0);
-     late[i].direct = direct[i]
+     late[i].kind = (at[i] == clearing -> returning : at[i]);
+     late[i].boot = (at[i] == acquiring || at[i] == withdrawing -> boot[i] : 0);
+     late[i].mark = (at[i] == acquiring || at[i] == withdrawing -> mark[i] : 0);
+     late[i].direct = direct[i];
+     late[i].orphan = false
   :: else
   fi
 }
@@ -402,26 +415,37 @@ end:
   :: d_step { UNDER_WAY(i) && faults > 0 -> faults--; goAstray(i); unknown(i) }
 
   /* Recovering: a hold from before the boot goes back, one of this boot is gone on with. */
-  :: d_step { at[i] == recovering && hold[i].there && hold[i].boot != boot[i] -> send(i, returning) }
+  :: d_step { at[i] == recovering && OF_EARLIER_BOOT(i) -> send(i, returning) }
 #ifdef MUTANT_RELEASE_UNDER_SAME_BOOT
   :: d_step { at[i] == recovering && hold[i].there && hold[i].boot == boot[i] -> send(i, returning) }
 #else
   :: d_step { at[i] == recovering && hold[i].there && hold[i].boot == boot[i] -> adopt(i) }
 #endif
-  /* No hold, but the daemon before this one may have asked for one, and that may land yet. */
-#ifdef MUTANT_START_WITHOUT_FENCE
   :: d_step { at[i] == recovering && !hold[i].there -> forget(i) }
-#else
-  :: d_step { at[i] == recovering && !hold[i].there -> send(i, starting) }
+
+  /*
+   * Idle, and a grant came whose asker had died: the daemon before this one, perhaps before the boot. A daemon that
+   * starts does not write to make it impossible, so only this look finds it.
+   */
+#ifndef MUTANT_NOBODY_LOOKS_AGAIN
+  :: d_step { at[i] == ready && !need[i] && !doubt[i] && !lease[i] && hold[i].there -> at[i] = recovering }
 #endif
 
   /* Asking for a slot. "Is it mine?" comes first: the grant that nobody heard of, or one from before a crash. */
-  :: d_step { at[i] == ready && (doubt[i] || (need[i] && open[i])) && MINE(i) -> adopt(i) }
-  /* A grant in doubt is not forgotten before a write of ours made it impossible. */
+  :: d_step { at[i] == ready && need[i] && open[i] && MINE(i) -> adopt(i) }
+#ifndef MUTANT_LATE_HOLD_LEFT_ALONE
+  :: d_step { at[i] == ready && need[i] && open[i] && OF_EARLIER_BOOT(i) -> send(i, clearing) }
+#endif
+  /*
+   * Leaving. A grant in doubt is gone on with if it is there, and not forgotten before a write of ours ended it or made
+   * it impossible. Without that write the look of an idle machine would find it in the end, so that `live` holds; but
+   * until then a slot would be held for nobody, which `left` rules out.
+   */
+  :: d_step { at[i] == ready && doubt[i] && MINE(i) && hold[i].mark == mark[i] -> adopt(i) }
 #ifdef MUTANT_FENCE_FORGOTTEN
-  :: d_step { at[i] == ready && doubt[i] && !MINE(i) -> forget(i) }
+  :: d_step { at[i] == ready && doubt[i] && !(MINE(i) && hold[i].mark == mark[i]) -> forget(i) }
 #else
-  :: d_step { at[i] == ready && doubt[i] && !MINE(i) -> send(i, withdrawing) }
+  :: d_step { at[i] == ready && doubt[i] -> send(i, withdrawing) }
 #endif
   :: d_step {
        at[i] == ready && need[i] && open[i] && !hold[i].there && !FULL && length == 0 && !lease[i] ->
@@ -498,12 +522,21 @@ end:
 /* The daemon dies; what it sent goes on. */
 inline die(i) {
   goAstray(i);
+  late[i].orphan = late[i].kind == acquiring;
   stale[i] = false;
   mark[i] = 0;
   doubt[i] = false;
   tried[i] = false;
   lease[i] = false;
   direct[i] = false
+}
+
+inline start(i) {
+  boot[i]++;
+  away[i] = false;
+  excused[i] = false;
+  proven[i] = false;
+  at[i] = recovering
 }
 
 proctype world(byte i) {
@@ -514,6 +547,7 @@ end:
        late[i].kind != none ->
        if
        :: late[i].kind != acquiring || NEXT(i, late[i].direct) ->
+          PROMISE(left, late[i].kind != acquiring || late[i].orphan || doubt[i]);
           land(i, late[i].kind, late[i].boot, late[i].mark, late[i].direct)
        :: else
        fi;
@@ -538,15 +572,8 @@ end:
        inside();
        PROMISE(slots, count <= MAX)
      }
-  :: d_step {
-       at[i] == off ->
-       boot[i]++;
-       need[i] = false;
-       away[i] = false;
-       excused[i] = false;
-       proven[i] = false;
-       at[i] = recovering
-     }
+  :: d_step { at[i] == off -> start(i); need[i] = false }
+  :: d_step { at[i] == off && need[i] && !away[i] -> start(i) }
 
   /* The daemon crashes. Power fails. */
   :: d_step { at[i] != off && at[i] != recovering && faults > 0 -> faults--; die(i); at[i] = recovering }

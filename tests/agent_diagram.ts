@@ -35,7 +35,7 @@ export const PHASES: Readonly<Record<PhaseName, string>> = {
   recovering: "looks which slot this machine has; one from before the boot is given back",
   "recovery-pause": "could not look, and tries again later",
   idle: "no reboot is needed; now and then it looks again",
-  "awaiting-window": "a reboot is needed, and the window is closed",
+  "awaiting-window": "a reboot is needed, and the window is closed; now and then it looks again",
   waiting: "stands in line for a slot",
   leaving: "gives its place in line up; a slot may still come",
   checking: "asks who is logged in",
@@ -203,8 +203,8 @@ function abstractPhase(phase: Phase): Phase {
       // these two last longer than any pause before the next try
       return { ...phase, until: LATER };
     case "awaiting-window":
-      // the look is due before the window, or after it
-      return { ...phase, opensAt: OPEN, lookAt: DUE };
+      // the look may be due before the window, or after it; without a lock there is none
+      return { ...phase, opensAt: OPEN, lookAt: phase.lookAt === Infinity ? Infinity : DUE };
     case "waiting":
       return { ...phase, closesAt: OPEN };
     case "recovery-pause":

@@ -18,7 +18,8 @@
  * fewer, for fairness multiplies the states. A machine needs one reboot; one that lost power comes up again, and may
  * need it still. What force was used on is excused until its next boot. A need that goes away does so before the
  * confirm: later, the slot stays until an administrator ends it, which `live` does not wait for. A window that closes
- * opens again. An idle machine looks again and again: here, where that finds something, for else it changes nothing.
+ * opens again. A machine that is idle, or whose window is closed, looks again and again: here, where that finds
+ * something, for else it changes nothing.
  * Document and queue are read in one step; a transaction checks both again, so an older look only means another try. Of
  * each machine one swap and one place can be late at a time. Priorities are two: that of machine HIGH, and that of all
  * others. Pauses, changes of max and slots taken by hand are not here: they are rules of one step, which tests hold to.
@@ -424,11 +425,11 @@ end:
   :: d_step { at[i] == recovering && !hold[i].there -> forget(i) }
 
   /*
-   * Idle, and a grant came whose asker had died: the daemon before this one, perhaps before the boot. A daemon that
+   * Idle or before its window, and a grant came whose asker had died: the daemon before this one, perhaps before the boot. A daemon that
    * starts does not write to make it impossible, so only this look finds it.
    */
 #ifndef MUTANT_NOBODY_LOOKS_AGAIN
-  :: d_step { at[i] == ready && !need[i] && !doubt[i] && !lease[i] && hold[i].there -> at[i] = recovering }
+  :: d_step { at[i] == ready && !(need[i] && open[i]) && !doubt[i] && !lease[i] && hold[i].there -> at[i] = recovering }
 #endif
 
   /* Asking for a slot. "Is it mine?" comes first: the grant that nobody heard of, or one from before a crash. */

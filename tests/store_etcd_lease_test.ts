@@ -66,6 +66,7 @@ Deno.test("lease() lives through a silence of etcd that is shorter than its time
   const lease = await store.lease(3000, unexpected, CALL);
   const made = await make(store, "a/key", "1", lease.id);
   server.freeze();
+  // the silence itself: there is no event in it to wait for
   await new Promise((resolve) => setTimeout(resolve, 1500));
   server.thaw();
   await aWhile(server, 3000);

@@ -1,5 +1,5 @@
 /** locksmith: which command, and the exit code. */
 
-import { run } from "./lib/run.ts";
+import { run } from "./lib/cli/run.ts";
 
 Deno.exit(await run(Deno.args));

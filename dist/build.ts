@@ -11,7 +11,7 @@
 
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import { VERSION } from "../lib/version.ts";
+import { VERSION } from "../lib/cli/version.ts";
 import { bundle } from "./bundle.ts";
 
 /** What the program may do beside running programs. */

@@ -1,5 +1,5 @@
 /**
- * Makes lib/etcd_schema.json, the part of etcd's protobuf schema that lib/etcd_codec.ts needs, from the .proto files that
+ * Makes lib/etcd/schema.json, the part of etcd's protobuf schema that lib/etcd/codec.ts needs, from the .proto files that
  * etcd3 carries. `deno task schema` runs it; with `--check` it writes nothing, and exits 1 when the file is not what it
  * would write.
  */
@@ -81,12 +81,12 @@ if (import.meta.main) {
   root.loadSync(proto.pathname, { keepCase: true });
   root.resolveAll();
   const text = await formatted(JSON.stringify(generate(root)));
-  const file = new URL("../lib/etcd_schema.json", import.meta.url);
+  const file = new URL("../lib/etcd/schema.json", import.meta.url);
   if (!Deno.args.includes("--check")) {
     await Deno.writeTextFile(file, text);
   } else if (await Deno.readTextFile(file).catch(() => "") !== text) {
     console.error(
-      "lib/etcd_schema.json is not what dist/etcd_schema.ts makes: run `deno task schema`",
+      "lib/etcd/schema.json is not what dist/etcd_schema.ts makes: run `deno task schema`",
     );
     Deno.exit(1);
   }

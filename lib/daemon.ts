@@ -18,10 +18,10 @@ import {
   step,
 } from "./agent.ts";
 import { type Lock, LockError } from "./lock.ts";
-import type { Machine } from "./machine.ts";
-import type { Log } from "./output.ts";
-import type { RebootOutcome } from "./logind.ts";
-import { describeHold } from "./report.ts";
+import type { Machine } from "./host/identity.ts";
+import type { Log } from "./cli/output.ts";
+import type { RebootOutcome } from "./host/logind.ts";
+import { describeHold } from "./cli/report.ts";
 import { GRANTED, REBOOTING } from "./semaphore.ts";
 import { StoreError } from "./store.ts";
 import { moment, type Surroundings, type Timer } from "./surroundings.ts";

@@ -4,7 +4,7 @@
  * Several detectors may be asked; each answers by itself and {@linkcode combineNeed} joins them. A detector that
  * fails is unknown, never needed, and never silences another one.
  */
-import { pause, reasonOf } from "./child.ts";
+import { pause, reasonOf } from "./host/child.ts";
 
 export type Need =
   | { readonly kind: "needed"; readonly reasons: readonly string[] }

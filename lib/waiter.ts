@@ -22,7 +22,7 @@ import {
   queueRange,
   serializePlace,
 } from "./queue.ts";
-import { describeHold } from "./report.ts";
+import { describeHold } from "./cli/report.ts";
 import { acquire, type Hold, overdueHolders, REBOOTING, type Semaphore } from "./semaphore.ts";
 import {
   type Change,

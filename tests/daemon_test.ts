@@ -4,9 +4,9 @@
  */
 
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
-import { startBus } from "./bus.ts";
-import { locksmith, type TestDaemon, TestLock, TestMachine, until } from "./daemon.ts";
-import { type EtcdServer, startEtcd } from "./etcd.ts";
+import { startBus } from "./support/bus.ts";
+import { locksmith, type TestDaemon, TestLock, TestMachine, until } from "./support/daemon_process.ts";
+import { type EtcdServer, startEtcd } from "./support/etcd.ts";
 import { PLACE_TTL_MS } from "../lib/queue.ts";
 
 const STOP_LIMIT_MS = 3_000;

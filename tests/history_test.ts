@@ -4,15 +4,15 @@
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { startEtcd } from "./etcd.ts";
-import { CACHE_DIR, locksmith } from "./executable.ts";
+import { startEtcd } from "./support/etcd.ts";
+import { CACHE_DIR, locksmith } from "./support/executable.ts";
 import { eventsSince, type PastEvent, pastEvents } from "../lib/history.ts";
-import { historyReport, historyText } from "../lib/history_command.ts";
+import { historyReport, historyText } from "../lib/cli/history_command.ts";
 import { semaphoreKey } from "../lib/group.ts";
 import { Lock } from "../lib/lock.ts";
 import { parseSemaphore } from "../lib/semaphore.ts";
 import type { PastChange } from "../lib/store.ts";
-import { Memory, openMemory } from "../lib/store_memory.ts";
+import { Memory, openMemory } from "../lib/simulation/memory.ts";
 import { REAL } from "../lib/surroundings.ts";
 import { Waiter } from "../lib/waiter.ts";
 

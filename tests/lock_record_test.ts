@@ -6,8 +6,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Lock, LockError } from "../lib/lock.ts";
 import { FRESH, GRANTED, type HoldProof, REBOOTING } from "../lib/semaphore.ts";
-import { BY_HAND, daemonHold, GROUP, Line } from "./line.ts";
-import { BEGIN_MS, type Fate, Machine } from "./virtual.ts";
+import { BY_HAND, daemonHold, GROUP, Line } from "./support/line.ts";
+import { BEGIN_MS, type Fate, Machine } from "./support/virtual.ts";
 
 /** A lock over a line's store, for whoever makes changes, and what it asks of the store. */
 function client(line: Line, by = "anna@desk"): { lock: Lock; store: Machine } {

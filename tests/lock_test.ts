@@ -9,7 +9,7 @@ import { CALL_TIMEOUT_MS, Lock, LockError, readGroups, TOTAL_TIMEOUT_MS } from "
 import { FRESH, GRANTED, type Hold, parseSemaphore, REBOOTING, type Semaphore } from "../lib/semaphore.ts";
 import { type CommitOutcome, type Store, StoreError } from "../lib/store.ts";
 import type { Surroundings } from "../lib/surroundings.ts";
-import { Memory, openMemory } from "../lib/store_memory.ts";
+import { Memory, openMemory } from "../lib/simulation/memory.ts";
 
 const KEY = semaphoreKey("");
 const ADMINISTRATOR = { kind: "administrator" } as const;

@@ -7,7 +7,7 @@ import {
   watchNeed,
   watchSentinel,
 } from "../lib/need.ts";
-import { Heard } from "./bus.ts";
+import { Heard } from "./support/bus.ts";
 
 const NOT: Need = { kind: "not-needed" };
 const needed = (...reasons: string[]): Need => ({ kind: "needed", reasons });

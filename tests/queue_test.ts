@@ -17,7 +17,7 @@ import {
   serializePlace,
 } from "../lib/queue.ts";
 import { type Entry, exactly } from "../lib/store.ts";
-import { Memory } from "../lib/store_memory.ts";
+import { Memory } from "../lib/simulation/memory.ts";
 
 const GROUP = "web";
 

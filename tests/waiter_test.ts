@@ -7,8 +7,8 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import { PLACE_TTL_MS } from "../lib/queue.ts";
 import { REBOOTING } from "../lib/semaphore.ts";
 import { LOOK_INTERVAL_MS } from "../lib/waiter.ts";
-import { BY_HAND, daemonHold, HOUR_MS, Line, type Member } from "./line.ts";
-import { BEGIN_MS, type Fate, Virtual } from "./virtual.ts";
+import { BY_HAND, daemonHold, HOUR_MS, Line, type Member } from "./support/line.ts";
+import { BEGIN_MS, type Fate, Virtual } from "./support/virtual.ts";
 
 const FULL = "first in line, all slots are held (available: 0)";
 const BEHIND = "in line behind another machine";

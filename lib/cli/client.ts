@@ -1,0 +1,227 @@
+/**
+ * The commands of an administrator: look at a semaphore and its queue, set max, pause and resume, mend a document.
+ * Slots by hand are in `lock_commands.ts`.
+ *
+ * What the old locksmith printed is printed byte for byte; more, where there is more to say, stands in lines of its
+ * own on stderr.
+ */
+
+import {
+  closing,
+  type Context,
+  flag,
+  limitOperands,
+  reasonOption,
+  throwFaults,
+  UsageError,
+  withLock,
+} from "./command.ts";
+import { resolveHoldOverdue, resolveStore } from "./config.ts";
+import { formatDuration } from "../duration.ts";
+import { groupLabel } from "../group.ts";
+import { LockError, readGroups } from "../lock.ts";
+import { openStore } from "./open_store.ts";
+import { oneLine, printError, printHint } from "./output.ts";
+import {
+  describeHold,
+  describeHolders,
+  groupsText,
+  statusJson,
+  statusText,
+  verboseStatusText,
+} from "./report.ts";
+import {
+  FRESH,
+  isCount,
+  overdueHolders,
+  parseSemaphore,
+  type Semaphore,
+  SemaphoreError,
+  serializeSemaphore,
+} from "../semaphore.ts";
+import { repairSemaphore } from "../repair.ts";
+
+export function status(context: Context): Promise<number> {
+  limitOperands(context, 0);
+  const overdueMs = overdueOption(context);
+  return withLock(context, async (lock) => {
+    const now = context.surroundings.now();
+    const json = flag(context, "json");
+    if (json || flag(context, "verbose")) {
+      const { semaphore, queue } = await lock.readWithQueue();
+      const seen = { semaphore, queue, overdue: overdueHolders(semaphore, now, overdueMs) };
+      context.out(
+        json ? `${JSON.stringify(statusJson(lock.group, seen, now))}\n` : verboseStatusText(seen, now),
+      );
+      return 0;
+    }
+    const semaphore = await lock.read();
+    context.out(statusText(semaphore, now));
+    const late = overdueHolders(semaphore, now, overdueMs);
+    if (late.length > 0) {
+      printHint(
+        context,
+        `overdue, longer than ${formatDuration(overdueMs)} at their reboot: ${
+          describeHolders(semaphore, late, now)
+        }`,
+      );
+    }
+    return 0;
+  });
+}
+
+export async function groups(context: Context): Promise<number> {
+  limitOperands(context, 0);
+  const overdueMs = overdueOption(context);
+  const config = resolveStore(context.settings, context.readFile);
+  throwFaults(context.settings.faults);
+  if (config === undefined) throw new UsageError(["the configuration cannot be used"]);
+  const store = await openStore(config);
+  return await closing(store, async () => {
+    const readings = await readGroups(store);
+    const now = context.surroundings.now();
+    const sound = readings.flatMap(({ group, semaphore, queue }) =>
+      semaphore instanceof LockError
+        ? []
+        : [{ group, semaphore, queue, overdue: overdueHolders(semaphore, now, overdueMs) }]
+    );
+    if (flag(context, "json")) {
+      context.out(`${JSON.stringify(sound.map((seen) => statusJson(seen.group, seen, now)))}\n`);
+    } else {
+      context.out(groupsText(sound));
+    }
+    const broken = readings.flatMap(({ semaphore }) => semaphore instanceof LockError ? [semaphore] : []);
+    for (const error of broken) printError(context, error.message, error.hint);
+    return broken.length > 0 ? 1 : 0;
+  });
+}
+
+/** From how long on a hold is overdue, in milliseconds. What has a fault is told before anything starts. */
+function overdueOption(context: Context): number {
+  return resolveHoldOverdue(context.settings) ?? 0;
+}
+
+/** Stops new grants of the group. */
+export function pause(context: Context): Promise<number> {
+  limitOperands(context, 0);
+  return withLock(context, async (lock) => {
+    const now = context.surroundings.now();
+    const { before, semaphore } = await lock.pause({
+      since: new Date(now).toISOString(),
+      by: lock.by,
+      ...reasonOption(context),
+      extra: {},
+    });
+    context.out(`group ${groupLabel(lock.group)} is paused: no new slots are granted\n`);
+    if (before !== undefined) {
+      printHint(context, `it was paused already${describeHold(before, now)}; what counts now is this pause`);
+    }
+    if (semaphore.holders.length > 0) {
+      printHint(
+        context,
+        `who holds a slot goes on: ${describeHolders(semaphore, semaphore.holders, now)}`,
+      );
+    }
+    return 0;
+  });
+}
+
+/** Lets the group grant slots again. */
+export function resume(context: Context): Promise<number> {
+  limitOperands(context, 0);
+  return withLock(context, async (lock) => {
+    const { before } = await lock.resume();
+    const label = groupLabel(lock.group);
+    if (before === undefined) context.out(`group ${label} is not paused: there is nothing to resume\n`);
+    else {
+      const details = describeHold(before, context.surroundings.now());
+      context.out(
+        oneLine(`group ${label} is resumed: slots are granted again; it was paused${details}`) + "\n",
+      );
+    }
+    return 0;
+  });
+}
+
+export async function setMax(context: Context): Promise<number> {
+  const { positionals } = context.line;
+  const [text] = positionals;
+  if (text === undefined || positionals.length !== 1) {
+    context.err("New maximum value must be set.\n");
+    printHint(context, "one number: locksmith set-max 2");
+    return 1;
+  }
+  const max = /^\d+$/.test(text) ? Number(text) : NaN;
+  if (!isCount(max)) {
+    context.err(`Invalid maximum value: ${oneLine(text)}\n`);
+    printHint(context, "the number of machines that may reboot at once, 0 or more");
+    return 1;
+  }
+  return await withLock(context, async (lock) => {
+    const { oldMax } = await lock.setMax(max);
+    context.out(`Old-Max: ${oldMax}\nMax: ${max}\n`);
+    return 0;
+  });
+}
+
+export function repair(context: Context): Promise<number> {
+  limitOperands(context, 0);
+  return withLock(context, async (lock) => {
+    const entry = await lock.entry();
+    if (entry === null) {
+      context.out(`${lock.key} does not exist: there is nothing to mend\n`);
+      return 0;
+    }
+    const mended = mend(entry.value, flag(context, "reset"));
+    if ("fault" in mended) {
+      printError(
+        context,
+        `cannot mend ${lock.key}: ${mended.fault}`,
+        "--reset starts it anew with max 1 and no holders",
+      );
+      return 1;
+    }
+    if (mended.changes.length === 0) {
+      context.out(`${lock.key} is sound: there is nothing to mend\n`);
+      return 0;
+    }
+    context.out(
+      `Key:    ${lock.key}\nBefore: ${oneLine(entry.value)}\nAfter:  ${serializeSemaphore(mended.next)}\n`,
+    );
+    for (const change of mended.changes) context.out(`- ${oneLine(change)}\n`);
+    if (flag(context, "dry-run")) return 0;
+    if (!flag(context, "yes") && !(context.interactive && confirm("Write it?"))) {
+      printError(context, `${lock.key} was left as it is`, "--yes writes what is shown");
+      return 1;
+    }
+    if (await lock.replace(entry, mended.next)) {
+      context.out("Written\n");
+      return 0;
+    }
+    printError(
+      context,
+      `${lock.key} changed meanwhile, and was left as it is`,
+      "look again: 'locksmith repair --dry-run'",
+    );
+    return 1;
+  });
+}
+
+function mend(
+  value: string,
+  reset: boolean,
+): { next: Semaphore; changes: readonly string[] } | { fault: string } {
+  if (reset) return { next: FRESH, changes: ["everything in it is dropped, it starts anew"] };
+  try {
+    parseSemaphore(value);
+    return { next: FRESH, changes: [] };
+  } catch (error) {
+    if (!(error instanceof SemaphoreError)) throw error;
+  }
+  try {
+    return repairSemaphore(value);
+  } catch (error) {
+    if (error instanceof SemaphoreError) return { fault: error.message };
+    throw error;
+  }
+}

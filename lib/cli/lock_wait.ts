@@ -1,0 +1,233 @@
+/**
+ * `lock --wait`: a person's or a script's place in the same line as the machines'.
+ *
+ * However the wait ends, it says what became of its place. Whoever interrupts it has no slot afterwards: one that came
+ * just then is given back. Where the store does not answer to that in time, it says so, and whether a slot may have come
+ * nevertheless.
+ */
+
+import { formatDuration } from "../duration.ts";
+import { groupLabel } from "../group.ts";
+import { type Lock, LockError } from "../lock.ts";
+import { printError, printHint, printProgress } from "./output.ts";
+import { PLACE_TTL_MS } from "../queue.ts";
+import { type Teller, tellRefusal } from "./refusal.ts";
+import { whyNoSlot } from "./report.ts";
+import type { Hold } from "../semaphore.ts";
+import type { StoreError } from "../store.ts";
+import { LOOK_INTERVAL_MS, Waiter, type WaitNews } from "../waiter.ts";
+
+/** sysexits.h: a failure that may be none when tried later. */
+const EXIT_IN_VAIN = 75;
+/** What a shell makes of a program that a signal ended. */
+const EXIT_BY_SIGNAL = { SIGINT: 130, SIGTERM: 143 } as const;
+/**
+ * How long a wait may take to end from when it shall, in milliseconds. Who interrupts a program waits a second at most;
+ * else there is time for a call to the store that is under way.
+ */
+const LEAVE_LIMIT_MS = { signal: 700, else: 5_000 };
+
+/** How somebody wants to wait. */
+export interface Wait {
+  /** `undefined`: for as long as it takes. */
+  readonly limitMs: number | undefined;
+  readonly priority: number;
+  readonly overdueMs: number;
+}
+
+/** What is to be recorded of the slot. */
+export type NewHold = Omit<Hold, "since"> & { readonly grant: string };
+
+/** Why a wait shall end without its slot. */
+type Stop =
+  | { readonly kind: "time"; readonly limitMs: number }
+  | { readonly kind: "signal"; readonly name: keyof typeof EXIT_BY_SIGNAL }
+  /** Nothing that waiting could mend. */
+  | { readonly kind: "error"; readonly error: StoreError | LockError };
+
+type Interruption = Stop & { readonly kind: "signal" };
+type LastNews = Exclude<WaitNews, { kind: "waiting" }>;
+
+/** `lock --wait`: one wait, from the first look to its exit code. */
+export class LockByWaiting {
+  readonly #waiter: Waiter;
+  readonly #end = Promise.withResolvers<LastNews>();
+  readonly #stop = Promise.withResolvers<Stop>();
+  /** The first signal, and until when it has to be obeyed, by the clock that does not leap. */
+  #interruption: { readonly stop: Interruption; readonly deadline: number } | undefined;
+  readonly #interrupted = Promise.withResolvers<void>();
+
+  constructor(
+    private readonly context: Teller,
+    private readonly lock: Lock,
+    private readonly holder: string,
+    private readonly hold: NewHold,
+    private readonly wait: Wait,
+  ) {
+    const { priority, overdueMs } = wait;
+    const request = { holder, hold, priority, overdueMs, lookMs: LOOK_INTERVAL_MS };
+    this.#waiter = new Waiter(lock, request, (news) => this.#hear(news));
+  }
+
+  /** Waits, and gives the exit code. */
+  async run(): Promise<number> {
+    // a store that is away from the start is told at once, as is who holds a slot; an outage later is waited for
+    const semaphore = await this.lock.read();
+    if (semaphore.holders.includes(this.holder)) {
+      return await tellRefusal(this.context, this.lock, {
+        kind: "held",
+        hold: semaphore.holds.get(this.holder),
+      });
+    }
+    using _signals = this.#listen();
+    using _timer = this.#expire();
+    this.#waiter.start().catch(this.#end.reject);
+    const first = await Promise.race([this.#end.promise, this.#stop.promise]);
+    return isStop(first) ? await this.#leave(first) : await this.#tell(first);
+  }
+
+  #hear(news: WaitNews): void {
+    if (news.kind !== "waiting") return this.#end.resolve(news);
+    if (news.error !== undefined && isHopeless(news.error)) {
+      return this.#stop.resolve({ kind: "error", error: news.error });
+    }
+    if (this.context.watched) {
+      printProgress(this.context, `waiting for a slot in group ${groupLabel(this.lock.group)}: ${news.why}`);
+    }
+  }
+
+  async #tell(news: LastNews): Promise<number> {
+    if (news.kind === "held") return await tellRefusal(this.context, this.lock, news);
+    if (news.kind === "left") throw new Error("a place was left that nobody gave up");
+    return 0;
+  }
+
+  async #leave(stop: Stop): Promise<number> {
+    this.#waiter.leave();
+    const limit = stop.kind === "signal" ? this.#interruptionLimit() : this.#within(LEAVE_LIMIT_MS.else);
+    const interrupted = this.#interrupted.promise.then(() => this.#interruptionLimit());
+    const last = await Promise.race([this.#end.promise, limit, interrupted]);
+    // who interrupts does not want the slot any more, whatever ended the wait before
+    const why = this.#interruption?.stop ?? stop;
+    if (last === undefined) return this.#unanswered(why);
+    if (last.kind === "left") return await this.#left(why);
+    if (last.kind === "granted" && why.kind === "signal") return await this.#giveBack(why);
+    return await this.#tell(last);
+  }
+
+  /** The place is given up, and no grant will come. */
+  async #left(stop: Stop): Promise<number> {
+    const { context, lock } = this;
+    switch (stop.kind) {
+      case "signal":
+        context.err(`Error locking: ${stop.name}, the place in line was given up\n`);
+        return EXIT_BY_SIGNAL[stop.name];
+      case "error":
+        throw stop.error;
+      case "time": {
+        context.err(
+          `Error locking: no slot within ${formatDuration(stop.limitMs)}, the place in line was given up\n`,
+        );
+        // who holds is worth a look, and not worth keeping somebody who interrupts
+        const look = lock.readWithQueue().catch(() => undefined);
+        const seen = await Promise.race([look, this.#interrupted.promise.then(() => undefined)]);
+        if (seen !== undefined) {
+          const now = context.surroundings.now();
+          printHint(context, whyNoSlot(lock.group, seen.semaphore, seen.queue, now));
+        }
+        return EXIT_IN_VAIN;
+      }
+    }
+  }
+
+  /** The grant came before the interruption was through: a hold by hand would stay for good. */
+  async #giveBack(stop: Interruption): Promise<number> {
+    const { context, lock, holder, hold } = this;
+    const given = lock.withdraw(holder, hold.boot, hold.grant).then(() => true, () => false);
+    if (await Promise.race([given, this.#interruptionLimit()]) === true) {
+      context.err(`Error locking: ${stop.name}, the slot was given back\n`);
+    } else {
+      context.err(`Error locking: ${stop.name}, and the slot that came just then could not be given back\n`);
+      printHint(context, `'locksmith unlock ${holder}' gives it back`);
+    }
+    return EXIT_BY_SIGNAL[stop.name];
+  }
+
+  /** The store did not say in time that the place is gone. */
+  #unanswered(stop: Stop): number {
+    const { context, lock } = this;
+    const code = stop.kind === "signal" ? EXIT_BY_SIGNAL[stop.name] : undefined;
+    if (this.#waiter.inDoubt) {
+      printError(
+        context,
+        `nobody can tell whether lock in group ${
+          groupLabel(lock.group)
+        } happened: ${lock.store.name} does not answer`,
+        "the request may have reached the store; look with 'locksmith status' before you go on",
+      );
+      return code ?? 1;
+    }
+    if (stop.kind === "error") throw stop.error;
+    const why = stop.kind === "signal" ? stop.name : `no slot within ${formatDuration(stop.limitMs)}`;
+    context.err(`Error locking: ${why}\n`);
+    printHint(
+      context,
+      `${lock.store.name} does not answer; the place in line goes by itself within ${
+        formatDuration(PLACE_TTL_MS)
+      }`,
+    );
+    return code ?? EXIT_IN_VAIN;
+  }
+
+  #interruptionLimit(): Promise<undefined> {
+    const { deadline = 0 } = this.#interruption ?? {};
+    return this.#within(Math.max(0, deadline - this.context.surroundings.elapsed()));
+  }
+
+  #within(ms: number): Promise<undefined> {
+    return new Promise((resolve) => this.context.surroundings.after(ms, () => resolve(undefined)));
+  }
+
+  #listen(): Disposable {
+    const signals = (["SIGINT", "SIGTERM"] as const).map((name) => {
+      const heard = () => {
+        const deadline = this.context.surroundings.elapsed() + LEAVE_LIMIT_MS.signal;
+        this.#interruption ??= { stop: { kind: "signal", name }, deadline };
+        this.#interrupted.resolve();
+        this.#stop.resolve({ kind: "signal", name });
+      };
+      Deno.addSignalListener(name, heard);
+      return { name, heard };
+    });
+    return {
+      [Symbol.dispose]: () => {
+        for (const { name, heard } of signals) Deno.removeSignalListener(name, heard);
+      },
+    };
+  }
+
+  /** Ends the wait when its time is over. A timer holds some weeks only, and then asks how much is left. */
+  #expire(): Disposable {
+    const { context: { surroundings }, wait: { limitMs } } = this;
+    if (limitMs === undefined) return { [Symbol.dispose]: () => {} };
+    const end = surroundings.elapsed() + limitMs;
+    const arm = () =>
+      surroundings.after(Math.max(0, end - surroundings.elapsed()), () => {
+        if (surroundings.elapsed() < end) timer = arm();
+        else this.#stop.resolve({ kind: "time", limitMs });
+      });
+    let timer = arm();
+    return { [Symbol.dispose]: () => timer.cancel() };
+  }
+}
+
+function isStop(end: LastNews | Stop): end is Stop {
+  return end.kind === "time" || end.kind === "signal" || end.kind === "error";
+}
+
+/** What fails for a reason that somebody has to mend is told; what may pass is waited for. */
+function isHopeless(error: StoreError | LockError): boolean {
+  return error instanceof LockError
+    ? error.kind === "document"
+    : error.kind === "permission" || error.kind === "authentication";
+}

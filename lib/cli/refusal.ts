@@ -1,0 +1,39 @@
+/** How an administrator is told that there is no slot: in the old words first, and then in ours. */
+
+import type { Context } from "./command.ts";
+import { groupLabel } from "../group.ts";
+import type { Lock } from "../lock.ts";
+import { printHint } from "./output.ts";
+import { describeHold, whyNoSlot } from "./report.ts";
+import type { AcquireDecision } from "../semaphore.ts";
+
+/** What telling needs of a command's context. */
+export type Teller = Pick<Context, "out" | "err" | "surroundings" | "watched">;
+
+/** Says why there is no slot, and gives the exit code. */
+export async function tellRefusal(
+  context: Teller,
+  lock: Lock,
+  decision: Exclude<AcquireDecision, { kind: "granted" }>,
+): Promise<number> {
+  const now = context.surroundings.now();
+  switch (decision.kind) {
+    case "held":
+      context.err("Error locking: holder exists\n");
+      printHint(context, `it has a slot already${describeHold(decision.hold, now)}`);
+      return 1;
+    case "full": {
+      context.err(`Error locking: semaphore is at ${decision.available}\n`);
+      const semaphore = await lock.read().catch(() => undefined);
+      if (semaphore !== undefined) printHint(context, whyNoSlot(lock.group, semaphore, [], now));
+      return 1;
+    }
+    case "paused":
+      context.err("Error locking: group is paused\n");
+      printHint(
+        context,
+        `no slots are granted in group ${groupLabel(lock.group)}${describeHold(decision.pause, now)}`,
+      );
+      return 1;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * What `locksmith simulate` says of a roll-out: as data, in the shape that `--json` prints, and for people. Pure.
+ *
+ * A roll-out that is through a moment after a full second is said to be so with the next one: never too early.
+ */
+
+import { formatDuration } from "../duration.ts";
+import { table } from "./output.ts";
+import type { Rollout, SpanState } from "../simulation/rollout.ts";
+import type { RolloutPlan } from "../simulation/plan.ts";
+import { describeWindow } from "../window.ts";
+import { clockText } from "./window_report.ts";
+
+/** The shape of `locksmith simulate --json`. Instants are ISO 8601 with offset, seconds have up to three decimals. */
+export interface RolloutReport {
+  readonly start: string;
+  /** When the last slot was given back; `null`: `why` says why not. */
+  readonly through: string | null;
+  readonly why: string | null;
+  readonly takesSeconds: number | null;
+  /** The same if nothing but grace and reboots took time; `null` where that has no end either. */
+  readonly idealSeconds: number | null;
+  /** In how many windows machines rebooted; `null` without a window. */
+  readonly windowsUsed: number | null;
+  /** From 0 to 1: how much of the slots' open time until the end was in use. */
+  readonly busyShare: number;
+  readonly longestWaitSeconds: number;
+  readonly windows: readonly { readonly start: string; readonly end: string; readonly reboots: number }[];
+  /** In the order in which they stood in line. Seconds are from the start. */
+  readonly machines: readonly {
+    readonly machine: string;
+    readonly spans: readonly {
+      readonly state: SpanState;
+      readonly fromSeconds: number;
+      readonly toSeconds: number;
+    }[];
+  }[];
+}
+
+/** The report of a roll-out, on the clock of `zone`. */
+export function rolloutReport(rollout: Rollout, zone: string): RolloutReport {
+  const { plan, machines, windows, throughMs, why, idealMs, busyShare, longestWaitMs } = rollout;
+  const at = (ms: number) => instant(plan, zone, ms).toString({ timeZoneName: "never" });
+  return {
+    start: at(0),
+    through: throughMs === null ? null : at(throughMs),
+    why: why ?? null,
+    takesSeconds: throughMs === null ? null : seconds(throughMs),
+    idealSeconds: Number.isFinite(idealMs) ? seconds(idealMs) : null,
+    windowsUsed: plan.schedule === null ? null : usedWindows(rollout),
+    busyShare: Math.floor(busyShare * 10_000) / 10_000,
+    longestWaitSeconds: seconds(longestWaitMs),
+    windows: windows.map(({ startMs, endMs, reboots }) => ({ start: at(startMs), end: at(endMs), reboots })),
+    machines: machines.map(({ id, spans }) => ({
+      machine: id,
+      spans: spans.map(({ state, fromMs, toMs }) => ({
+        state,
+        fromSeconds: seconds(fromMs),
+        toSeconds: seconds(toMs),
+      })),
+    })),
+  };
+}
+
+/** A roll-out for people. Ends with a newline. */
+export function rolloutText(rollout: Rollout, zone: string): string {
+  const { plan, windows, throughMs, why = "", idealMs, longestWaitMs } = rollout;
+  const clock = (ms: number) => clockUp(plan, zone, ms);
+  const ideal = Number.isFinite(idealMs) ? `ideal: ${wholeSeconds(idealMs)}` : "";
+  const of = plan.schedule === null ? "" : " of the time that the window is open";
+  const facts = [
+    ["Start:", clock(0)],
+    ["Through:", throughMs === null ? why : clock(throughMs)],
+    ...(throughMs === null
+      ? ideal === "" ? [] : [["Takes:", `more than 8784h, ${ideal}`]]
+      : [["Takes:", `${wholeSeconds(throughMs)}, ${ideal}`]]),
+    ...(plan.schedule === null || throughMs === null ? [] : [["Windows:", String(usedWindows(rollout))]]),
+    ...(throughMs === null ? [] : [
+      ["Slots busy:", `${percent(rollout)}${of}`],
+      ["Longest wait:", wholeSeconds(longestWaitMs)],
+    ]),
+  ];
+  const rows = windows.map(({ startMs, endMs, reboots }) => [clock(startMs), clock(endMs), String(reboots)]);
+  return `${describePlan(plan, zone)}\n\n${table(facts)}` +
+    (rows.length === 0 ? "" : `\n${table([["WINDOW", "UNTIL", "REBOOTS"], ...rows])}`);
+}
+
+/** What a picture of the roll-out says above it. */
+export function rolloutCaption(rollout: Rollout, zone: string): { title: string; lead: string } {
+  const { plan, throughMs, why = "" } = rollout;
+  const lead = describePlan(plan, zone);
+  if (throughMs === null) return { title: `Roll-out ${why}`, lead };
+  const used = usedWindows(rollout);
+  const windows = plan.schedule === null ? "" : `, in ${used} ${used === 1 ? "window" : "windows"}`;
+  return {
+    title: `Through ${clockUp(plan, zone, throughMs)}${windows}`,
+    lead: `${lead}; slots ${percent(rollout)} busy`,
+  };
+}
+
+/** The plan in words. */
+export function describePlan(
+  { machines, max, rebootMs, graceMs, schedule }: RolloutPlan,
+  zone: string,
+): string {
+  const [from, to] = [formatDuration(rebootMs.from), formatDuration(rebootMs.to)];
+  const when = schedule === null ? `always open, ${zone}` : `${describeWindow(schedule.window)}, ${zone}`;
+  return [
+    `${machines} ${machines === 1 ? "machine" : "machines"}, ${max} at once`,
+    `a reboot takes ${from === to ? from : `${from} to ${to}`}`,
+    ...(graceMs > 0 ? [`grace of ${formatDuration(graceMs)}`] : []),
+    when,
+  ].join("; ");
+}
+
+/** The moment `ms` after the start, or the next full second. */
+function clockUp(plan: RolloutPlan, zone: string, ms: number): string {
+  const upMs = Math.ceil((plan.startMs + ms) / 1000) * 1000 - plan.startMs;
+  return clockText(instant(plan, zone, upMs), false);
+}
+
+/** All is said of slots that were never idle only. */
+function percent({ busyShare }: Rollout): string {
+  return `${(Math.floor(busyShare * 1000) / 10).toFixed(1)} %`;
+}
+
+function usedWindows({ windows }: Rollout): number {
+  return windows.filter(({ reboots }) => reboots > 0).length;
+}
+
+function instant({ startMs }: RolloutPlan, zone: string, ms: number): Temporal.ZonedDateTime {
+  return Temporal.Instant.fromEpochMilliseconds(Math.round(startMs + ms)).toZonedDateTimeISO(zone);
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms) / 1000;
+}
+
+function wholeSeconds(ms: number): string {
+  return formatDuration(Math.ceil(ms / 1000) * 1000);
+}

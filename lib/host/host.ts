@@ -1,0 +1,73 @@
+/**
+ * The host of the real daemon: who is logged in, how they are told, how the machine is rebooted, and where its state is
+ * published. What fails here is said in the log and never stops a daemon.
+ */
+
+import { reasonOf } from "./child.ts";
+import type { Coordinator } from "./coordinator.ts";
+import type { Host } from "../daemon.ts";
+import type { Bus } from "./bus.ts";
+import { formatDuration } from "../duration.ts";
+import { newGrant } from "../lock.ts";
+import type { Machine } from "./identity.ts";
+import type { Detector } from "../need.ts";
+import type { Log } from "../cli/output.ts";
+import { rebootMachine, type RebootMethod } from "./reboot.ts";
+import { listSessions, wall } from "./sessions.ts";
+
+const SESSIONS_TIMEOUT_MS = 10_000;
+const WALL_TIMEOUT_MS = 10_000;
+
+export interface RealHost {
+  readonly machine: Machine;
+  readonly bus: Bus;
+  readonly rebootMethod: RebootMethod;
+  readonly coordinator: Coordinator;
+  readonly strategy: string;
+  /** How long people who are logged in have, in milliseconds; with none nobody is looked for. */
+  readonly graceMs: number;
+  readonly log: Log;
+}
+
+export function realHost(
+  { machine, bus, rebootMethod, coordinator, strategy, graceMs, log }: RealHost,
+): Host {
+  return {
+    machine,
+    log,
+    newGrant,
+    async loggedIn() {
+      if (graceMs === 0) return [];
+      const answer = await listSessions(bus, { timeoutMs: SESSIONS_TIMEOUT_MS });
+      if (answer.kind === "known") return [...new Set(answer.sessions.map(({ user }) => user))];
+      log("warning", `cannot tell who is logged in, nobody is given grace: ${answer.why}`);
+      return [];
+    },
+    async warn(graceMs, reasons) {
+      const message = `locksmith reboots this machine in ${formatDuration(graceMs)}: ${reasons.join("; ")}`;
+      const outcome = await wall(message, { timeoutMs: WALL_TIMEOUT_MS });
+      if (outcome.kind === "failed") log("warning", `cannot tell those who are logged in: ${outcome.why}`);
+    },
+    reboot: (timeoutMs) => rebootMachine(rebootMethod, { timeoutMs }),
+    report(state) {
+      // a file that only tells others is no reason to stop
+      coordinator.set(strategy, state).catch((error) => log("warning", reasonOf(error)));
+    },
+  };
+}
+
+/** The detectors; each reason why one cannot know is told once, for another one's answer would cover it. */
+export function told(detectors: ReadonlyMap<string, Detector>, log: Log): ReadonlyMap<string, Detector> {
+  return new Map([...detectors].map(([name, detect]): [string, Detector] => {
+    let said = "";
+    return [name, (signal, listener) =>
+      detect(signal, (need) => {
+        const text = need.kind === "unknown" ? need.why.join("; ") : "";
+        if (text !== "" && text !== said) {
+          log("info", `${name} cannot tell whether a reboot is needed: ${text}`);
+        }
+        said = text;
+        listener(need);
+      })];
+  }));
+}

@@ -1,0 +1,87 @@
+/**
+ * Doing it: the reboot itself, by logind or by a command of the operator's.
+ *
+ * Every attempt ends within its deadline as accepted, refused or unknown. "Refused" is said only when the machine is
+ * known to stay up: logind was not asked or said no, or the command ended by itself with a failure. A command that does
+ * not end in time is killed with all that it started in its group, so that no reboot comes later than was allowed,
+ * and counts as unknown.
+ */
+import { runChild } from "./child.ts";
+import { type Bus, BusError } from "./bus.ts";
+import { blockingInhibitors, describeInhibitor, plain, reboot, type RebootOutcome } from "./logind.ts";
+
+export type { RebootOutcome };
+
+/** How this machine is rebooted. */
+export type RebootMethod =
+  | { readonly kind: "logind"; readonly bus: Bus }
+  | {
+    readonly kind: "command";
+    /** A line for `sh -c`. */
+    readonly command: string;
+    /** Set for the command, beside what it inherits. */
+    readonly env: Readonly<Record<string, string>>;
+  };
+
+/** How long an attempt may take unless told otherwise. */
+export const REBOOT_TIMEOUT_MS = 90_000;
+const INHIBITORS_TIMEOUT_MS = 10_000;
+const MAX_INHIBITORS_NAMED = 3;
+
+/** Reboots this machine. `timeoutMs` bounds the attempt as a whole. Never throws for what happens outside. */
+export async function rebootMachine(
+  method: RebootMethod,
+  options: { readonly timeoutMs?: number } = {},
+): Promise<RebootOutcome> {
+  const timeoutMs = options.timeoutMs ?? REBOOT_TIMEOUT_MS;
+  return await (method.kind === "logind"
+    ? rebootByLogind(method.bus, timeoutMs)
+    : rebootByCommand(method.command, method.env, timeoutMs));
+}
+
+async function rebootByLogind(bus: Bus, timeoutMs: number): Promise<RebootOutcome> {
+  const startedMs = performance.now();
+  try {
+    const limitMs = Math.min(INHIBITORS_TIMEOUT_MS, Math.ceil(timeoutMs / 2));
+    const blockers = await blockingInhibitors(bus, { timeoutMs: limitMs });
+    if (blockers.length > 0) {
+      const named = blockers.slice(0, MAX_INHIBITORS_NAMED).map(describeInhibitor).join("; ");
+      const more = blockers.length - MAX_INHIBITORS_NAMED;
+      return {
+        kind: "refused",
+        why: `shutdown is inhibited by ${named}${more > 0 ? `; and ${more} more` : ""}`,
+      };
+    }
+  } catch (error) {
+    if (!(error instanceof BusError)) throw error;
+    return { kind: "refused", why: `cannot ask logind who inhibits a shutdown: ${error.detail}` };
+  }
+  const leftMs = Math.max(1, Math.floor(timeoutMs - (performance.now() - startedMs)));
+  return await reboot(bus, { timeoutMs: leftMs });
+}
+
+/**
+ * The executable sets aside variables that would change its own runtime; LOCKSMITH_RESTORE brings them back for the
+ * operator's command. Writing to us after we are gone must not stop a command that ends this very process on its way, hence the trap; it is
+ * inherited, as an ignored signal, by what the line starts.
+ */
+const WRAPPER = 'trap "" PIPE; eval "${LOCKSMITH_RESTORE-}"; exec sh -c "$1"';
+
+async function rebootByCommand(
+  command: string,
+  env: Readonly<Record<string, string>>,
+  timeoutMs: number,
+): Promise<RebootOutcome> {
+  const end = await runChild("sh", ["-c", WRAPPER, "sh", command], { env, timeoutMs, ownGroup: true });
+  if (end.kind === "not-started") return { kind: "refused", why: `cannot run sh: ${end.why}` };
+  if (end.kind !== "exited") {
+    return { kind: "unknown", why: `the reboot command did not end within ${timeoutMs} ms and was killed` };
+  }
+  if (end.signal !== null) return { kind: "unknown", why: `the reboot command was ended by ${end.signal}` };
+  if (end.code === 0) return { kind: "accepted" };
+  const last = end.stderr.split("\n").map(plain).filter((line) => line !== "").at(-1);
+  return {
+    kind: "refused",
+    why: `the reboot command exited with ${end.code}${last === undefined ? "" : `: ${last}`}`,
+  };
+}

@@ -1,0 +1,388 @@
+/**
+ * A fleet in virtual time: machines that reboot, daemons that crash, a store behind a network, all on the real rules.
+ * The daemon, the agent, the waiter, the lock and the windows are those of the program; what they stand on (the clock,
+ * chance, the network, the machines) is made here, and is the same for the same seed to the last event.
+ *
+ * What goes wrong is decided by {@linkcode Faults}; {@linkcode NO_FAULTS} has a fleet on a good day. What must never
+ * happen is watched by a {@linkcode Judge}.
+ */
+
+import { Daemon } from "../daemon.ts";
+import { semaphoreKey } from "../group.ts";
+import { Lock } from "../lock.ts";
+import type { RebootOutcome } from "../host/logind.ts";
+import type { Need } from "../need.ts";
+import { FRESH, serializeSemaphore, setMax } from "../semaphore.ts";
+import { type Network, SimulatedStore, type Witness } from "./store.ts";
+import { type Actor, Judge } from "./judge.ts";
+import type { Store } from "../store.ts";
+import { Memory } from "./memory.ts";
+import { type Opening, openingAt } from "../strategy.ts";
+import { Process, type Random, VirtualTime } from "./virtual_time.ts";
+import type { Window } from "../window.ts";
+
+/** A machine of a fleet. */
+export interface MachineConfig {
+  readonly id: string;
+  readonly group: string;
+  readonly priority: number;
+  readonly schedule: { readonly window: Window; readonly zone: string } | null;
+  /** From going down to the start of the daemon, in milliseconds. */
+  readonly rebootMs: number;
+  readonly graceMs: number;
+}
+
+export interface FleetConfig {
+  readonly machines: readonly MachineConfig[];
+  /** How many of each group may reboot at once. */
+  readonly max: ReadonlyMap<string, number>;
+  /** When it begins, in milliseconds since the epoch. */
+  readonly startMs: number;
+  /** See {@linkcode DaemonOptions}: how often the machines look without a reason. */
+  readonly lookMs: number;
+  readonly idleLookMs: number;
+  readonly tickMs: number;
+}
+
+/** What becomes of a reboot call. */
+export interface RebootFate {
+  readonly outcome: RebootOutcome;
+  /** When the answer comes, in milliseconds. */
+  readonly answerMs: number;
+  /** When the machine goes down, in milliseconds from the call; `null`: it does not. */
+  readonly downMs: number | null;
+}
+
+/** What goes wrong. */
+export interface Faults extends Network {
+  /** Something is about to happen to `machine`: may strike it, through the fleet. */
+  checkpoint(machine: Machine): void;
+  reboot(machine: Machine): RebootFate;
+  /** How long the machine takes to answer who is logged in, and to tell them; milliseconds. */
+  hostMs(machine: Machine): number;
+  users(machine: Machine): readonly string[];
+}
+
+/** A good day: calls take a millisecond or two, and everybody does as told. */
+export const NO_FAULTS: Faults = {
+  fate: () => ({ requestMs: 1, replyMs: 1 }),
+  tell: () => [1],
+  outage: () => undefined,
+  checkpoint: () => {},
+  reboot: () => ({ outcome: { kind: "accepted" }, answerMs: 10, downMs: 20 }),
+  hostMs: () => 10,
+  users: () => [],
+};
+
+/** What happened to a machine, for a timeline. */
+export type Happening = "needs" | "granted" | "down" | "up" | "released";
+export type Observer = (machine: Machine, what: Happening, elapsedMs: number) => void;
+
+/** One machine of the fleet. */
+export class Machine {
+  boots = 0;
+  /** Whether a reboot was called that has yet to come, or may have. */
+  goingDown = false;
+  up = false;
+  needed = false;
+  /** How far its clock is off, in milliseconds. */
+  clockOffMs = 0;
+  process: Process | undefined;
+  daemon: Daemon | undefined;
+  stop: AbortController | undefined;
+
+  constructor(readonly config: MachineConfig) {}
+
+  get id(): string {
+    return this.config.id;
+  }
+  get group(): string {
+    return this.config.group;
+  }
+  get boot(): string {
+    return `${this.config.id}-boot-${this.boots}`;
+  }
+}
+
+/** How long a daemon that crashed is away, and how long one takes to tell whether a reboot is needed, in milliseconds. */
+const RESTART_MS = { from: 100, to: 20_000 };
+const DETECT_MS = 100;
+
+export class Fleet {
+  readonly time = new VirtualTime();
+  readonly memory = new Memory();
+  readonly judge: Judge;
+  readonly machines: readonly Machine[];
+  /** What no part of the program should have thrown. */
+  readonly crashes: unknown[] = [];
+  unknownOutcomes = 0;
+  reboots = 0;
+  #grants = 0;
+  readonly #actors = new WeakMap<Process, Actor>();
+  readonly #machines = new WeakMap<Process, Machine>();
+  /** Of each process: which leases, and what to do when one is lost. */
+  readonly #leases = new Map<Process, { readonly id: string; readonly ttlMs: number; lost(): void }[]>();
+  readonly #openings = new Map<MachineConfig["schedule"], Cached>();
+
+  constructor(
+    private readonly config: FleetConfig,
+    private readonly random: Random,
+    private readonly faults: Faults,
+    private readonly observe: Observer = () => {},
+    private readonly trace: ((line: string) => void) | undefined = undefined,
+  ) {
+    this.machines = config.machines.map((machine) => new Machine(machine));
+    const byId = new Map(this.machines.map((machine) => [machine.id, machine]));
+    this.judge = new Judge(this.memory, (id) => byId.get(id));
+    for (const [group, max] of config.max) {
+      const key = semaphoreKey(group);
+      const value = serializeSemaphore(setMax(FRESH, max));
+      this.memory.commit({ expect: [], put: [{ key, value }] });
+    }
+  }
+
+  /** What the clock shows that nobody tampered with, in milliseconds since the epoch. */
+  get now(): number {
+    return Math.floor(this.config.startMs + this.time.elapsed);
+  }
+
+  /** Starts every machine. */
+  start(): void {
+    for (const machine of this.machines) this.boot(machine);
+  }
+
+  /** A machine needs a reboot from now on, or does not any more. */
+  need(machine: Machine, needed: boolean): void {
+    if (machine.needed === needed) return;
+    machine.needed = needed;
+    if (needed) this.observe(machine, "needs", this.time.elapsed);
+    this.#tellNeed(machine);
+  }
+
+  /** The daemon of a machine dies, and is started again some time later. */
+  crash(machine: Machine): void {
+    if (machine.process === undefined) return;
+    this.trace?.(`${this.time.elapsed} ${machine.id}: the daemon crashes`);
+    this.judge.dies(machine);
+    this.#end(machine);
+    const { boots } = machine;
+    this.time.after(this.random.between(RESTART_MS.from, RESTART_MS.to), () => {
+      if (machine.up && machine.boots === boots && machine.process === undefined) this.#startDaemon(machine);
+    });
+  }
+
+  /** A machine loses power, and comes back. */
+  losePower(machine: Machine): void {
+    if (!machine.up) return;
+    this.trace?.(`${this.time.elapsed} ${machine.id}: loses power`);
+    this.judge.dies(machine);
+    const { needed } = machine;
+    this.#goDown(machine);
+    // what was to be applied by an orderly reboot may still be
+    machine.needed = needed && this.random.chance(0.5);
+  }
+
+  /** The daemon of a machine stands still for a while; what it holds by a sign of life may be lost meanwhile. */
+  freeze(machine: Machine, ms: number): void {
+    const { process } = machine;
+    if (process === undefined) return;
+    this.trace?.(`${this.time.elapsed} ${machine.id}: stands still for ${Math.round(ms)} ms`);
+    process.freeze(ms);
+    for (const lease of this.#leases.get(process) ?? []) {
+      if (ms > lease.ttlMs) this.time.after(lease.ttlMs, () => this.#lose(lease));
+    }
+  }
+
+  /** The leases of a machine end although it is well. */
+  expire(machine: Machine): void {
+    if (machine.process === undefined) return;
+    for (const lease of this.#leases.get(machine.process) ?? []) this.#lose(lease);
+  }
+
+  /** A store for an administrator, and the lock of a group over it. */
+  administrate(group: string): Lock {
+    const process = new Process(this.time, this.random, () => this.now);
+    this.#actors.set(process, { kind: "administrator" });
+    return new Lock(this.#store(process), group, process.surroundings, "admin");
+  }
+
+  /** Lets time pass: see {@linkcode VirtualTime.run}. Ends early when something happened that must not. */
+  async run(done: () => boolean, limitMs: number): Promise<boolean> {
+    await this.time.run(
+      () => this.crashes.length > 0 || this.judge.violations.length > 0 || done(),
+      limitMs,
+    );
+    return done();
+  }
+
+  /** Whether the window of a machine is open by its own clock, and until when. */
+  opening(machine: Machine, now: number): Opening {
+    return this.#openingOf(machine.config.schedule, now);
+  }
+
+  private boot(machine: Machine): void {
+    machine.boots++;
+    machine.up = true;
+    machine.goingDown = false;
+    this.trace?.(`${this.time.elapsed} ${machine.id}: is up, boot ${machine.boots}`);
+    if (machine.boots > 1) this.observe(machine, "up", this.time.elapsed);
+    this.#startDaemon(machine);
+  }
+
+  #startDaemon(machine: Machine): void {
+    const process = new Process(this.time, this.random, () => this.now + machine.clockOffMs);
+    const stop = new AbortController();
+    this.#actors.set(process, { kind: "daemon", machine, boot: machine.boot });
+    this.#machines.set(process, machine);
+    const lock = new Lock(this.#store(process), machine.group, process.surroundings, "locksmithd");
+    const daemon = new Daemon({
+      strategy: "etcd-lock",
+      graceMs: machine.config.graceMs,
+      idleLookMs: this.config.idleLookMs,
+      lookMs: this.config.lookMs,
+      tickMs: this.config.tickMs,
+      overdueMs: Infinity,
+      openingAt: (now) => this.#openingOf(machine.config.schedule, now),
+      surroundings: process.surroundings,
+      lock,
+      priority: machine.config.priority,
+      host: this.#host(machine, process),
+    }, stop.signal);
+    machine.process = process;
+    machine.daemon = daemon;
+    machine.stop = stop;
+    daemon.failed.catch((error) => process.alive && this.crashes.push(error));
+    daemon.start();
+    process.surroundings.after(DETECT_MS, () => this.#tellNeed(machine));
+  }
+
+  #tellNeed(machine: Machine): void {
+    const need: Need = machine.needed ? { kind: "needed", reasons: ["update"] } : { kind: "not-needed" };
+    machine.process?.run(() => machine.daemon?.dispatch({ kind: "need", need }));
+  }
+
+  #host(machine: Machine, process: Process): ConstructorParameters<typeof Daemon>[0]["host"] {
+    const later = <T>(ms: number, value: () => T) =>
+      new Promise<T>((resolve) => process.surroundings.after(ms, () => resolve(value())));
+    const touched = <T>(work: () => T): T => {
+      this.#checkpoint(process);
+      return work();
+    };
+    return {
+      machine: { id: machine.id, bootId: machine.boot, host: machine.id },
+      loggedIn: () =>
+        touched(() => later(this.faults.hostMs(machine), () => touched(() => this.faults.users(machine)))),
+      warn: () => touched(() => later(this.faults.hostMs(machine), () => {})),
+      reboot: (timeoutMs) => touched(() => this.#callReboot(machine, process, timeoutMs)),
+      report: () => this.#checkpoint(process),
+      newGrant: () => `grant-${++this.#grants}`,
+      log: (level, text) => {
+        if (process.alive) this.trace?.(`${this.time.elapsed} ${machine.id}: ${level}: ${text}`);
+        this.#checkpoint(process);
+      },
+    };
+  }
+
+  async #callReboot(machine: Machine, process: Process, timeoutMs: number): Promise<RebootOutcome> {
+    if (!process.alive) return await new Promise(() => {});
+    const open = this.opening(machine, this.now + machine.clockOffMs).open;
+    this.judge.rebootCalled(machine, open);
+    const { outcome, answerMs, downMs } = this.faults.reboot(machine);
+    if (downMs !== null) {
+      machine.goingDown = true;
+      const { boots } = machine;
+      this.time.after(downMs, () => {
+        if (machine.up && machine.boots === boots) {
+          this.judge.goesDown(machine);
+          this.reboots++;
+          this.#goDown(machine);
+        }
+      });
+    }
+    const late: RebootOutcome = { kind: "unknown", why: `no answer within ${timeoutMs} ms` };
+    const answer = answerMs <= timeoutMs ? outcome : late;
+    return await new Promise((resolve) =>
+      process.surroundings.after(Math.min(answerMs, timeoutMs), () => {
+        this.#checkpoint(process);
+        process.run(() => resolve(answer));
+      })
+    );
+  }
+
+  #goDown(machine: Machine): void {
+    this.trace?.(`${this.time.elapsed} ${machine.id}: goes down`);
+    this.observe(machine, "down", this.time.elapsed);
+    this.#end(machine);
+    machine.up = false;
+    machine.needed = false;
+    this.time.after(machine.config.rebootMs, () => this.boot(machine));
+  }
+
+  #end(machine: Machine): void {
+    const { process } = machine;
+    machine.process = undefined;
+    machine.stop?.abort();
+    if (process === undefined) return;
+    process.kill();
+    for (const lease of this.#leases.get(process) ?? []) {
+      // the last sign of life was up to a third of its time ago
+      this.time.after(lease.ttlMs * this.random.between(2 / 3, 1), () => this.memory.endLease(lease.id));
+    }
+    this.#leases.delete(process);
+  }
+
+  /** Its owner hears of it with the next sign of life that it sends. */
+  #lose({ id, ttlMs, lost }: { readonly id: string; readonly ttlMs: number; lost(): void }): void {
+    if (!this.memory.lives(id)) return;
+    this.memory.endLease(id);
+    this.time.after(this.random.between(0, ttlMs / 3), lost);
+  }
+
+  #checkpoint(process: Process): void {
+    const machine = this.#machines.get(process);
+    if (process.alive && machine?.process === process) this.faults.checkpoint(machine);
+  }
+
+  #store(process: Process): Store {
+    const witness: Witness = {
+      checkpoint: (process) => this.#checkpoint(process),
+      unknown: () => this.unknownOutcomes++,
+      leased: (process, id, ttlMs, lost) => {
+        const leases = this.#leases.get(process) ?? [];
+        leases.push({ id, ttlMs, lost });
+        if (process.alive) this.#leases.set(process, leases);
+        else this.time.after(ttlMs, () => this.memory.endLease(id));
+      },
+      arrives: (process, transaction, apply) => {
+        const actor = this.#actors.get(process);
+        if (actor === undefined) throw new Error("a transaction of nobody");
+        const grants = this.judge.grants;
+        const releases = this.judge.releases;
+        const outcome = this.judge.arrives(actor, transaction, apply);
+        const machine = this.#machines.get(process);
+        if (machine !== undefined) {
+          if (this.judge.grants > grants) this.observe(machine, "granted", this.time.elapsed);
+          if (this.judge.releases > releases) this.observe(machine, "released", this.time.elapsed);
+        }
+        return outcome;
+      },
+    };
+    return new SimulatedStore(this.memory, process, this.faults, witness);
+  }
+
+  /** Windows of a whole fleet are few, and asked about often: what was computed holds until the next opening or closing. */
+  #openingOf(schedule: MachineConfig["schedule"], now: number): Opening {
+    const cached = this.#openings.get(schedule);
+    if (cached !== undefined && now >= cached.from && now <= cached.until) return cached.opening;
+    const opening = openingAt(schedule, now);
+    const until = opening.open ? opening.closesAt : opening.nextOpensAt - 1;
+    this.#openings.set(schedule, { from: now, until, opening });
+    return opening;
+  }
+}
+
+interface Cached {
+  readonly from: number;
+  readonly until: number;
+  readonly opening: Opening;
+}

@@ -1,0 +1,298 @@
+/**
+ * The judge of a simulation: holds what really happened to what must never break (I1 to I7 of docs/reliability.md).
+ *
+ * It sees every transaction that reached the store, and every reboot, from outside: what a machine believes counts for
+ * nothing. It keeps its own account of who came when, who was proven, and which machines an administrator set loose, and
+ * counts how often each invariant was really put to the test; a check that nothing exercised counts as none.
+ */
+
+import { groupOfKey, queuePrefix, semaphoreKey } from "../group.ts";
+import { queueRange } from "../queue.ts";
+import { FRESH, parseSemaphore, REBOOTING, type Semaphore, serializeSemaphore } from "../semaphore.ts";
+import type { CommitOutcome, Transaction } from "../store.ts";
+import type { Memory } from "./memory.ts";
+
+export const INVARIANTS = ["I1", "I2", "I3", "I4", "I5", "I6", "I7"] as const;
+export type Invariant = (typeof INVARIANTS)[number];
+
+/** Something that must never happen, and did. */
+export interface Violation {
+  readonly invariant: Invariant;
+  readonly text: string;
+}
+
+/** Who sent a transaction. */
+export type Actor =
+  | { readonly kind: "administrator" }
+  /** The boot under which its process was started. */
+  | { readonly kind: "daemon"; readonly machine: Suspect; readonly boot: string };
+
+/** What the judge knows of a machine. */
+export interface Suspect {
+  readonly id: string;
+  readonly group: string;
+  /** The boot that it is in now. */
+  readonly boot: string;
+  /** Whether a reboot was called that has yet to come, or may have. */
+  readonly goingDown: boolean;
+}
+
+/** A transaction that the store committed. */
+interface Commit {
+  readonly actor: Actor;
+  readonly group: string;
+  readonly before: Semaphore;
+  readonly after: Semaphore;
+}
+
+export class Judge {
+  readonly violations: Violation[] = [];
+  /** How often each invariant was put to the test. */
+  readonly exercised: Record<Invariant, number> = { I1: 0, I2: 0, I3: 0, I4: 0, I5: 0, I6: 0, I7: 0 };
+  grants = 0;
+  releases = 0;
+  /** The last proof of each machine that no reboot used yet: which boot and which grant. */
+  readonly #proofs = new Map<string, { readonly boot: string; readonly grant: string | undefined }>();
+  /** Machines whose hold an administrator ended, until they get another. */
+  readonly #forced = new Set<string>();
+  /** Who came when: the places of each group and priority in the order of their arrival. */
+  readonly #arrivals = new Map<string, { readonly keys: string[]; first: number }>();
+  readonly #arrivalOf = new Map<string, number>();
+  /** The last document of each group. */
+  readonly #documents = new Map<string, { readonly value: string; readonly document: Semaphore }>();
+
+  /** Machines that an administrator set loose while a reboot was on its way: whatever they do until that boot is over. */
+  readonly #loose = new Map<string, string>();
+
+  /** `machineOf` gives the machine of an id, as it is at the moment. */
+  constructor(
+    private readonly memory: Memory,
+    private readonly machineOf: (id: string) => Suspect | undefined,
+  ) {}
+
+  /** Lets a transaction happen, and looks at what it did. */
+  arrives(actor: Actor, transaction: Transaction, apply: () => CommitOutcome): CommitOutcome {
+    const touched = transaction.put.map(({ key }) => groupOfKey(key)).find((group) => group !== undefined);
+    const before = touched === undefined ? FRESH : this.document(touched);
+    const first = touched === undefined ? undefined : this.#firstInLine(touched);
+    const news = transaction.put.filter(({ key }) =>
+      groupOfKey(key) === undefined && this.memory.read(key) === null
+    );
+    const hadPlace = (transaction.remove ?? []).some((key) => this.memory.read(key) !== null);
+    const outcome = apply();
+    if (outcome.kind !== "committed") return outcome;
+    for (const { key } of news) this.#arrived(key);
+    if (touched !== undefined) {
+      const commit = { actor, group: touched, before, after: this.document(touched) };
+      this.#documentChanged(commit);
+      this.#order(commit, transaction.remove ?? [], hadPlace, first);
+    }
+    return outcome;
+  }
+
+  /** The document of a group as it lies in the store; one that cannot be read is a violation by itself. */
+  document(group: string): Semaphore {
+    const value = this.memory.read(semaphoreKey(group))?.value;
+    if (value === undefined) return FRESH;
+    const known = this.#documents.get(group);
+    if (known?.value === value) return known.document;
+    try {
+      const document = parseSemaphore(value);
+      this.#documents.set(group, { value, document });
+      return document;
+    } catch (error) {
+      this.#violated("I7", `group ${group}: ${value} cannot be read: ${error}`);
+      return FRESH;
+    }
+  }
+
+  /** A process of `machine` calls the reboot. `open`: whether its window is, by the clock of the machine. */
+  rebootCalled(machine: Suspect, open: boolean): void {
+    this.exercised.I2++;
+    const proof = this.#proofs.get(machine.id);
+    this.#proofs.delete(machine.id);
+    if (proof === undefined || proof.boot !== machine.boot) {
+      this.#violated("I2", `${machine.id} calls the reboot without a confirm of boot ${machine.boot}`);
+    }
+    this.exercised.I6++;
+    if (!open) this.#violated("I6", `${machine.id} calls the reboot while its window is closed`);
+  }
+
+  /** A machine goes down because it was told to. */
+  goesDown(machine: Suspect): void {
+    this.exercised.I1++;
+    if (this.#forced.has(machine.id) || this.#isLoose(machine)) return;
+    if (this.document(machine.group).holds.get(machine.id)?.boot !== machine.boot) {
+      this.#violated("I1", `${machine.id} reboots without a slot`);
+    }
+  }
+
+  /** A process or a machine dies. */
+  dies(machine: Suspect): void {
+    if (this.document(machine.group).holders.includes(machine.id)) this.exercised.I4++;
+  }
+
+  #documentChanged(commit: Commit): void {
+    const { actor, before, after } = commit;
+    this.#unknownFields(commit);
+    const added = after.holders.filter((id) => !before.holders.includes(id));
+    const removed = before.holders.filter((id) => !after.holders.includes(id));
+    const altered = after.holders.filter((id) =>
+      before.holders.includes(id) && !same(before.holds.get(id), after.holds.get(id))
+    );
+    for (const id of added) this.#granted(commit, id);
+    for (const id of removed) this.#released(commit, id);
+    for (const id of altered) this.#confirmed(commit, id);
+    if (actor.kind === "daemon" && altered.length === 0) this.#confirmedAgain(commit, actor.machine.id);
+    const byHand = before.max !== after.max || !same(before.paused, after.paused);
+    if (byHand && actor.kind !== "administrator") {
+      this.#violated("I4", `${name(actor)} changed max or pause: ${show(before)} became ${show(after)}`);
+    }
+    if (added.length + removed.length + altered.length > 1) {
+      this.#violated(
+        "I4",
+        `${name(actor)} did several things at once: ${show(before)} became ${show(after)}`,
+      );
+    }
+  }
+
+  #granted({ actor, before, after }: Commit, id: string): void {
+    this.grants++;
+    if (before.holders.length + 1 === before.max) this.exercised.I1++;
+    if (before.holders.length >= before.max) {
+      this.#violated("I1", `${name(actor)} got ${id} a slot that was not free: ${show(before)}`);
+    }
+    if (before.paused) this.#violated("I1", `${name(actor)} got ${id} a slot of a paused group`);
+    if (actor.kind === "daemon" && actor.machine.id !== id) {
+      this.#violated("I4", `${actor.machine.id} got a slot for ${id}`);
+    }
+    if (actor.kind === "daemon" && after.holds.get(id)?.boot !== actor.boot) {
+      this.#violated("I4", `${id} got a slot for another boot than its own, ${actor.boot}`);
+    }
+    this.#recorded(after, id, actor.kind === "daemon" ? "grant" : "lock");
+    this.#forced.delete(id);
+  }
+
+  #released({ actor, before, after }: Commit, id: string): void {
+    this.releases++;
+    this.exercised.I3++;
+    const hold = before.holds.get(id);
+    if (actor.kind === "administrator") {
+      this.#forced.add(id);
+      const machine = this.machineOf(id);
+      if (machine?.goingDown === true) this.#loose.set(id, machine.boot);
+      return this.#recorded(after, id, "unlock");
+    }
+    if (actor.machine.id !== id) return this.#violated("I3", `${actor.machine.id} ended the hold of ${id}`);
+    if (hold?.boot === undefined) return this.#violated("I3", `${id} ended a hold that was taken by hand`);
+    if (hold.boot !== actor.boot) return this.#recorded(after, id, "release");
+    const { machine } = actor;
+    if (machine.boot === hold.boot && machine.goingDown && !this.#isLoose(machine)) {
+      this.#violated("I3", `${id} gave its slot back, and a reboot may still come`);
+    }
+    this.#recorded(after, id, "cancel");
+  }
+
+  #confirmed({ actor, before, after }: Commit, id: string): void {
+    const [was, is] = [before.holds.get(id), after.holds.get(id)];
+    const mine = actor.kind === "daemon" && actor.machine.id === id && actor.boot === was?.boot;
+    if (!mine || is?.phase !== REBOOTING || !same({ ...was, phase: "" }, { ...is, phase: "" })) {
+      return this.#violated(
+        "I4",
+        `${name(actor)} changed the hold of ${id}: ${show(was)} became ${show(is)}`,
+      );
+    }
+    this.#proofs.set(id, { boot: is.boot ?? "", grant: is.grant });
+    this.#recorded(after, id, "confirm");
+  }
+
+  #isLoose({ id, boot }: Suspect): boolean {
+    return this.#loose.get(id) === boot;
+  }
+
+  /** A machine that was not rebooted by the first call proves its hold a second time: nothing of it changes. */
+  #confirmedAgain({ actor, before, after }: Commit, id: string): void {
+    const hold = after.holds.get(id);
+    if (actor.kind !== "daemon" || hold?.phase !== REBOOTING || hold.boot !== actor.boot) return;
+    if (same(before.holds.get(id), hold)) this.#proofs.set(id, { boot: actor.boot, grant: hold.grant });
+  }
+
+  #recorded(after: Semaphore, id: string, what: string): void {
+    if (after.changed?.what === what && after.changed.machine === id) return;
+    this.#violated("I3", `the ${what} of ${id} is recorded as ${show(after.changed)}`);
+  }
+
+  #unknownFields({ group, before, after }: Commit): void {
+    // without any, what is written is what was read
+    if (Object.keys(before.extra).length === 0) return;
+    this.exercised.I7++;
+    const { changed: _, ...text } = JSON.parse(this.memory.read(semaphoreKey(group))?.value ?? "{}");
+    const { changed: __, ...again } = JSON.parse(serializeSemaphore(after));
+    if (!same(text, again)) this.#violated("I7", `${show(text)} was read and written as ${show(again)}`);
+    if (!same(before.extra, after.extra)) {
+      this.#violated("I7", `unknown fields: ${show(before.extra)} became ${show(after.extra)}`);
+    }
+  }
+
+  /** Who got a slot was the first, or nobody was there. Administrators pass over the line. */
+  #order(
+    { actor, group, before, after }: Commit,
+    removed: readonly string[],
+    hadPlace: boolean,
+    first: string | undefined,
+  ): void {
+    const granted = after.holders.find((id) => !before.holders.includes(id));
+    if (granted === undefined || actor.kind === "administrator") return;
+    if (first === undefined) return;
+    this.exercised.I5++;
+    if (!hadPlace || !removed.includes(first)) {
+      this.#violated("I5", `${granted} got a slot of group ${group} while ${first} was the first in line`);
+    }
+    const left = this.memory.read(first);
+    if (left !== null) this.#violated("I5", `${granted} got a slot and still has its place ${first}`);
+  }
+
+  #arrived(key: string): void {
+    const rank = key.slice(0, key.lastIndexOf("/"));
+    const arrivals = this.#arrivals.get(rank) ?? { keys: [], first: 0 };
+    this.#arrivalOf.set(key, arrivals.keys.push(key) - 1);
+    this.#arrivals.set(rank, arrivals);
+  }
+
+  /** The place that is the first of a group, by the order of arrival that the judge saw. */
+  #firstInLine(group: string): string | undefined {
+    const prefix = queuePrefix(group);
+    const ranks = [...this.#arrivals.keys()].filter((rank) => rank.startsWith(prefix)).sort();
+    for (const rank of ranks) {
+      const arrivals = this.#arrivals.get(rank);
+      if (arrivals === undefined) continue;
+      for (; arrivals.first < arrivals.keys.length; arrivals.first++) {
+        const key = arrivals.keys[arrivals.first] ?? "";
+        if (this.memory.read(key) !== null && this.#arrivalOf.get(key) === arrivals.first) return key;
+      }
+    }
+    return undefined;
+  }
+
+  /** How many wait in a group. */
+  waiting(group: string): number {
+    return this.memory.view([{ range: queueRange(group) }]).found[0]?.length ?? 0;
+  }
+
+  #violated(invariant: Invariant, text: string): void {
+    this.violations.push({ invariant, text });
+  }
+}
+
+function name(actor: Actor): string {
+  return actor.kind === "administrator" ? "an administrator" : actor.machine.id;
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+function show(value: unknown): string {
+  return JSON.stringify(value, (_, inner) => inner instanceof Map ? Object.fromEntries(inner) : inner) ??
+    "nothing";
+}

@@ -1,0 +1,120 @@
+/**
+ * The plan of a roll-out: what is asked, what is too much to ask, when the window is open, and how long it would take if
+ * a slot passed from machine to machine in no time. Pure; what really happens is played in `rollout.ts`.
+ */
+
+import { occurrences, type Window } from "../window.ts";
+
+/** What is asked. */
+export interface RolloutPlan {
+  readonly machines: number;
+  /** How many may reboot at once. */
+  readonly max: number;
+  /** From going down to the start of the daemon: drawn between the two for each machine, evenly. */
+  readonly rebootMs: { readonly from: number; readonly to: number };
+  /** `null`: always open. */
+  readonly schedule: { readonly window: Window; readonly zone: string } | null;
+  /** How long people who are logged in get on each machine; 0: nobody is. */
+  readonly graceMs: number;
+  /** In milliseconds since the epoch. */
+  readonly startMs: number;
+  /** What is drawn is the same for the same seed. */
+  readonly seed: number;
+}
+
+/** The most machines that one roll-out has. */
+export const MACHINES_LIMIT = 20_000;
+/** The most that machines times slots may be: every commit reads and writes the holds of all slots. */
+export const WORK_LIMIT = 500_000;
+/** How far it is looked ahead. */
+export const LIMIT_MS = 366 * 24 * 3_600_000;
+/** The longest reboot, and the longest grace. */
+export const LENGTH_LIMIT_MS = 24 * 3_600_000;
+
+/** What is wrong with a plan, each a sentence; what an operator typed is checked by who took it. */
+export function planFaults({ machines, max, rebootMs, graceMs }: RolloutPlan): string[] {
+  const faults: string[] = [];
+  if (!Number.isInteger(machines) || machines < 1 || machines > MACHINES_LIMIT) {
+    faults.push(`${machines} machines: allowed are 1 to ${MACHINES_LIMIT}`);
+  }
+  if (!Number.isInteger(max) || max < 0) faults.push(`max ${max}: it is a whole number from 0`);
+  if (!(rebootMs.from > 0 && rebootMs.from <= rebootMs.to && rebootMs.to <= LENGTH_LIMIT_MS)) {
+    faults.push(`reboots of ${rebootMs.from} to ${rebootMs.to} ms: more than 0, and at most 24 hours`);
+  }
+  if (!(graceMs >= 0 && graceMs <= LENGTH_LIMIT_MS)) {
+    faults.push(`a grace of ${graceMs} ms: it is at most 24 hours`);
+  }
+  const work = machines * Math.min(max, machines);
+  if (faults.length === 0 && work > WORK_LIMIT) {
+    faults.push(
+      `${machines} machines with max ${max} are too many to play: machines times max may be ${WORK_LIMIT}`,
+    );
+  }
+  return faults;
+}
+
+/** A stretch of open time, both ends included. */
+export interface Stretch {
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+/** The stretches of open time that begin before the limit. */
+export function openingsOf({ schedule, startMs }: RolloutPlan): Stretch[] {
+  if (schedule === null) return [{ startMs: 0, endMs: Infinity }];
+  const now = Temporal.Instant.fromEpochMilliseconds(startMs).toZonedDateTimeISO(schedule.zone);
+  return occurrences(schedule.window, now)
+    .map(({ start, end }) => ({
+      startMs: start.epochMilliseconds - startMs,
+      endMs: end.epochMilliseconds - startMs,
+    }))
+    .take(2 + LIMIT_MS / (24 * 3_600_000))
+    .filter((stretch) => stretch.startMs <= LIMIT_MS)
+    .toArray();
+}
+
+/** The longest time from one opening to the next. */
+export function longestGap(openings: readonly Stretch[]): number {
+  // of a single opening it is not known when the next comes: then there is no end of patience
+  if (openings.length < 2) return Infinity;
+  return Math.max(
+    ...openings.slice(1).map(({ startMs }, index) => startMs - (openings[index]?.startMs ?? 0)),
+  );
+}
+
+/** When the last slot would be given back, of reboots that take so long and in this order, if a slot passed on in no time. */
+export function idealEnd(
+  { max, graceMs }: RolloutPlan,
+  rebootsMs: readonly number[],
+  openings: readonly Stretch[],
+): number {
+  if (max === 0) return Infinity;
+  /** When each slot is free, the soonest first. */
+  const slots: number[] = new Array(Math.min(max, rebootsMs.length)).fill(0);
+  let opening = 0;
+  let end = 0;
+  for (const rebootMs of rebootsMs) {
+    const free = slots.shift() ?? 0;
+    // both ends belong to a window, and only the call must lie in it
+    while (
+      Math.max(free, openings[opening]?.startMs ?? Infinity) + graceMs > (openings[opening]?.endMs ?? 0)
+    ) {
+      if (++opening >= openings.length) return Infinity;
+    }
+    const returned = Math.max(free, openings[opening]?.startMs ?? 0) + graceMs + rebootMs;
+    const later = slots.findLastIndex((slot) => slot <= returned);
+    slots.splice(later + 1, 0, returned);
+    end = Math.max(end, returned);
+  }
+  return end;
+}
+
+/** Why a roll-out is not through, for people. */
+export function whyNot({ max, graceMs, schedule }: RolloutPlan): string {
+  if (max === 0) return "never: max is 0, and no slot is ever granted";
+  // clock changes may join windows to a longer one, once or twice a year: no plan to rely on
+  if (schedule !== null && graceMs >= schedule.window.lengthMs) {
+    return "never: the window is too short, no grace ends in it";
+  }
+  return "not within 366 days, and no further is looked";
+}

@@ -1,0 +1,102 @@
+/**
+ * What the embedded store finds in its file at one moment. A key whose lease has expired is not there any more, whether
+ * or not somebody has removed its row. Nothing here writes.
+ */
+
+import type { DatabaseSync } from "node:sqlite";
+import type { Entry, History, KeyRange, PastChange, Query, View } from "../store.ts";
+
+type Value = string | number | bigint;
+
+/** The entries that are there at `:now`. */
+const VISIBLE = `FROM entry LEFT JOIN lease ON entry.lease = lease.id
+  WHERE (entry.lease IS NULL OR lease.expires_ms > :now)`;
+const ENTRY = `SELECT key, value, revision, created ${VISIBLE}`;
+
+/** Looks at the file as it is at one moment, whatever others commit meanwhile. */
+export function moment<T>(database: DatabaseSync, look: (database: DatabaseSync) => T): T {
+  database.exec("BEGIN");
+  try {
+    return look(database);
+  } finally {
+    database.exec("COMMIT");
+  }
+}
+
+export function entryAt(database: DatabaseSync, key: string): Entry | null {
+  const row = database.prepare(`${ENTRY} AND key = :key`).get({ now: Date.now(), key });
+  return row === undefined ? null : toEntry(row);
+}
+
+export function listAt(database: DatabaseSync, prefix: string): Entry[] {
+  // substr and not LIKE, whose wildcards a group's name may contain
+  const sql = `${ENTRY} AND substr(key, 1, length(:prefix)) = :prefix ORDER BY key`;
+  return database.prepare(sql).all({ now: Date.now(), prefix }).map(toEntry);
+}
+
+/** The last commit that there was. */
+export function revisionAt(database: DatabaseSync): string {
+  return String(database.prepare("SELECT revision FROM counter").get()?.["revision"] ?? 0);
+}
+
+export function viewAt(database: DatabaseSync, queries: readonly Query[]): View {
+  const now = Date.now();
+  return {
+    revision: revisionAt(database),
+    found: queries.map((query) => queryAt(database, query, now)),
+  };
+}
+
+/** Whether a key of the range is there that was created before this revision; `null`: any key. */
+export function anyCreatedBefore(database: DatabaseSync, range: KeyRange, revision: string | null): boolean {
+  return queryAt(database, {
+    range,
+    limit: 1,
+    ...revision === null ? {} : { createdBefore: revision },
+  }, Date.now()).length > 0;
+}
+
+export function historyAt(database: DatabaseSync, key: string): History {
+  const changes = pastAt(database, key, 0n);
+  const first = database.prepare("SELECT first FROM past WHERE key = :key ORDER BY revision LIMIT 1").get({
+    key,
+  });
+  const complete = first === undefined ? entryAt(database, key) === null : first["first"] === 1;
+  return { changes, complete };
+}
+
+/** What is kept of the changes of a key after this revision, the oldest first. */
+export function pastAt(database: DatabaseSync, key: string, after: bigint): PastChange[] {
+  return database.prepare(
+    "SELECT key, value, revision, created FROM past WHERE key = :key AND revision > :after ORDER BY revision",
+  ).all({ key, after }).map((row) => ({
+    revision: String(row["revision"]),
+    entry: row["value"] === null ? null : toEntry(row),
+  }));
+}
+
+function queryAt(database: DatabaseSync, query: Query, now: number): Entry[] {
+  const { range, createdBefore, order, descending, limit } = query;
+  const values: Record<string, Value> = { now, from: range.from, to: range.to };
+  let sql = `${ENTRY} AND key >= :from AND key < :to`;
+  if (createdBefore !== undefined) {
+    sql += " AND created < :before";
+    values["before"] = BigInt(createdBefore);
+  }
+  const direction = descending ? " DESC" : "";
+  sql += ` ORDER BY ${order === "created" ? `created${direction}, ` : ""}key${direction}`;
+  if (limit !== undefined) {
+    sql += " LIMIT :limit";
+    values["limit"] = limit;
+  }
+  return database.prepare(sql).all(values).map(toEntry);
+}
+
+function toEntry(row: Record<string, unknown>): Entry {
+  return {
+    key: String(row["key"]),
+    value: String(row["value"]),
+    revision: String(row["revision"]),
+    created: String(row["created"]),
+  };
+}

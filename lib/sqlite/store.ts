@@ -1,0 +1,194 @@
+/**
+ * The embedded store: one SQLite file, for machines that share a disk and for trying locksmith without an etcd.
+ *
+ * Every process on the host may open the file; a transaction takes SQLite's write lock, so commits are atomic across
+ * processes, and synced, so that a committed one survives a power failure. A watch looks at the file four times a
+ * second. Leases expire by the clock of the host: one that is set forward ends them early, and their owners hear of it
+ * when they next keep them alive. A file on a network filesystem is not supported: SQLite's locks do not hold there.
+ *
+ * Of the past of a key the last 1,000 changes are kept, and of one that stands under a lease nothing: those come and go
+ * with the machines that made them.
+ */
+
+import type { DatabaseSync } from "node:sqlite";
+import { isBusy, openDatabase } from "./file.ts";
+import { keepLease } from "./lease.ts";
+import { entryAt, historyAt, listAt, moment, viewAt } from "./read.ts";
+import { beginLease, commitTransaction, endLease, renewLease } from "./write.ts";
+import { watchSqlite } from "./watch.ts";
+import {
+  type CallOptions,
+  type Change,
+  type CommitOutcome,
+  type Entry,
+  type History,
+  type Lease,
+  type Query,
+  type Store,
+  StoreError,
+  type Transaction,
+  type View,
+  type Watch,
+} from "../store.ts";
+
+/** Opens the store in `path`. The file is made by the first commit; reading a file that is not there finds nothing. */
+export function openSqlite(path: string): Store {
+  return new SqliteStore(path);
+}
+
+/** The wait before another try while another process has the file; a part of it, by chance. */
+const RETRY_MS = 20;
+
+class SqliteStore implements Store {
+  readonly name: string;
+  readonly #path: string;
+  readonly #watches = new Set<Watch>();
+  readonly #leases = new Set<Lease>();
+  #database: DatabaseSync | undefined;
+  #closed = false;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.name = `sqlite:${path}`;
+  }
+
+  read(key: string, options: CallOptions): Promise<Entry | null> {
+    return this.#attempt(
+      `read ${key}`,
+      options,
+      () => this.#look((database) => entryAt(database, key), null),
+    );
+  }
+
+  list(prefix: string, options: CallOptions): Promise<Entry[]> {
+    return this.#attempt(
+      `list ${prefix}`,
+      options,
+      () => this.#look((database) => listAt(database, prefix), []),
+    );
+  }
+
+  view(queries: readonly Query[], options: CallOptions): Promise<View> {
+    const nothing = { revision: "0", found: queries.map(() => []) };
+    return this.#attempt(
+      `read ${queries.map(({ range }) => range.from).join(", ")}`,
+      options,
+      () => this.#look((database) => viewAt(database, queries), nothing),
+    );
+  }
+
+  async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {
+    try {
+      return await this.#attempt("commit", options, () => commitTransaction(this.#open(), transaction));
+    } catch (error) {
+      // an error in COMMIT itself may come after the change is durable
+      if (error instanceof StoreError) return { kind: "unknown", cause: error };
+      throw error;
+    }
+  }
+
+  async lease(ttlMs: number, lost: () => void, options: CallOptions): Promise<Lease> {
+    const id = await this.#attempt("begin a lease", options, () => beginLease(this.#open(), ttlMs));
+    const lease: Lease = keepLease(id, ttlMs, {
+      renew: (timeoutMs) =>
+        this.#attempt("keep a lease alive", { timeoutMs }, () => renewLease(this.#open(), id, ttlMs)),
+      end: (options) => this.#attempt("end a lease", options, () => endLease(this.#open(), id)),
+      ended: () => this.#leases.delete(lease),
+      lost,
+    });
+    if (this.#closed) lease.abandon();
+    else this.#leases.add(lease);
+    return lease;
+  }
+
+  watch(key: string, listener: (change: Change) => void, after?: string): Watch {
+    if (this.#closed) throw new TypeError(`cannot watch ${JSON.stringify(key)}: the store is closed`);
+    const running = watchSqlite((look) => this.#look(look, undefined), key, listener, after);
+    const watch = {
+      close: () => {
+        running.close();
+        this.#watches.delete(watch);
+      },
+    };
+    this.#watches.add(watch);
+    return watch;
+  }
+
+  history(key: string, options: CallOptions): Promise<History> {
+    return this.#attempt(
+      `read the history of ${key}`,
+      options,
+      () => this.#look((database) => historyAt(database, key), { changes: [], complete: true }),
+    );
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    for (const watch of this.#watches) watch.close();
+    for (const lease of this.#leases) lease.abandon();
+    this.#database?.close();
+    this.#database = undefined;
+    return Promise.resolve();
+  }
+
+  /** Looks at one moment, or answers `nothing` while there is no file. */
+  #look<T, N>(look: (database: DatabaseSync) => T, nothing: N): T | N {
+    if (this.#closed) throw new Error("the store is closed");
+    return this.#exists() ? moment(this.#open(), look) : nothing;
+  }
+
+  #exists(): boolean {
+    if (this.#database !== undefined) return true;
+    try {
+      // an empty file is one that another process is just making
+      return Deno.statSync(this.#path).size > 0;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    const folder = this.#path.slice(0, this.#path.lastIndexOf("/") + 1) || ".";
+    try {
+      Deno.statSync(folder);
+      return false;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      // a mistyped path is not to look like a store that nobody has used yet
+      throw new Error(`unable to open the file: there is no directory ${folder}`, { cause: error });
+    }
+  }
+
+  #open(): DatabaseSync {
+    if (this.#closed) throw new Error("the store is closed");
+    return this.#database ??= openDatabase(this.#path);
+  }
+
+  /** Does `work` again while another process has the file, until the deadline. Throws {@linkcode StoreError}. */
+  async #attempt<T>(what: string, { timeoutMs }: CallOptions, work: () => T): Promise<T> {
+    const deadline = performance.now() + timeoutMs;
+    while (true) {
+      try {
+        return work();
+      } catch (error) {
+        if (!isBusy(error)) throw this.#explain(what, error);
+        if (performance.now() >= deadline) {
+          const message =
+            `cannot ${what} in ${this.name}: another process has kept the file locked for ${timeoutMs} ms`;
+          throw new StoreError("timeout", message, "see who has it open with 'fuser'", { cause: error });
+        }
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * RETRY_MS));
+      }
+    }
+  }
+
+  #explain(what: string, error: unknown): StoreError {
+    const why = error instanceof Error ? error.message : String(error);
+    const denied = error instanceof Deno.errors.PermissionDenied || /readonly|permission/i.test(why);
+    const hint = /unable to open/.test(why)
+      ? "the directory must exist and be writable for this user"
+      : /not a database|malformed/.test(why)
+      ? "name another file, or mend this one; it was left as it is"
+      : undefined;
+    return new StoreError(denied ? "permission" : "failed", `cannot ${what} in ${this.name}: ${why}`, hint, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * What the embedded store writes: commits, leases, and the past of keys, each in one transaction with the write lock.
+ * Whoever writes first removes what stood under leases that have expired, as a change of its own.
+ */
+
+import type { DatabaseSync } from "node:sqlite";
+import { writing } from "./file.ts";
+import { anyCreatedBefore, entryAt, viewAt } from "./read.ts";
+import type { CommitOutcome, Expectation, Transaction } from "../store.ts";
+
+/** How many changes of a key are kept. */
+const PAST_MAX = 1000;
+
+export function commitTransaction(database: DatabaseSync, transaction: Transaction): CommitOutcome {
+  return writing(database, () => {
+    removeExpired(database);
+    const { expect, put, remove = [], read = [] } = transaction;
+    const holds = expect.every((expectation) => isMet(database, expectation)) &&
+      put.every(({ lease }) => lease === undefined || isAlive(database, lease));
+    if (!holds) return { kind: "refused", ...viewAt(database, read) };
+    const gone = remove.filter((key) => entryAt(database, key) !== null);
+    if (put.length + gone.length > 0) {
+      const revision = nextRevision(database);
+      for (const { key, value, lease } of put) write(database, key, value, revision, lease);
+      for (const key of gone) erase(database, key, revision);
+    }
+    return { kind: "committed", ...viewAt(database, read) };
+  });
+}
+
+/** The id of a new lease: a revision, and so never that of another. */
+export function beginLease(database: DatabaseSync, ttlMs: number): string {
+  return writing(database, () => {
+    const id = nextRevision(database);
+    database.prepare("INSERT INTO lease (id, expires_ms) VALUES (?, ?)").run(id, expiry(ttlMs));
+    return String(id);
+  });
+}
+
+/** Whether the lease was still there. */
+export function renewLease(database: DatabaseSync, id: string, ttlMs: number): boolean {
+  return writing(database, () => {
+    if (!isAlive(database, id)) return false;
+    database.prepare("UPDATE lease SET expires_ms = ? WHERE id = ?").run(expiry(ttlMs), BigInt(id));
+    return true;
+  });
+}
+
+export function endLease(database: DatabaseSync, id: string): void {
+  writing(database, () => {
+    database.prepare("DELETE FROM lease WHERE id = ?").run(BigInt(id));
+    removeExpired(database);
+  });
+}
+
+function expiry(ttlMs: number): number {
+  return Date.now() + Math.ceil(ttlMs);
+}
+
+function isAlive(database: DatabaseSync, id: string): boolean {
+  if (!/^\d{1,18}$/.test(id)) return false;
+  const sql = "SELECT 1 FROM lease WHERE id = ? AND expires_ms > ?";
+  return database.prepare(sql).get(BigInt(id), Date.now()) !== undefined;
+}
+
+/** Removes the leases that have expired, and the keys whose lease is gone. */
+function removeExpired(database: DatabaseSync): void {
+  database.prepare("DELETE FROM lease WHERE expires_ms <= ?").run(Date.now());
+  const orphans = "FROM entry WHERE lease IS NOT NULL AND lease NOT IN (SELECT id FROM lease)";
+  if (database.prepare(`SELECT 1 ${orphans} LIMIT 1`).get() === undefined) return;
+  nextRevision(database);
+  database.exec(`DELETE ${orphans}`);
+}
+
+function isMet(database: DatabaseSync, expectation: Expectation): boolean {
+  if ("range" in expectation) {
+    return !anyCreatedBefore(database, expectation.range, expectation.noneCreatedBefore);
+  }
+  return (entryAt(database, expectation.key)?.revision ?? null) === expectation.revision;
+}
+
+function nextRevision(database: DatabaseSync): bigint {
+  const row = database.prepare("UPDATE counter SET revision = revision + 1 RETURNING revision").get();
+  return BigInt(Number(row?.["revision"]));
+}
+
+function write(
+  database: DatabaseSync,
+  key: string,
+  value: string,
+  revision: bigint,
+  lease: string | undefined,
+): void {
+  const before = entryAt(database, key);
+  const created = before === null ? revision : BigInt(before.created);
+  database.prepare(
+    "INSERT OR REPLACE INTO entry (key, value, revision, created, lease) VALUES (?, ?, ?, ?, ?)",
+  ).run(key, value, revision, created, lease === undefined ? null : BigInt(lease));
+  if (lease === undefined) remember(database, key, revision, value, created, before === null);
+  else database.prepare("DELETE FROM past WHERE key = ?").run(key);
+}
+
+function erase(database: DatabaseSync, key: string, revision: bigint): void {
+  const row = database.prepare("DELETE FROM entry WHERE key = ? RETURNING lease").get(key);
+  if (row?.["lease"] === null) remember(database, key, revision, null, null, false);
+}
+
+/** Keeps a change of a key, and drops those that are too many. */
+function remember(
+  database: DatabaseSync,
+  key: string,
+  revision: bigint,
+  value: string | null,
+  created: bigint | null,
+  isNew: boolean,
+): void {
+  const first = isNew && database.prepare("SELECT 1 FROM past WHERE key = ?").get(key) === undefined ? 1 : 0;
+  database.prepare("INSERT INTO past (key, revision, value, created, first) VALUES (?, ?, ?, ?, ?)")
+    .run(key, revision, value, created, first);
+  database.prepare(`DELETE FROM past WHERE key = :key AND revision <= (
+    SELECT revision FROM past WHERE key = :key ORDER BY revision DESC LIMIT 1 OFFSET :kept
+  )`).run({ key, kept: PAST_MAX });
+}

@@ -1,0 +1,246 @@
+/** The built file as it is used: wall time and memory of its commands beside etcdctl, their calls to etcd, idle daemons. */
+
+import { atMost, type Figure, grid, median, must, type Section } from "./page.ts";
+import { startBus, type TestBus } from "../support/bus.ts";
+import { type EtcdServer, startEtcd } from "../support/etcd.ts";
+import { CACHE_DIR } from "../support/executable.ts";
+
+const RUNS = 21;
+const IDLE_SECONDS = 30;
+/** How long a daemon may settle before it counts as idle. */
+const SETTLE_MS = 5_000;
+/** A place in line is kept alive three times in 30 s, and 30 s may begin a moment before such a sign. */
+const SIGNS_MAX = 4;
+
+/** Runs a command, and prints its wall time in milliseconds and its peak memory in KiB. */
+const MEASURE = `
+import os, resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+took = time.perf_counter() - start
+print(took * 1000, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, code)
+`;
+
+interface Sample {
+  readonly ms: number;
+  readonly peakMiB: number;
+}
+
+async function measure(words: readonly string[]): Promise<Sample> {
+  const { stdout } = await new Deno.Command("/usr/bin/python3", {
+    args: ["-c", MEASURE, ...words],
+    clearEnv: true,
+    env: { PATH: "/usr/bin:/bin", LOCKSMITH_CACHE_DIR: CACHE_DIR, ETCDCTL_API: "3", USER: "bench" },
+    stdin: "null",
+  }).output();
+  const [ms = NaN, kib = NaN, code = NaN] = new TextDecoder().decode(stdout).trim().split(" ").map(Number);
+  if (code !== 0) throw new Error(`'${words.join(" ")}' exited with ${code}`);
+  return { ms, peakMiB: kib / 1024 };
+}
+
+/** Several commands, one after the other, as one. */
+async function measureAll(commands: readonly (readonly string[])[]): Promise<Sample> {
+  const samples: Sample[] = [];
+  for (const words of commands) samples.push(await measure(words));
+  return {
+    ms: samples.reduce((sum, { ms }) => sum + ms, 0),
+    peakMiB: Math.max(...samples.map(({ peakMiB }) => peakMiB)),
+  };
+}
+
+/** The commands in turns, each beside an etcdctl of its own, so that what disturbs one disturbs the other. */
+export async function commandTimes(path: string): Promise<Section> {
+  await using etcd = await startEtcd();
+  const etcdctl = ["etcdctl", "--endpoints", etcd.endpoint];
+  const own = ["--endpoint", etcd.endpoint];
+  const pairs: { name: string; words: string[][]; beside: string[][]; limit?: number }[] = [
+    { name: "version", words: [[path, "version"]], beside: [[...etcdctl, "get", "nothing"]], limit: 2.5 },
+    { name: "status", words: [[path, "status", ...own]], beside: [[...etcdctl, "get", "nothing"]], limit: 5 },
+    {
+      name: "lock, unlock",
+      words: [[path, "lock", "A", ...own], [path, "unlock", "A", ...own]],
+      beside: [[...etcdctl, "put", "bench", "1"], [...etcdctl, "del", "bench"]],
+    },
+  ];
+  const rows: string[][] = [];
+  const figures: Figure[] = [];
+  for (const { name, words, beside, limit } of pairs) {
+    await measureAll(words);
+    const [ours, theirs]: [Sample[], Sample[]] = [[], []];
+    for (let run = 0; run < RUNS; run++) {
+      ours.push(await measureAll(words));
+      theirs.push(await measureAll(beside));
+    }
+    const ratio = median(ours.map(({ ms }, run) => ms / (theirs[run]?.ms ?? NaN)));
+    const row = (name: string, samples: readonly Sample[], ratio: number) => [
+      name,
+      `${median(samples.map(({ ms }) => ms)).toFixed(1)} ms`,
+      `${median(samples.map(({ peakMiB }) => peakMiB)).toFixed(0)} MiB`,
+      ratio.toFixed(2),
+    ];
+    rows.push(row(name, ours, ratio));
+    rows.push(row(beside.map((words) => `etcdctl ${words[3]}`).join(", "), theirs, 1));
+    if (limit !== undefined) {
+      figures.push(atMost(`\`${name}\` beside \`etcdctl get\`, wall`, ratio, limit, 2, " x"));
+    }
+  }
+  const { size } = await Deno.stat(path);
+  return {
+    text: `Wall time and memory of whole processes of the built file (${
+      (size / 2 ** 20).toFixed(1)
+    } MiB), medians of ${RUNS}, each
+beside an etcdctl of its own a moment later; the ratio is the median of theirs.
+
+${grid(["command", "wall", "peak memory", "ratio to etcdctl"], rows)}`,
+    figures,
+  };
+}
+
+/** What each command may ask of etcd when nobody else is there. */
+const CALLS: readonly { readonly words: string[]; readonly calls: Record<string, number> }[] = [
+  { words: ["status"], calls: { "KV/Range": 1 } },
+  { words: ["status", "--verbose"], calls: { "KV/Txn": 1 } },
+  { words: ["status", "--json"], calls: { "KV/Txn": 1 } },
+  { words: ["groups"], calls: { "KV/Range": 1 } },
+  { words: ["lock", "A"], calls: { "KV/Range": 1, "KV/Txn": 1 } },
+  { words: ["unlock", "A"], calls: { "KV/Range": 1, "KV/Txn": 1 } },
+  { words: ["lock", "A", "--wait"], calls: { "KV/Range": 1, "KV/Txn": 2 } },
+  { words: ["set-max", "2"], calls: { "KV/Range": 1, "KV/Txn": 1 } },
+];
+
+/** Calls that each command makes to etcd, and whether it wrote, from etcd's own count. */
+export async function commandCalls(path: string): Promise<Section> {
+  await using etcd = await startEtcd();
+  const rows: string[][] = [];
+  const figures: Figure[] = [];
+  for (const { words, calls } of CALLS) {
+    const [before, revision] = [await etcd.requests(), await revisionOf(etcd)];
+    await measure([path, ...words, "--endpoint", etcd.endpoint]);
+    const after = await etcd.requests();
+    const made = Object.keys(after)
+      .map((name) => [name, (after[name] ?? 0) - (before[name] ?? 0)] as const)
+      .filter(([, count]) => count > 0);
+    const writes = await revisionOf(etcd) - revision;
+    const name = words.join(" ");
+    rows.push([name, made.map(([method, count]) => `${count} ${method}`).join(", "), String(writes)]);
+    const reads = words[0] === "status" || words[0] === "groups";
+    figures.push(must(
+      `\`${name}\` costs etcd ${
+        Object.entries(calls).map(([method, count]) => `${count} ${method}`).join(" and ")
+      } at most, ${reads ? "and no write" : "and one write"}`,
+      made.every(([method, count]) => count <= (calls[method] ?? 0)) && writes <= (reads ? 0 : 1),
+    ));
+  }
+  return {
+    text: `Calls to etcd, and writes, from etcd's own count:\n\n${
+      grid(["command", "calls", "writes"], rows)
+    }`,
+    figures,
+  };
+}
+
+async function revisionOf(etcd: EtcdServer): Promise<number> {
+  return Number(/^etcd_debugging_mvcc_current_revision (\S+)$/m.exec(await etcd.metrics())?.[1]);
+}
+
+/** Memory, processor time and calls of daemons that have nothing to do: one that needs no reboot, one that waits. */
+export async function idleDaemons(path: string): Promise<Section> {
+  await using bus = await startBus();
+  const resting = await idle(path, bus, false);
+  const waiting = await idle(path, bus, true);
+  const row = (name: string, { rssMiB, cpuPercent, calls }: Idle) => [
+    name,
+    `${rssMiB.toFixed(1)} MiB`,
+    `${cpuPercent.toFixed(2)} %`,
+    calls.length === 0 ? "none" : calls.map(([method, count]) => `${count} ${method}`).join(", "),
+  ];
+  const count = ({ calls }: Idle) => calls.reduce((sum, [, count]) => sum + count, 0);
+  return {
+    text:
+      `Daemons that have nothing to do, over ${IDLE_SECONDS} s. One that waits has a watch open, and says three times in
+30 s that it lives, for its place in line; one that needs no reboot asks nothing of etcd.
+
+${
+        grid(["daemon", "resident", "processor", "calls to etcd"], [
+          row("needs no reboot", resting),
+          row("waits, the first in line", waiting),
+        ])
+      }`,
+    figures: [
+      atMost("idle daemon without need, resident", resting.rssMiB, 55, 1, " MiB"),
+      atMost(`idle daemon without need over ${IDLE_SECONDS} s, processor`, resting.cpuPercent, 0.2, 2, " %"),
+      atMost(`idle daemon without need over ${IDLE_SECONDS} s, calls to etcd`, count(resting), 0, 0),
+      atMost("waiting daemon with one watch, resident", waiting.rssMiB, 55, 1, " MiB"),
+      atMost(`waiting daemon over ${IDLE_SECONDS} s, processor`, waiting.cpuPercent, 0.2, 2, " %"),
+      atMost(
+        `waiting daemon over ${IDLE_SECONDS} s, signs of life of its place`,
+        count(waiting),
+        SIGNS_MAX,
+        0,
+      ),
+    ],
+  };
+}
+
+interface Idle {
+  readonly rssMiB: number;
+  readonly cpuPercent: number;
+  readonly calls: readonly (readonly [string, number])[];
+}
+
+/** A daemon that waits, where one is needed, for a slot that somebody else holds. */
+async function idle(path: string, bus: TestBus, needed: boolean): Promise<Idle> {
+  await using etcd = await startEtcd();
+  const root = await Deno.makeTempDir();
+  try {
+    for (const dir of ["etc", "run", "proc/sys/kernel/random"]) {
+      await Deno.mkdir(`${root}/${dir}`, { recursive: true });
+    }
+    await Deno.writeTextFile(`${root}/etc/machine-id`, "69d27b356a94476da859461d3a3bc6fd\n");
+    await Deno.writeTextFile(`${root}/proc/sys/kernel/random/boot_id`, `${crypto.randomUUID()}\n`);
+    if (needed) await Deno.writeTextFile(`${root}/run/reboot-required`, "");
+    await measure([path, "lock", "A", "--endpoint", etcd.endpoint]);
+    const child = new Deno.Command(path, {
+      args: ["daemon", "--endpoint", etcd.endpoint, "--root", root, "--reboot-command", "false"],
+      clearEnv: true,
+      env: { PATH: "/usr/bin:/bin", LOCKSMITH_CACHE_DIR: CACHE_DIR, DBUS_SYSTEM_BUS_ADDRESS: bus.address },
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    try {
+      const log = child.stderr.pipeThrough(new TextDecoderStream());
+      for await (const text of log.values({ preventCancel: true })) {
+        if (!needed || text.includes("waiting for a slot")) break;
+      }
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      const [before, callsBefore] = [await cpuSeconds(child.pid), await etcd.requests()];
+      await new Promise((resolve) => setTimeout(resolve, IDLE_SECONDS * 1_000));
+      const [after, callsAfter] = [await cpuSeconds(child.pid), await etcd.requests()];
+      return {
+        rssMiB: await residentMiB(child.pid),
+        cpuPercent: (after - before) / IDLE_SECONDS * 100,
+        calls: Object.entries(callsAfter)
+          .map(([method, count]) => [method, count - (callsBefore[method] ?? 0)] as const)
+          .filter(([, count]) => count > 0),
+      };
+    } finally {
+      child.kill("SIGTERM");
+      await child.status;
+      await child.stderr.cancel().catch(() => {});
+    }
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+async function cpuSeconds(pid: number): Promise<number> {
+  const fields = (await Deno.readTextFile(`/proc/${pid}/stat`)).replace(/^.*\) /, "").split(" ");
+  // utime and stime of proc(5), in ticks of 10 ms
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+async function residentMiB(pid: number): Promise<number> {
+  const kib = /^VmRSS:\s+(\d+)/m.exec(await Deno.readTextFile(`/proc/${pid}/status`))?.[1];
+  return Number(kib) / 1024;
+}

@@ -1,0 +1,187 @@
+/** How a group with a queue, a pause and machines that are late is shown. */
+
+import { assertEquals } from "@std/assert";
+import { groupOfQueueKey, semaphoreKey } from "../../lib/group.ts";
+import { readGroups } from "../../lib/lock.ts";
+import { type Place, placeKey, serializePlace } from "../../lib/queue.ts";
+import {
+  groupsText,
+  type Seen,
+  statusJson,
+  statusText,
+  verboseStatusText,
+  whyNoSlot,
+} from "../../lib/cli/report.ts";
+import { FRESH, parseSemaphore, type Semaphore } from "../../lib/semaphore.ts";
+import { Memory, openMemory } from "../../lib/simulation/memory.ts";
+
+const NOW = Date.parse("2026-05-21T23:05:00Z");
+
+const HELD = parseSemaphore(JSON.stringify({
+  semaphore: 0,
+  max: 2,
+  holders: ["A", "B"],
+  holds: {
+    A: {
+      host: "web1",
+      boot: "b1",
+      since: "2026-05-21T21:00:00Z",
+      by: "locksmithd",
+      reason: "new kernel",
+      phase: "rebooting",
+    },
+    B: { since: "2026-05-21T23:00:00Z", by: "anna@desk", reason: "disk swap" },
+  },
+}));
+const PAUSE = { since: "2026-05-21T23:04:30Z", by: "anna@desk", reason: "storage", extra: {} };
+const PAUSED: Semaphore = { ...HELD, paused: PAUSE };
+const QUEUE: Place[] = [
+  {
+    machine: "D",
+    priority: 5,
+    since: "2026-05-21T23:04:59Z",
+    host: "db1",
+    by: "locksmithd",
+    reason: "kernel",
+  },
+  { machine: "C", priority: 0 },
+];
+const SEEN: Seen = { semaphore: HELD, queue: QUEUE, overdue: ["A"] };
+
+Deno.test("status of a group that is not paused has the old lines and no more", () => {
+  assertEquals(statusText(HELD, NOW), "Available: 0\nMax: 2\n\nMACHINE ID\nA\nB\n");
+  assertEquals(statusText(FRESH, NOW), "Available: 1\nMax: 1\n");
+});
+
+Deno.test("status of a paused group says so below Max, and only machine ids follow their title", () => {
+  assertEquals(
+    statusText(PAUSED, NOW),
+    `Available: 0
+Max: 2
+Paused: since 2026-05-21T23:04:30Z (30s), by anna@desk, because: storage
+
+MACHINE ID
+A
+B
+`,
+  );
+});
+
+Deno.test("status --verbose shows who is overdue, and the queue in its order with how long each has waited", () => {
+  assertEquals(
+    verboseStatusText(SEEN, NOW),
+    `Available: 0
+Max: 2
+
+MACHINE ID  SINCE                 FOR   PHASE               HOST  BY          REASON
+A           2026-05-21T21:00:00Z  2h5m  rebooting, overdue  web1  locksmithd  new kernel
+B           2026-05-21T23:00:00Z  5m    by hand             -     anna@desk   disk swap
+
+PLACE  MACHINE ID  PRIORITY  SINCE                 FOR  HOST  BY          REASON
+1      D           5         2026-05-21T23:04:59Z  1s   db1   locksmithd  kernel
+2      C           0         -                     -    -     -           -
+`,
+  );
+});
+
+Deno.test("status --verbose shows a queue that nobody holds a slot before", () => {
+  const text = verboseStatusText({ semaphore: { ...FRESH, paused: PAUSE }, queue: QUEUE, overdue: [] }, NOW);
+  assertEquals(text.split("\n").slice(3, 6).map((line) => line.split(/ {2,}/)[1]), [
+    undefined,
+    "MACHINE ID",
+    "D",
+  ]);
+});
+
+Deno.test("status --json has the queue in its order; what is not known of a place is not there", () => {
+  const { overdue, queue } = statusJson("", SEEN, NOW);
+  assertEquals(overdue, ["A"]);
+  assertEquals(queue, [
+    {
+      machine: "D",
+      priority: 5,
+      since: "2026-05-21T23:04:59Z",
+      waitedSeconds: 1,
+      host: "db1",
+      by: "locksmithd",
+      reason: "kernel",
+    },
+    { machine: "C", priority: 0 },
+  ]);
+});
+
+Deno.test("nobody has waited for less than nothing, though a clock goes ahead of ours", () => {
+  const queue = [{ machine: "C", priority: 0, since: "2026-05-21T23:09:00Z" }];
+  assertEquals(statusJson("", { semaphore: HELD, queue, overdue: [] }, NOW).queue[0]?.waitedSeconds, 0);
+});
+
+Deno.test("groups counts who waits and who is overdue", () => {
+  assertEquals(
+    groupsText([
+      { group: "", semaphore: FRESH, queue: [], overdue: [] },
+      { group: "web", ...SEEN, semaphore: PAUSED },
+    ]),
+    `GROUP      AVAILABLE  MAX  HOLDERS  PAUSED  WAITING  OVERDUE
+(default)  1          1    0        no      0        0
+web        0          2    2        yes     2        1
+`,
+  );
+});
+
+Deno.test("who got no slot is told what stands in the way", () => {
+  const held = "A (since 2026-05-21T21:00:00Z, 2h5m ago, by locksmithd, because: new kernel), " +
+    "B (since 2026-05-21T23:00:00Z, 5m ago, by anna@desk, because: disk swap)";
+  assertEquals(whyNoSlot("web", HELD, QUEUE, NOW), `group web is full, held by ${held}`);
+  assertEquals(
+    whyNoSlot("", PAUSED, [], NOW),
+    "no slots are granted in group (default) (since 2026-05-21T23:04:30Z, 30s ago, by anna@desk, " +
+      `because: storage); held by ${held}`,
+  );
+  assertEquals(
+    whyNoSlot("", { ...FRESH, max: 0 }, [], NOW),
+    "group (default) has no slots at all; 'locksmith set-max' gives it some",
+  );
+  assertEquals(
+    whyNoSlot("", FRESH, QUEUE, NOW),
+    "group (default) has a free slot by now, and D is first in line; 'locksmith status --verbose' shows the queue",
+  );
+  assertEquals(whyNoSlot("", FRESH, [], NOW), "group (default) has a free slot by now; try again");
+});
+
+Deno.test("nothing that a place brings along steers the terminal of who looks at the queue", () => {
+  const queue = [{ machine: "C\u001b[2J", priority: 0, reason: "a\nb" }];
+  const text = verboseStatusText({ semaphore: FRESH, queue, overdue: [] }, NOW);
+  assertEquals(text.split("\n").at(-2), "1      C\\u001b[2J  0         -      -    -     -   a b");
+});
+
+Deno.test("readGroups() finds every queue beside its document, and that of a group that has none yet", async () => {
+  const memory = new Memory();
+  const put = (key: string, value: string) => memory.commit({ expect: [], put: [{ key, value }] });
+  put(semaphoreKey("prod/db"), '{"semaphore":0,"max":1,"holders":["A"]}');
+  put(placeKey("prod/db", 0, "b/c"), serializePlace({ host: "web1" }));
+  put(placeKey("prod/db", 5, "D"), "garbage");
+  put(placeKey("new", 0, "E"), serializePlace({}));
+  put(placeKey("", 0, "F"), serializePlace({}));
+  const readings = await readGroups(openMemory(memory));
+  assertEquals(readings.map(({ group, semaphore, queue }) => [group, semaphore === FRESH, queue]), [
+    ["", true, [{ machine: "F", priority: 0 }]],
+    ["new", true, [{ machine: "E", priority: 0 }]],
+    ["prod/db", false, [
+      { machine: "D", priority: 5 },
+      { machine: "b/c", priority: 0, host: "web1" },
+    ]],
+  ]);
+});
+
+Deno.test("groupOfQueueKey() knows the keys of queues and no others", () => {
+  for (const group of ["", "web", "prod/db", "queue", "a b+c", "queue/000/x"]) {
+    for (const machine of ["A", "queue", "semaphore", "a/b", "queue/100/x"]) {
+      assertEquals(groupOfQueueKey(placeKey(group, 0, machine)), group);
+    }
+    assertEquals(groupOfQueueKey(semaphoreKey(group)), undefined);
+  }
+  const root = "coreos.com/updateengine/rebootlock/";
+  for (const key of [`${root}queue/`, `${root}queue/100/`, `${root}groups/../queue/100/A`, "queue/100/A"]) {
+    assertEquals(groupOfQueueKey(key), undefined);
+  }
+});

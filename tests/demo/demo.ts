@@ -1,0 +1,414 @@
+/**
+ * `deno task demo`: several machines on this one, each a real daemon with its own root, share one semaphore and reboot,
+ * never more at once than max. Needs no service, no root and no network once Deno has its packages; nothing is left
+ * behind.
+ *
+ * It ends by itself, at the latest after a time that depends on the number of machines, and exits 1 if max was ever
+ * exceeded or a machine is missing. What counts is in `demo_judge.ts`, what a machine is in `demo_machine.ts`.
+ */
+
+import { type OptionSpec, parseCommandLine } from "../../lib/cli/args.ts";
+import { resolveStore, type StoreConfig } from "../../lib/cli/config.ts";
+import { Lock, LockError } from "../../lib/lock.ts";
+import { openStore } from "../../lib/cli/open_store.ts";
+import { oneLine } from "../../lib/cli/output.ts";
+import type { Semaphore } from "../../lib/semaphore.ts";
+import { type Store, StoreError } from "../../lib/store.ts";
+import { REAL } from "../../lib/surroundings.ts";
+import {
+  count,
+  deadlineMs,
+  exitCode,
+  mostAtOnce,
+  type Outage,
+  type Outcome,
+  type Reading,
+  seconds,
+  summary,
+} from "./judge.ts";
+import { DemoMachine, prepare } from "./machine.ts";
+import { complain, openScreen, type Screen, write } from "./screen.ts";
+import { type Change, type Picture, rebootedCount, type State, stateOf } from "./view.ts";
+
+const MACHINES_MOST = 50;
+/** How long a machine is down, in milliseconds. */
+const DOWN_MS = 2_000;
+/** How often the demo looks whether a reboot command ran, and how often at the semaphore, in milliseconds. */
+const CALL_LOOK_MS = 20;
+const SEMAPHORE_LOOK_MS = 120;
+/** How many lines of its log are shown of a machine that is missing, and of how many machines. */
+const LOG_SHOWN = { lines: 6, machines: 3 };
+
+const OPTIONS: readonly OptionSpec[] = [
+  { name: "machines", value: "N", help: `how many machines, 1 to ${MACHINES_MOST}; default: 5` },
+  { name: "max", value: "N", help: "how many may reboot at once; default: 1" },
+  {
+    name: "endpoint",
+    value: "URL",
+    repeatable: true,
+    help: "an etcd, http://HOST:PORT, or sqlite:PATH; default: an embedded store of its own",
+  },
+  { name: "help", help: "this text" },
+];
+
+const HELP = `usage: deno task demo [options]
+
+Several machines on this one, each a real locksmith daemon, share one semaphore and reboot in turns.
+Nothing is really rebooted: the reboot command stops a daemon for 2 seconds, and it starts under a new
+boot id. Exits 0 when every machine rebooted and never more than max at once, else 1.
+
+${OPTIONS.map(({ name, value, help }) => `  ${`--${name} ${value ?? ""}`.padEnd(14)}  ${help}`).join("\n")}
+
+example: deno task demo --machines 12 --max 3
+`;
+
+interface Options {
+  readonly machines: number;
+  readonly max: number;
+  /** Where the semaphore is; `null`: in the demo's own directory. */
+  readonly store: { readonly config: StoreConfig; readonly endpoints: readonly string[] } | null;
+}
+
+/** What the words say, or the faults in them. */
+export function parseOptions(
+  args: readonly string[],
+): Options | { readonly faults: readonly string[] } | "help" {
+  const { options, positionals, faults: found } = parseCommandLine(
+    args,
+    [],
+    [{ name: "demo", options: OPTIONS }],
+    "demo",
+  );
+  if (options.get("help")?.at(-1) === "true") return "help";
+  const faults = [...found];
+  for (const word of found.length > 0 ? [] : positionals) faults.push(`the demo has no use for '${word}'`);
+  const number = (name: string, initial: number, most: number, allowed: string) => {
+    const text = options.get(name)?.at(-1) ?? String(initial);
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+    if (value < 1 || value > most) faults.push(`--${name}: '${text}' is not a whole number ${allowed}`);
+    return value;
+  };
+  const machines = number("machines", 5, MACHINES_MOST, `from 1 to ${MACHINES_MOST}`);
+  const max = number("max", 1, Infinity, "of at least 1");
+  const endpoints = options.get("endpoint");
+  const values = new Map(
+    endpoints === undefined ? [] : [
+      ["endpoint", { values: endpoints, origin: "--endpoint" }],
+    ],
+  );
+  const config = endpoints && resolveStore({ values, faults }, (path) => Deno.readFileSync(path));
+  if (faults.length > 0) return { faults };
+  return { machines, max, store: config && endpoints ? { config, endpoints } : null };
+}
+
+/** Runs the demo, and returns its exit code. */
+async function main(args: readonly string[]): Promise<number> {
+  const options = parseOptions(args);
+  if (options === "help") {
+    write(Deno.stdout, HELP);
+    return 0;
+  }
+  if ("faults" in options) {
+    for (const fault of options.faults) complain(fault);
+    write(Deno.stderr, "demo: hint: 'deno task demo --help' shows the options\n");
+    return 2;
+  }
+  const stop = new AbortController();
+  for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
+    Deno.addSignalListener(name, () => stop.abort(code));
+  }
+  const screen = openScreen(stop);
+  const directory = await Deno.makeTempDir({ prefix: "locksmith-demo-" });
+  const demo = new Demo(options, directory, screen, stop.signal);
+  try {
+    return await demo.run();
+  } catch (error) {
+    if (!(error instanceof StoreError || error instanceof LockError)) throw error;
+    complain(error.message);
+    return 1;
+  } finally {
+    await demo.end();
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+class Demo {
+  readonly #lock: Promise<Lock>;
+  readonly #group: string;
+  readonly #machines: DemoMachine[] = [];
+  readonly #changes = new Map<DemoMachine, Change[]>();
+  /** Outages by machine: its one reboot, once that was called. */
+  readonly #outages = new Map<DemoMachine, Outage>();
+  readonly #readings: Reading[] = [];
+  readonly #unlisted: string[] = [];
+  #semaphore: Semaphore | undefined;
+  #trouble: string | undefined;
+  #startedMs = 0;
+  /** Whether there may be a key of ours in the store. */
+  #written = false;
+  #lives: Promise<void>[] = [];
+  /** Aborts when all is to end: no machine boots any more. */
+  readonly #over = new AbortController();
+
+  constructor(
+    private readonly options: Options,
+    private readonly directory: string,
+    private readonly screen: Screen,
+    private readonly stop: AbortSignal,
+  ) {
+    // in a store that others use too, a group that nobody else does
+    this.#group = options.store === null ? "" : `demo-${crypto.randomUUID().slice(0, 8)}`;
+    const config = options.store?.config ??
+      { kind: "sqlite", path: `${directory}/semaphore.db`, configured: true };
+    this.#lock = openStore(config).then((store) => new Lock(store, this.#group, REAL, "demo"));
+  }
+
+  async run(): Promise<number> {
+    const { machines, max } = this.options;
+    const lock = await this.#lock;
+    this.screen.say(
+      "bold",
+      `locksmith demo: ${count(machines, "machine")} to be rebooted, at most ${max} at once`,
+    );
+    this.screen.say(
+      "dim",
+      `each is a real daemon with its own root; the semaphore is in ${this.where(lock.store)}`,
+    );
+    this.screen.say(
+      "dim",
+      "no reboot is real: a daemon is killed for 2 s and starts under a new boot id",
+    );
+    await this.createMachines();
+    const stopped = new Promise<number>((resolve) => {
+      this.stop.addEventListener("abort", () => resolve(Number(this.stop.reason)));
+    });
+    const early = await Promise.race([stopped, this.setMax(lock, max).then(prepare)]);
+    if (typeof early === "number") return early;
+    this.#startedMs = Date.now();
+    this.#lives = this.#machines.map((machine) => this.live(machine, lock));
+    const end = await Promise.race([
+      this.watch(lock),
+      Promise.all(this.#lives).then(() => new Promise<never>(() => {})),
+    ]);
+    return this.conclude(end);
+  }
+
+  /** Ends every daemon, and leaves nothing in the store. Errors there are told, not thrown. */
+  async end(): Promise<void> {
+    this.screen.close();
+    this.#over.abort();
+    await Promise.allSettled(this.#lives);
+    await Promise.all(this.#machines.map((machine) => machine.kill()));
+    const { store } = await this.#lock;
+    await store.close();
+    const config = this.options.store?.config;
+    if (
+      config?.kind === "etcd" && this.#written &&
+      !await forget(config.endpoints, (await this.#lock).key)
+    ) {
+      write(Deno.stderr, `demo: hint: the key ${(await this.#lock).key} stays in ${store.name}\n`);
+    }
+  }
+
+  private async setMax(lock: Lock, max: number): Promise<void> {
+    await lock.setMax(max);
+    this.#written = true;
+  }
+
+  private where(store: Store): string {
+    return this.options.store === null ? "an embedded store" : `${store.name}, group ${this.#group}`;
+  }
+
+  private async createMachines(): Promise<void> {
+    const { machines, store } = this.options;
+    const endpoints = store?.endpoints ?? [`sqlite:${this.directory}/semaphore.db`];
+    const where = [
+      ...endpoints.map((url) => `--endpoint=${url}`),
+      ...(store ? [`--group=${this.#group}`] : []),
+    ];
+    for (let n = 1; n <= machines; n++) {
+      const machine = await DemoMachine.create(`m${n}`, `${this.directory}/m${n}`, where);
+      await machine.needReboot();
+      this.#machines.push(machine);
+      this.#changes.set(machine, []);
+    }
+  }
+
+  /** What happens to a machine: it boots, it is rebooted when its daemon calls for it, it goes on. */
+  private async live(machine: DemoMachine, lock: Lock): Promise<void> {
+    await machine.boot();
+    this.enter(machine, "starts");
+    let fromMs = machine.rebootCalledMs();
+    while (fromMs === undefined) {
+      await pause(CALL_LOOK_MS, this.#over.signal);
+      if (this.#over.signal.aborted) return;
+      fromMs = machine.rebootCalledMs();
+    }
+    this.#outages.set(machine, { machine: machine.id, fromMs, toMs: Infinity });
+    await machine.goDown();
+    // the slot stays while the machine is down, so this reading must show it
+    const listed = await this.look(lock);
+    if (listed !== undefined && !listed.holders.includes(machine.id)) this.#unlisted.push(machine.name);
+    if (listed?.holders.includes(machine.id)) this.enter(machine, "holds", this.grantedMs(machine));
+    this.enter(machine, "reboots", fromMs);
+    await pause(fromMs + DOWN_MS - Date.now(), this.#over.signal);
+    if (this.#over.signal.aborted) return;
+    this.#outages.set(machine, { machine: machine.id, fromMs, toMs: Date.now() });
+    await machine.boot();
+    this.enter(machine, "returns");
+  }
+
+  /** Looks at the semaphore and the machines until all are through, something went wrong, or it took too long. */
+  private async watch(lock: Lock): Promise<Ending> {
+    const deadline = this.#startedMs + deadlineMs(this.options.machines, this.options.max);
+    while (true) {
+      await this.look(lock);
+      const picture = this.picture();
+      this.screen.draw(picture);
+      if (rebootedCount(picture.rows) === this.#machines.length) return { kind: "through" };
+      if (this.stop.aborted) return { kind: "stopped", code: Number(this.stop.reason) };
+      if (this.#machines.some(({ fault }) => fault !== undefined)) return { kind: "broken" };
+      if (Date.now() > deadline) return { kind: "late" };
+      await pause(SEMAPHORE_LOOK_MS, this.stop);
+    }
+  }
+
+  /** One reading of the semaphore, and what it tells of the machines; `undefined` when it could not be read. */
+  private async look(lock: Lock): Promise<Semaphore | undefined> {
+    const fromMs = Date.now();
+    const back = new Set(this.#machines.filter((machine) => this.isBack(machine)));
+    try {
+      const semaphore = await lock.read();
+      this.#semaphore = semaphore;
+      this.#readings.push({ fromMs, toMs: Date.now(), holders: semaphore.holders });
+      this.#trouble = undefined;
+      for (const machine of this.#machines) {
+        const state = this.state(machine);
+        const held = semaphore.holders.includes(machine.id);
+        if (state === "starts" && machine.coordinatorState() === "running") this.enter(machine, "waits");
+        if (held && (state === "starts" || state === "waits")) {
+          this.enter(machine, "holds", this.grantedMs(machine));
+        }
+        if (!held && state === "returns" && back.has(machine)) this.enter(machine, "done");
+      }
+      return semaphore;
+    } catch (error) {
+      if (!(error instanceof StoreError || error instanceof LockError)) throw error;
+      this.#trouble = error.message;
+      return undefined;
+    }
+  }
+
+  /** Whether the daemon of the new boot is at work. */
+  private isBack(machine: DemoMachine): boolean {
+    return this.state(machine) === "returns" && machine.coordinatorState() === "running";
+  }
+
+  private grantedMs(machine: DemoMachine): number {
+    const since = this.#semaphore?.holds.get(machine.id)?.since;
+    return since === undefined ? Date.now() : Temporal.Instant.from(since).epochMilliseconds;
+  }
+
+  private state(machine: DemoMachine): State {
+    return stateOf({ name: machine.name, bootId: machine.bootId, changes: this.#changes.get(machine) ?? [] });
+  }
+
+  private enter(machine: DemoMachine, state: State, atMs = Date.now()): void {
+    const changes = this.#changes.get(machine);
+    if (changes === undefined || changes.at(-1)?.state === state) return;
+    const change = { state, atMs: Math.max(atMs, changes.at(-1)?.atMs ?? 0) };
+    changes.push(change);
+    const picture = this.picture();
+    const row = picture.rows[this.#machines.indexOf(machine)];
+    if (row !== undefined) this.screen.tell(picture, row, change);
+  }
+
+  private picture(): Picture {
+    const names = new Map(this.#machines.map(({ id, name }) => [id, name]));
+    return {
+      startedMs: this.#startedMs,
+      nowMs: Date.now(),
+      rows: this.#machines.map((machine) => ({
+        name: machine.name,
+        bootId: machine.bootId,
+        changes: this.#changes.get(machine) ?? [],
+      })),
+      max: this.options.max,
+      holders: (this.#semaphore?.holders ?? []).map((id) => names.get(id) ?? id),
+      mostAtOnce: mostAtOnce([...this.#outages.values()], this.#readings),
+      trouble: this.#trouble,
+    };
+  }
+
+  private conclude(end: Ending): number {
+    const elapsedMs = Date.now() - this.#startedMs;
+    const { rows, mostAtOnce } = this.picture();
+    const outcome: Outcome = {
+      machines: rows.length,
+      max: this.options.max,
+      rebooted: rebootedCount(rows),
+      mostAtOnce,
+      elapsedMs,
+      unlisted: this.#unlisted,
+    };
+    this.screen.close();
+    const readings = count(this.#readings.length, "reading");
+    this.screen.say(
+      "dim",
+      `counted: who was down, from reboot command to next start, or listed in ${readings}`,
+    );
+    const code = end.kind === "stopped" ? end.code : exitCode(outcome);
+    for (const line of summary(outcome)) this.screen.say(code === 0 ? "done" : "reboots", line);
+    if (end.kind === "stopped") return code;
+    const missing = this.#machines.filter((machine) => this.state(machine) !== "done");
+    if (end.kind === "late") {
+      complain(`${missing.map(({ name }) => name).join(", ")} did not reboot within ${seconds(elapsedMs)}`);
+    }
+    if (this.#trouble !== undefined) complain(this.#trouble);
+    // the one whose daemon broke says more than those who wait for it
+    missing.sort((a, b) => Number(b.fault !== undefined) - Number(a.fault !== undefined));
+    for (const machine of missing.slice(0, LOG_SHOWN.machines)) {
+      complain(`${machine.name}: ${machine.fault ?? this.state(machine)}; the end of its log:`);
+      for (const line of machine.log.slice(-LOG_SHOWN.lines)) write(Deno.stderr, `  ${oneLine(line)}\n`);
+    }
+    return code;
+  }
+}
+
+type Ending =
+  | { readonly kind: "through" | "late" | "broken" }
+  | { readonly kind: "stopped"; readonly code: number };
+
+/** Deletes a key of the demo by etcd's HTTP gateway: the program itself never deletes one. */
+async function forget(endpoints: readonly string[], key: string): Promise<boolean> {
+  for (const endpoint of endpoints) {
+    try {
+      const response = await fetch(`${endpoint}/v3/kv/deleterange`, {
+        method: "POST",
+        body: JSON.stringify({ key: btoa(key) }),
+        signal: AbortSignal.timeout(2_000),
+      });
+      await response.body?.cancel();
+      if (response.ok) return true;
+    } catch {
+      // the next one may do it
+    }
+  }
+  return false;
+}
+
+/** Resolves after `ms` milliseconds, or when `signal` aborts. */
+function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, Math.max(0, ms));
+    signal?.addEventListener("abort", done);
+    if (signal?.aborted) done();
+  });
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,126 @@
+/**
+ * `deno task docs`: holds the documentation and the project together. docs/commands.md is made from the program's own
+ * help, docs/agent.md from the states that the agent can get into, docs/rollout.svg by the command beside it (`--write`
+ * writes them); links point to files that exist; the README names every command; each of the old program's faults is
+ * named by a test.
+ */
+
+import { COMMANDS } from "../../lib/cli/commands.ts";
+import { commandHelpText, helpText } from "../../lib/cli/help.ts";
+import { CONFIGURABLE, DEFAULTS, variableNames } from "../../lib/cli/settings.ts";
+import { table } from "../../lib/cli/output.ts";
+import { agentPage } from "./agent_diagram.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+const FAULTS_OF_THE_OLD_PROGRAM = 15;
+
+/** docs/commands.md: every help text, and every setting with its variables. */
+function commandsPage(): string {
+  const block = (text: string) => "```text\n" + text.trimEnd() + "\n```\n";
+  const settings = CONFIGURABLE.map(({ name }) => {
+    const variables = variableNames(name, "locksmithd");
+    return [`--${name}`, variables.join(" "), DEFAULTS.get(name) ?? "-"];
+  });
+  return [
+    "# Commands\n",
+    "Made from the program's own help by `deno task docs --write`.\n",
+    block(helpText()),
+    ...COMMANDS.map((command) => `## ${command.name}\n\n${block(commandHelpText(command))}`),
+    "## Settings and their variables\n",
+    "In the environment and in `update.conf`, the first that is set counts; for the client's commands\n`LOCKSMITHCTL_` comes first.\n",
+    block(table([["OPTION", "VARIABLES", "DEFAULT"], ...settings])),
+  ].join("\n");
+}
+
+/** The options of the picture in the documentation, which shows them too. */
+const PICTURE = "--machines 120 --max 6 --reboot-time 2m..10m --grace 5m --window 22:00 --length 1h " +
+  "--zone America/New_York --at 2026-10-30";
+
+/** docs/rollout.svg, as the program draws it. */
+async function picture(): Promise<string> {
+  const file = await Deno.makeTempFile({ suffix: ".svg" });
+  try {
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--quiet", "main.ts", "simulate", ...PICTURE.split(" "), "--svg", file],
+      cwd: ROOT,
+      stdin: "null",
+    }).output();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+    return await Deno.readTextFile(file);
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+/** The pages that are made, and of what. */
+const MADE: readonly { readonly path: string; readonly from: string; text(): string | Promise<string> }[] = [
+  { path: "docs/commands.md", from: "what the program says", text: commandsPage },
+  { path: "docs/agent.md", from: "what the agent does", text: agentPage },
+  { path: "docs/rollout.svg", from: "what the program draws", text: picture },
+];
+
+async function filesBelow(folder: string, ending: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(ROOT + folder)) {
+    const path = folder === "" ? name : `${folder}/${name}`;
+    if (isDirectory) found.push(...await filesBelow(path, ending));
+    else if (name.endsWith(ending)) found.push(path);
+  }
+  return found.sort();
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+async function brokenLinks(page: string): Promise<string[]> {
+  const text = await Deno.readTextFile(ROOT + page);
+  const folder = page.slice(0, page.lastIndexOf("/") + 1);
+  const broken: string[] = [];
+  for (const [, target = ""] of text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+    if (/^[a-z]+:/.test(target) || await exists(ROOT + folder + target)) continue;
+    broken.push(`${page}: the link to ${target} leads nowhere`);
+  }
+  return broken;
+}
+
+async function unnamedFaults(): Promise<string[]> {
+  const tests = [...await filesBelow("tests", "_test.ts"), ...await filesBelow("tests/cli", ".txt")];
+  const text = (await Promise.all(tests.map((path) => Deno.readTextFile(ROOT + path)))).join("\n").replace(
+    /\s+(#\s+)?/g,
+    " ",
+  );
+  const named = new Set(
+    [...text.matchAll(/[Ff]ault (\d+) of the old locksmith/g)].map(([, number]) => Number(number)),
+  );
+  return Array.from({ length: FAULTS_OF_THE_OLD_PROGRAM }, (_, i) => i + 1)
+    .filter((number) => !named.has(number))
+    .map((number) => `no test names fault ${number} of the old locksmith`);
+}
+
+async function check(): Promise<string[]> {
+  const faults: string[] = [];
+  for (const { path, from, text } of MADE) {
+    const written = await Deno.readTextFile(ROOT + path).catch(() => "");
+    if (written !== await text()) faults.push(`${path} is not ${from}: deno task docs --write`);
+  }
+  const pages = ["README.md", "CHANGELOG.md", ...await filesBelow("docs", ".md")];
+  for (const page of pages) faults.push(...await brokenLinks(page));
+  const readme = await Deno.readTextFile(`${ROOT}README.md`);
+  const shown = await Deno.readTextFile(`${ROOT}docs/operations.md`);
+  if (!shown.replace(/\s*\\\n\s*/g, " ").includes(`simulate ${PICTURE} --svg`)) {
+    faults.push("docs/operations.md does not show the command that makes docs/rollout.svg");
+  }
+  for (const { name } of COMMANDS) {
+    if (!readme.includes(`locksmith ${name}`)) faults.push(`README.md does not show 'locksmith ${name}'`);
+  }
+  return [...faults, ...await unnamedFaults()];
+}
+
+if (Deno.args.includes("--write")) {
+  for (const { path, text } of MADE) await Deno.writeTextFile(ROOT + path, await text());
+} else {
+  const faults = await check();
+  for (const fault of faults) console.error(fault);
+  Deno.exit(faults.length > 0 ? 1 : 0);
+}

@@ -1,0 +1,207 @@
+/** What only etcd can do to a watch and to a history: break its connection, drop the past, be restored from a copy. */
+
+import { assert, assertEquals } from "@std/assert";
+import { openEtcd } from "../../lib/etcd/store.ts";
+import type { Change, Store } from "../../lib/store.ts";
+import { type EtcdServer, startEtcd } from "../support/etcd.ts";
+import { type Proxy, startProxy } from "../support/proxy.ts";
+import { CALL, make, put, remove, revision, watching } from "../contract/kit.ts";
+
+const KEY = "a/key";
+
+Deno.test("watch() goes on behind the last change that it told, after its connection broke", async () => {
+  await using bench = await behindProxy();
+  const { near, far, proxy } = bench;
+  const one = await make(near, KEY, "1");
+  await using watch = watching(far, KEY);
+  assertEquals(await watch.next(), { kind: "missed" });
+  const two = await write(near, "2");
+  assertEquals(await watch.next(), changed("2", two, one));
+  for (const values of [["3", "4"], ["5"], []]) {
+    proxy.cut();
+    const written: [string, string][] = [];
+    for (const value of values) written.push([value, await write(near, value)]);
+    proxy.mend();
+    for (const [value, revision] of written) {
+      assertEquals(await watch.changed(), changed(value, revision, one));
+    }
+  }
+  const last = await write(near, "6");
+  assertEquals(await watch.changed(), changed("6", last, one));
+  assertEquals(watch.told.map(({ kind }) => kind), ["missed", ...Array(5).fill("changed")]);
+});
+
+Deno.test("watch() that has told nothing yet misses nothing either, when its connection breaks", async () => {
+  await using bench = await behindProxy();
+  const { near, far, proxy } = bench;
+  const one = await make(near, KEY, "1");
+  await using watch = watching(far, KEY);
+  assertEquals(await watch.next(), { kind: "missed" });
+  proxy.cut();
+  const two = await write(near, "2");
+  const removed = await remove(near, KEY);
+  proxy.mend();
+  assertEquals(await watch.next(), changed("2", two, one));
+  assertEquals(await watch.next(), { kind: "changed", entry: null, revision: removed });
+});
+
+Deno.test("watch() says that it missed something when etcd has dropped it, and goes on", async () => {
+  await using bench = await behindProxy();
+  const { near, far, proxy, server } = bench;
+  const one = await make(near, KEY, "1");
+  await using watch = watching(far, KEY);
+  assertEquals(await watch.next(), { kind: "missed" });
+  const two = await write(near, "2");
+  assertEquals(await watch.next(), changed("2", two, one));
+  proxy.cut();
+  await write(near, "3");
+  await server.ctl("compact", await write(near, "4"));
+  proxy.mend();
+  assertEquals(await watch.next(), { kind: "missed" });
+  const five = await write(near, "5");
+  assertEquals(await watch.next(), changed("5", five, one));
+});
+
+Deno.test("watch() behind a revision that etcd has dropped says that it missed something, and goes on", async () => {
+  await using server = await startEtcd();
+  const store = openEtcd({ endpoints: [server.endpoint] });
+  const one = await make(store, KEY, "1");
+  await write(store, "2");
+  await server.ctl("compact", await write(store, "3"));
+  await using watch = watching(store, KEY, one);
+  assertEquals(await watch.next(), { kind: "missed" });
+  const four = await write(store, "4");
+  assertEquals(await watch.next(), changed("4", four, one));
+  await store.close();
+});
+
+Deno.test("watch() disturbs no other watch of its store when etcd has dropped what it wants", async () => {
+  await using server = await startEtcd();
+  const store = openEtcd({ endpoints: [server.endpoint] });
+  const one = await make(store, KEY, "1");
+  await write(store, "2");
+  await server.ctl("compact", await write(store, "3"));
+  const other = await make(store, "other", "1");
+  await using undisturbed = watching(store, "other");
+  assertEquals(await undisturbed.next(), { kind: "missed" });
+  await using watch = watching(store, KEY, one);
+  assertEquals(await watch.next(), { kind: "missed" });
+  await put(store, "other", "2", other);
+  assertEquals((await undisturbed.next()).kind, "changed");
+  assertEquals(await server.requests().then((requests) => requests["Watch/Watch"]), 1);
+  await store.close();
+});
+
+Deno.test("watch() says that it missed something when etcd was restored from an older copy, and goes on", async () => {
+  await using bench = await behindProxy();
+  const { near, far, proxy } = bench;
+  await using restored = await startEtcd();
+  let last = await make(near, KEY, "1");
+  await using watch = watching(far, KEY);
+  assertEquals(await watch.next(), { kind: "missed" });
+  for (const value of ["2", "3", "4"]) {
+    last = await write(near, value);
+    assertEquals((await watch.changed()).revision, last);
+  }
+  proxy.cut();
+  proxy.mend(portOf(restored));
+  assertEquals(await watch.next(), { kind: "missed" });
+  const anew = openEtcd({ endpoints: [restored.endpoint] });
+  const made = await make(anew, KEY, "as it was");
+  assertEquals(await watch.next(), changed("as it was", made, made));
+  await anew.close();
+});
+
+Deno.test("history() begins with what the key was when etcd dropped the rest, and is not complete", async () => {
+  await using server = await startEtcd();
+  const store = openEtcd({ endpoints: [server.endpoint] });
+  await make(store, KEY, "1");
+  const two = await write(store, "2");
+  const at = await make(store, "other", "1");
+  const three = await write(store, "3");
+  await server.ctl("compact", at);
+  assertEquals(await past(store), [[[two, "2"], [three, "3"]], false]);
+  await server.ctl("compact", three);
+  assertEquals(await past(store), [[[three, "3"]], false]);
+  const removed = await remove(store, KEY);
+  assertEquals(await past(store), [[[three, "3"], [removed, null]], false]);
+  await server.ctl("compact", removed);
+  assertEquals(await past(store), [[], false]);
+  const again = await make(store, KEY, "4");
+  assertEquals(await past(store), [[[again, "4"]], false]);
+  await store.close();
+});
+
+Deno.test("history() of a long past comes whole", async () => {
+  await using server = await startEtcd();
+  const store = openEtcd({ endpoints: [server.endpoint] });
+  const values = Array.from({ length: 1500 }, (_, index) => `${index} `.padEnd(3000, "x"));
+  for (let at = 0; at < values.length; at += 50) {
+    const together = values.slice(at, at + 50);
+    await Promise.all(
+      together.map((value) => store.commit({ expect: [], put: [{ key: KEY, value }] }, CALL)),
+    );
+  }
+  for (const gone of [false, true]) {
+    if (gone) await remove(store, KEY);
+    const { changes, complete } = await store.history(KEY, CALL);
+    assert(complete);
+    assertEquals(changes.length, 1500 + (gone ? 1 : 0));
+    assertEquals(new Set(changes.flatMap(({ entry }) => entry?.value ?? [])), new Set(values));
+  }
+  await store.close();
+});
+
+Deno.test("history() asks etcd once for what the key is, and watches once", async () => {
+  await using server = await startEtcd();
+  const store = openEtcd({ endpoints: [server.endpoint] });
+  await make(store, KEY, "1");
+  await store.history(KEY, CALL);
+  assertEquals(await server.requests(), { "KV/Txn": 1, "KV/Range": 1, "Watch/Watch": 1 });
+  await store.close();
+});
+
+interface Bench extends AsyncDisposable {
+  readonly server: EtcdServer;
+  readonly proxy: Proxy;
+  /** Straight to the server. */
+  readonly near: Store;
+  /** Through the proxy. */
+  readonly far: Store;
+}
+
+async function behindProxy(): Promise<Bench> {
+  const server = await startEtcd();
+  const proxy = startProxy(portOf(server));
+  const near = openEtcd({ endpoints: [server.endpoint] });
+  const far = openEtcd({ endpoints: [`http://127.0.0.1:${proxy.port}`] });
+  return {
+    server,
+    proxy,
+    near,
+    far,
+    async [Symbol.asyncDispose]() {
+      await near.close();
+      await far.close();
+      await proxy[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function portOf(server: EtcdServer): number {
+  return Number(new URL(server.endpoint).port);
+}
+
+async function write(store: Store, value: string): Promise<string> {
+  return revision(await store.commit({ expect: [], put: [{ key: KEY, value }] }, CALL));
+}
+
+function changed(value: string, revision: string, created: string): Change {
+  return { kind: "changed", entry: { key: KEY, value, revision, created }, revision };
+}
+
+async function past(store: Store): Promise<[(string | null)[][], boolean]> {
+  const { changes, complete } = await store.history(KEY, CALL);
+  return [changes.map(({ revision, entry }) => [revision, entry?.value ?? null]), complete];
+}

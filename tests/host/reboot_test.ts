@@ -1,0 +1,95 @@
+import { assertEquals, assertInstanceOf } from "@std/assert";
+import { Bus } from "../../lib/host/bus.ts";
+import { rebootMachine, type RebootMethod } from "../../lib/host/reboot.ts";
+import { startBus } from "../support/bus.ts";
+
+const SOON = { timeoutMs: 20_000 };
+const byCommand = (command: string, env: Record<string, string> = {}): RebootMethod => ({
+  kind: "command",
+  command,
+  env,
+});
+
+Deno.test("rebootMachine() by logind is accepted when nobody inhibits", async () => {
+  await using test = await startBus();
+  assertEquals(await rebootMachine({ kind: "logind", bus: test.client() }, SOON), { kind: "accepted" });
+  assertEquals(test.logind.rebootCalls(), 1);
+});
+
+Deno.test("rebootMachine() by logind is refused, uncalled, while somebody blocks a shutdown, and names who and why", async () => {
+  await using test = await startBus();
+  const method = { kind: "logind", bus: test.client() } as const;
+  const apt = { what: "shutdown", who: "apt", why: "upgrading", mode: "block", uid: 0, pid: 42 };
+  await test.logind.setInhibitors(apt);
+  assertEquals(await rebootMachine(method, SOON), {
+    kind: "refused",
+    why: "shutdown is inhibited by apt (uid 0, pid 42): upgrading",
+  });
+  await test.logind.setInhibitors(...[1, 2, 3, 4, 5].map((pid) => ({ ...apt, who: `job${pid}`, pid })));
+  assertEquals(await rebootMachine(method, SOON), {
+    kind: "refused",
+    why: "shutdown is inhibited by job1 (uid 0, pid 1): upgrading; job2 (uid 0, pid 2): upgrading; " +
+      "job3 (uid 0, pid 3): upgrading; and 2 more",
+  });
+  assertEquals(test.logind.rebootCalls(), 0);
+  await test.logind.setInhibitors();
+  assertEquals(await rebootMachine(method, SOON), { kind: "accepted" });
+});
+
+Deno.test("rebootMachine() by logind is refused where there is no bus", async () => {
+  const bus = new Bus({ address: "unix:path=/nonexistent/bus" });
+  assertEquals(await rebootMachine({ kind: "logind", bus }, SOON), {
+    kind: "refused",
+    why: "cannot ask logind who inhibits a shutdown: Failed to connect to bus: No such file or directory",
+  });
+});
+
+Deno.test("rebootMachine() by a command is accepted at exit 0, and passes its variables", async () => {
+  const env = { LOCKSMITH_GROUP: "a b", LOCKSMITH_ROOT: "/r" };
+  const command = '[ "$LOCKSMITH_GROUP" = "a b" ] && [ "$LOCKSMITH_ROOT" = /r ] && [ -n "$PATH" ]';
+  assertEquals(await rebootMachine(byCommand(command, env), SOON), { kind: "accepted" });
+});
+
+Deno.test("rebootMachine() by a command is refused at another exit, with the last line it said", async () => {
+  assertEquals(await rebootMachine(byCommand("echo first >&2; echo 'not now' >&2; echo >&2; exit 3"), SOON), {
+    kind: "refused",
+    why: "the reboot command exited with 3: not now",
+  });
+  assertEquals(await rebootMachine(byCommand("exit 1"), SOON), {
+    kind: "refused",
+    why: "the reboot command exited with 1",
+  });
+});
+
+Deno.test("rebootMachine() by a command that does not end is unknown, and nothing of it goes on", async () => {
+  const file = await Deno.makeTempFile();
+  const outcome = await rebootMachine(byCommand(`sleep 600 & echo $! > ${file}; wait`), { timeoutMs: 500 });
+  assertEquals(outcome, {
+    kind: "unknown",
+    why: "the reboot command did not end within 500 ms and was killed",
+  });
+  const pid = (await Deno.readTextFile(file)).trim();
+  const state = await Deno.readTextFile(`/proc/${pid}/stat`).catch((error: unknown) => error);
+  // An orphan is reaped by whoever is process 1; until then it is dead (Z) all the same.
+  if (typeof state === "string") assertEquals(state.split(") ")[1]?.[0], "Z");
+  else assertInstanceOf(state, Error);
+  await Deno.remove(file);
+});
+
+Deno.test("rebootMachine() by a command that is killed by a signal is unknown", async () => {
+  assertEquals(await rebootMachine(byCommand("kill -s KILL $$"), SOON), {
+    kind: "unknown",
+    why: "the reboot command was ended by SIGKILL",
+  });
+});
+
+Deno.test("rebootMachine() by a command that goes on in the background does not wait for it, nor stop it", async () => {
+  const directory = await Deno.makeTempDir();
+  await new Deno.Command("mkfifo", { args: [`${directory}/go`, `${directory}/done`] }).output();
+  const command = `(read x < ${directory}/go; echo noise >&2; echo noise; echo done > ${directory}/done) &`;
+  assertEquals(await rebootMachine(byCommand(command), SOON), { kind: "accepted" });
+  await Deno.writeTextFile(`${directory}/go`, "go\n");
+  const { stdout } = await new Deno.Command("timeout", { args: ["20", "cat", `${directory}/done`] }).output();
+  assertEquals(new TextDecoder().decode(stdout), "done\n");
+  await Deno.remove(directory, { recursive: true });
+});

@@ -1,0 +1,352 @@
+/**
+ * Planted bugs: what a hurried hand could break in the rules, the lock and the agent, and what the simulation must
+ * notice, each within a stated number of histories. A bug is planted in a copy of the sources; the shipped code has no
+ * switch for any of them.
+ *
+ *     deno run -A tests/simulation/planted_bugs.ts [NAME ...]
+ */
+
+import { EXIT } from "./simulate.ts";
+
+export interface PlantedBug {
+  readonly name: string;
+  /** What is changed: each text stands in the file exactly once. */
+  readonly patches: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
+  /** How the simulation ends. */
+  readonly exit: number;
+}
+
+/** So many histories the simulation may take to notice a bug. */
+export const HISTORIES_LIMIT = 2_000;
+
+export const PLANTED_BUGS: readonly PlantedBug[] = [
+  {
+    name: "the window is asked only before the wait for a slot (fault 1 of the old program)",
+    patches: [
+      {
+        file: "lib/strategy.ts",
+        find: `      ? { kind: "give-back", why: "the window is closed" }`,
+        replace: `      ? { kind: "prepare" }`,
+      },
+      {
+        file: "lib/agent.ts",
+        find: `  if (state.need.kind !== "needed" || !opening.open) return settle(config, state, now);
+  if (users.length`,
+        replace: `  if (state.need.kind !== "needed") return settle(config, state, now);
+  if (users.length`,
+      },
+      {
+        file: "lib/agent.ts",
+        find: `  if (!opening.open || state.need.kind !== "needed") return settle(config, state, now);
+  const timeoutMs`,
+        replace: `  if (state.need.kind !== "needed") return settle(config, state, now);
+  const timeoutMs`,
+      },
+    ],
+    exit: EXIT.safety,
+  },
+  {
+    name: "fullness is asked before 'do I hold it already' (fault 2 of the old program)",
+    patches: [
+      {
+        file: "lib/semaphore.ts",
+        find:
+          `  if (semaphore.holders.includes(holder)) return { kind: "held", hold: semaphore.holds.get(holder) };
+  if (semaphore.paused)`,
+        replace: `  if (available(semaphore) <= 0) return { kind: "full", available: available(semaphore) };
+  if (semaphore.holders.includes(holder)) return { kind: "held", hold: semaphore.holds.get(holder) };
+  if (semaphore.paused)`,
+      },
+      {
+        file: "lib/waiter.ts",
+        find: "    if (semaphore.holders.includes(holder)) return await this.#holding(known, semaphore);\n",
+        replace: "",
+      },
+    ],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "any start of the daemon gives the slot back (fault 3 of the old program)",
+    patches: [{
+      file: "lib/semaphore.ts",
+      find: `return hold.boot === ground.boot ? "same-boot" : undefined;`,
+      replace: "return undefined;",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "unknown fields are dropped (fault 12 of the old program)",
+    patches: [{
+      file: "lib/semaphore.ts",
+      find: `    ...(changed ? { changed: flat(changed) } : {}),
+    ...extra,`,
+      replace: "    ...(changed ? { changed: flat(changed) } : {}),",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "the confirm is forgotten",
+    patches: [{
+      file: "lib/agent.ts",
+      find: "  if (state.slot === null) return call(config, state, now);\n  return {",
+      replace: "  if (state.slot !== null || state.need) return call(config, state, now);\n  return {",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a confirm that nobody heard of counts as confirmed",
+    patches: [{
+      file: "lib/daemon.ts",
+      find: `    return { kind: "failed", why: error.message };`,
+      replace:
+        `    return effect.kind === "confirm" ? { kind: "confirmed" } : { kind: "failed", why: error.message };`,
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a reboot call that nobody answered counts as refused",
+    patches: [{
+      file: "lib/daemon.ts",
+      find: `: { kind: "reboot-unknown", why: outcome.why };`,
+      replace: `: { kind: "reboot-refused", why: outcome.why };`,
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a slot is given back although a reboot may still come",
+    patches: [{
+      file: "lib/agent.ts",
+      find: `function giveBack(config: AgentConfig, state: Agent, now: Moment): Step {
+  if (state.called) {`,
+      replace: `function giveBack(config: AgentConfig, state: Agent, now: Moment): Step {
+  if (state.called && state.said === "never") {`,
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a slot that was taken by hand is given back by the daemon",
+    patches: [{
+      file: "lib/semaphore.ts",
+      find: `  if (hold?.boot === undefined) return "by-hand";
+  if (ground.kind === "rebooted") return hold.boot`,
+      replace: `  if (hold === undefined) return "by-hand";
+  if (ground.kind === "rebooted") return hold.boot`,
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "max is not asked",
+    patches: [{
+      file: "lib/semaphore.ts",
+      find: `  if (available(semaphore) <= 0) return { kind: "full", available: available(semaphore) };\n`,
+      replace: "",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a pause is not asked",
+    patches: [{
+      file: "lib/semaphore.ts",
+      find: `  if (semaphore.paused) return { kind: "paused", pause: semaphore.paused };\n`,
+      replace: "",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a grant goes to a place that has expired",
+    patches: [{
+      file: "lib/queue.ts",
+      find: "    { key: place.key, revision: place.revision },\n",
+      replace: "",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a grant does not prove that nobody is before it",
+    patches: [{
+      file: "lib/queue.ts",
+      find: `    { range: classRange(group, priority), noneCreatedBefore: place.created },
+    { range: higherRange(group, priority), noneCreatedBefore: null },
+`,
+      replace: "",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "the place stays after the grant",
+    patches: [{
+      file: "lib/waiter.ts",
+      find: "      remove: known.place === null ? [] : [this.#key],\n",
+      replace: "",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "what a watch tells is trusted: the grant does not prove the document",
+    patches: [{
+      file: "lib/waiter.ts",
+      find: "      expect: [{ key: this.lock.key, revision: known.document?.revision ?? null }, ...guards],",
+      replace: "      expect: guards,",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a watch that tells nothing is waited for without end",
+    patches: [{
+      file: "lib/waiter.ts",
+      find: `surroundings.after(pause, () => this.#wakeUp({ kind: "look" }));`,
+      replace: "surroundings.after(pause, () => {});",
+    }],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "a place has no lease, and the dead stay in line",
+    patches: [{
+      file: "lib/waiter.ts",
+      find: "put: [{ key: this.#key, value, lease: lease.id }],",
+      replace: "put: [{ key: this.#key, value }],",
+    }],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "a grant does not prove that nobody of a higher priority is there",
+    patches: [{
+      file: "lib/queue.ts",
+      find: "    { range: higherRange(group, priority), noneCreatedBefore: null },\n",
+      replace: "",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a free slot is taken without a look at the line",
+    patches: [{
+      file: "lib/waiter.ts",
+      find: "        return await this.#grant(known, semaphore, [nobody]);",
+      replace: "        return await this.#grant(known, semaphore, nobody && []);",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a lost swap counts as won (fault 5 of the old program)",
+    patches: [{
+      file: "lib/lock.ts",
+      find: `        if (outcome.kind === "committed") return decision;`,
+      replace: `        if (outcome.kind !== "unknown") return decision;`,
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "nobody looks for a grant that came after its asker had gone",
+    patches: [{
+      file: "lib/agent.ts",
+      find: `return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);`,
+      replace: "return settle(config, state, now);",
+    }],
+    exit: EXIT.liveness,
+  },
+];
+
+/** How a bug was noticed: by which exit code and what text, after how many seconds. */
+export interface Finding {
+  readonly name: string;
+  readonly caught: boolean;
+  readonly exit: number;
+  readonly seed: number | null;
+  readonly text: string;
+}
+
+/** The sources and the simulation, copied to where a bug can be planted. */
+export async function copySources(): Promise<string> {
+  const folder = await Deno.makeTempDir({ prefix: "locksmith-planted-" });
+  await copy(rootPath("lib"), `${folder}/lib`);
+  await Deno.mkdir(`${folder}/tests/simulation`, { recursive: true });
+  for (const file of ["simulate.ts", "simulate_worker.ts", "simulated_history.ts"]) {
+    await Deno.copyFile(rootPath(`tests/simulation/${file}`), `${folder}/tests/simulation/${file}`);
+  }
+  for (const file of ["deno.json", "deno.lock"]) await Deno.copyFile(rootPath(file), `${folder}/${file}`);
+  return folder;
+}
+
+/** Plants a bug in the copy, runs the simulation, and takes the bug out again. */
+export async function hunt(folder: string, { name, patches, exit }: PlantedBug): Promise<Finding> {
+  const originals = new Map<string, string>();
+  try {
+    for (const { file, find, replace } of patches) {
+      const path = `${folder}/${file}`;
+      const text = await Deno.readTextFile(path);
+      if (!originals.has(path)) originals.set(path, text);
+      if (text.split(find).length !== 2) {
+        throw new Error(
+          `cannot plant '${name}': its text stands ${text.split(find).length - 1} times in ${file}`,
+        );
+      }
+      await Deno.writeTextFile(path, text.replace(find, () => replace));
+    }
+    const json = `${folder}/figures.json`;
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        "--no-check",
+        "tests/simulation/simulate.ts",
+        "--histories",
+        String(HISTORIES_LIMIT),
+        "--json",
+        json,
+      ],
+      cwd: folder,
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+    const failure = code === 0 ? null : await readFailure(json);
+    const text = failure?.text ?? new TextDecoder().decode(stderr).trim();
+    return { name, caught: code === exit, exit: code, seed: failure?.seed ?? null, text };
+  } finally {
+    for (const [path, text] of originals) await Deno.writeTextFile(path, text);
+  }
+}
+
+async function readFailure(json: string): Promise<{ seed: number; text: string } | null> {
+  try {
+    return JSON.parse(await Deno.readTextFile(json)).failure;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  } finally {
+    await Deno.remove(json).catch(() => {});
+  }
+}
+
+function rootPath(path: string): string {
+  return new URL(`../../${path}`, import.meta.url).pathname;
+}
+
+async function copy(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to);
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (isDirectory) await copy(`${from}/${name}`, `${to}/${name}`);
+    else await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+  }
+}
+
+if (import.meta.main) {
+  const folder = await copySources();
+  try {
+    const wanted = PLANTED_BUGS.filter(({ name }) =>
+      Deno.args.length === 0 || Deno.args.some((word) => name.includes(word))
+    );
+    let missed = 0;
+    for (const bug of wanted) {
+      const { caught, exit, seed, text } = await hunt(folder, bug);
+      if (!caught) missed++;
+      console.log(
+        `${caught ? "caught" : "MISSED"}: ${bug.name}: exit ${exit}, seed ${seed}: ${text.slice(0, 160)}`,
+      );
+    }
+    console.log(`${wanted.length - missed} of ${wanted.length} caught`);
+    Deno.exitCode = missed > 0 ? 1 : 0;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * A group's line in virtual time: the store, an administrator who needs no connection, and the machines that wait.
+ * Everything that ever was in the document is looked at: nobody may be granted a slot that is not there.
+ */
+
+import { assert } from "@std/assert";
+import { Lock } from "../../lib/lock.ts";
+import { type Place, queueRange, readQueue } from "../../lib/queue.ts";
+import {
+  FRESH,
+  GRANTED,
+  type Hold,
+  parseSemaphore,
+  release,
+  type Semaphore,
+  SemaphoreError,
+  serializeSemaphore,
+} from "../../lib/semaphore.ts";
+import { Memory } from "../../lib/simulation/memory.ts";
+import { LOOK_INTERVAL_MS, Waiter, type WaitNews, type WaitRequest } from "../../lib/waiter.ts";
+import { BEGIN_MS, Machine, Virtual } from "./virtual.ts";
+
+export const GROUP = "web";
+export const HOUR_MS = 3_600_000;
+
+/** A hold that somebody took by hand, at the beginning of time. */
+export const BY_HAND: Hold = {
+  since: new Date(BEGIN_MS).toISOString(),
+  by: "anna@desk",
+  reason: "a new disk",
+  grant: "by hand",
+  extra: {},
+};
+
+export class Line {
+  readonly memory = new Memory();
+  readonly members: Member[] = [];
+  /** Who was granted a slot, in this order, by the document. */
+  readonly granted: string[] = [];
+  /** How many commits changed the document. */
+  changes = 0;
+  readonly key: string;
+
+  constructor(readonly time: Virtual = new Virtual()) {
+    this.key = new Lock(new Machine(this.memory, time), GROUP, time, "the test").key;
+    let before: Semaphore = FRESH;
+    this.memory.watch(this.key, (change) => {
+      if (change.kind !== "changed" || change.entry === null) return;
+      this.changes++;
+      const now = readable(change.entry.value);
+      if (now === undefined) return;
+      const fresh = now.holders.filter((id) => !before.holders.includes(id));
+      assert(fresh.length === 0 || now.holders.length <= now.max, `${now.holders.length} hold ${now.max}`);
+      this.granted.push(...fresh);
+      before = now;
+    }, "0");
+  }
+
+  get semaphore(): Semaphore {
+    const entry = this.memory.read(this.key);
+    return entry === null ? FRESH : parseSemaphore(entry.value);
+  }
+
+  /** The places in line, the first first. */
+  get places(): Place[] {
+    const [entries = []] = this.memory.view([{ range: queueRange(GROUP) }]).found;
+    return readQueue(GROUP, entries);
+  }
+
+  /** The machines in line, the first first. */
+  get queue(): string[] {
+    return this.places.map(({ machine }) => machine);
+  }
+
+  /** An administrator changes the document. */
+  change(rule: (semaphore: Semaphore) => Semaphore): void {
+    this.write(serializeSemaphore(rule(this.semaphore)));
+  }
+
+  /** Puts a text into the key of the document, sound or not. */
+  write(value: string): void {
+    this.memory.commit({ expect: [], put: [{ key: this.key, value }] });
+  }
+
+  hold(id: string, hold: Hold = BY_HAND): void {
+    this.change((semaphore) => ({
+      ...semaphore,
+      holders: [...semaphore.holders, id].sort(),
+      holds: new Map(semaphore.holds).set(id, hold),
+    }));
+  }
+
+  unlock(id: string): void {
+    this.change((semaphore) => {
+      const decision = release(semaphore, id, { kind: "administrator" });
+      assert(decision.kind === "released", `${id} holds no slot`);
+      return decision.next;
+    });
+  }
+
+  setMax(max: number): void {
+    this.change((semaphore) => ({ ...semaphore, max }));
+  }
+
+  member(id: string, request: Partial<WaitRequest> = {}): Member {
+    const member = new Member(this, id, request);
+    this.members.push(member);
+    return member;
+  }
+
+  /** Members that have taken their places, in this order. */
+  async lined(...ids: string[]): Promise<Member[]> {
+    const members: Member[] = [];
+    for (const id of ids) {
+      members.push(this.member(id).start());
+      await this.time.advance(10);
+    }
+    return members;
+  }
+}
+
+/** `undefined`: somebody wrote what is no semaphore. */
+function readable(text: string): Semaphore | undefined {
+  try {
+    return parseSemaphore(text);
+  } catch (error) {
+    if (error instanceof SemaphoreError) return undefined;
+    throw error;
+  }
+}
+
+let requests = 0;
+
+/** A machine that waits for a slot. */
+export class Member {
+  readonly store: Machine;
+  readonly lock: Lock;
+  readonly waiter: Waiter;
+  readonly news: WaitNews[] = [];
+  readonly grant: string;
+  /** Rejects for a bug. */
+  ended: Promise<void> | undefined;
+
+  constructor(readonly line: Line, readonly id: string, request: Partial<WaitRequest>) {
+    this.store = new Machine(line.memory, line.time);
+    this.lock = new Lock(this.store, GROUP, line.time, "locksmithd");
+    const hold = request.hold ?? daemonHold(id);
+    this.grant = hold.grant;
+    this.waiter = new Waiter(this.lock, {
+      holder: id,
+      priority: 0,
+      overdueMs: HOUR_MS,
+      lookMs: LOOK_INTERVAL_MS,
+      ...request,
+      hold,
+    }, (news) => this.news.push(news));
+  }
+
+  start(): this {
+    this.ended = this.waiter.start();
+    return this;
+  }
+
+  /** What it told last: `granted`, `left`, or why it waits. */
+  get last(): string {
+    const news = this.news.at(-1);
+    return news === undefined ? "" : news.kind === "waiting" ? news.why : news.kind;
+  }
+
+  /** Its machine boots anew, and gives the slot back. */
+  done(): void {
+    this.line.unlock(this.id);
+  }
+
+  /** It loses its power. */
+  die(): void {
+    this.store.dead = true;
+  }
+}
+
+/** What a daemon asks to be recorded. */
+export function daemonHold(id: string, boot = `boot of ${id}`): Omit<Hold, "since"> & { grant: string } {
+  return {
+    host: `host ${id}`,
+    boot,
+    by: "locksmithd",
+    reason: "a new kernel",
+    phase: GRANTED,
+    grant: `g${++requests}`,
+    extra: {},
+  };
+}

@@ -1,0 +1,310 @@
+/**
+ * Time that goes on when a test says so, and a store in it.
+ *
+ * {@linkcode Virtual} is the surroundings of a program under test: its timers run in the order of their times, and all
+ * that follows from one has happened before the next. {@linkcode Machine} is a machine's connection to a store in memory:
+ * each call takes a little of that time, and can be made to fail in each way that the contract of a store leaves open.
+ */
+
+import { setImmediate } from "node:timers";
+import type { Memory } from "../../lib/simulation/memory.ts";
+import {
+  type CallOptions,
+  type Change,
+  type CommitOutcome,
+  type Entry,
+  exactly,
+  type History,
+  type Lease,
+  type Query,
+  type Store,
+  StoreError,
+  type Transaction,
+  type View,
+  type Watch,
+} from "../../lib/store.ts";
+import type { Surroundings, Timer } from "../../lib/surroundings.ts";
+
+/** Where the wall clock of a test begins. */
+export const BEGIN_MS = Date.UTC(2026, 0, 1);
+
+interface Due {
+  readonly at: number;
+  readonly order: number;
+  readonly run: () => void;
+  cancelled: boolean;
+}
+
+/** All promises that can settle have settled. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}
+
+export class Virtual implements Surroundings {
+  readonly #heap: Due[] = [];
+  #elapsed = 0;
+  #wall = BEGIN_MS;
+  #order = 0;
+
+  /** `random`: what chance says; in the middle unless told. */
+  constructor(readonly random: () => number = () => 0.5) {}
+
+  now(): number {
+    return this.#wall + this.#elapsed;
+  }
+
+  elapsed(): number {
+    return this.#elapsed;
+  }
+
+  /** Somebody sets the wall clock. */
+  leap(ms: number): void {
+    this.#wall += ms;
+  }
+
+  after(ms: number, run: () => void): Timer {
+    const due: Due = {
+      at: this.#elapsed + Math.max(0, ms),
+      order: this.#order++,
+      run,
+      cancelled: false,
+    };
+    this.#push(due);
+    return { cancel: () => due.cancelled = true };
+  }
+
+  /** Lets `ms` milliseconds go by, and all that is due in them happen. */
+  async advance(ms: number): Promise<void> {
+    const end = this.#elapsed + ms;
+    await settled();
+    for (let due = this.#heap[0]; due !== undefined && due.at <= end; due = this.#heap[0]) {
+      this.#pop();
+      if (due.cancelled) continue;
+      this.#elapsed = due.at;
+      due.run();
+      await settled();
+    }
+    this.#elapsed = end;
+  }
+
+  #push(due: Due): void {
+    let at = this.#heap.push(due) - 1;
+    while (at > 0) {
+      const above = (at - 1) >> 1;
+      if (!this.#isBefore(at, above)) return;
+      this.#swap(at, above);
+      at = above;
+    }
+  }
+
+  #pop(): void {
+    const last = this.#heap.pop();
+    if (last === undefined || this.#heap.length === 0) return;
+    this.#heap[0] = last;
+    for (let at = 0;;) {
+      let first = at;
+      for (const below of [2 * at + 1, 2 * at + 2]) if (this.#isBefore(below, first)) first = below;
+      if (first === at) return;
+      this.#swap(at, first);
+      at = first;
+    }
+  }
+
+  #isBefore(a: number, b: number): boolean {
+    const left = this.#heap[a];
+    const right = this.#heap[b];
+    if (left === undefined || right === undefined) return false;
+    return left.at < right.at || left.at === right.at && left.order < right.order;
+  }
+
+  #swap(a: number, b: number): void {
+    const left = this.#heap[a];
+    const right = this.#heap[b];
+    if (left === undefined || right === undefined) return;
+    this.#heap[a] = right;
+    this.#heap[b] = left;
+  }
+}
+
+/** What happens to a commit instead of what should. */
+export type Fate =
+  /** It never arrives, and nobody answers. */
+  | { readonly kind: "request-lost" }
+  /** It happens, and the answer is lost. */
+  | { readonly kind: "reply-lost" }
+  /** Nobody answers, and it happens so much later. */
+  | { readonly kind: "late"; readonly byMs: number }
+  /** Somebody else was faster, or it is as if. */
+  | { readonly kind: "refused" };
+
+/** What happens to the events of watches. */
+export type WatchFate = "told" | "dropped" | "twice" | { readonly lateByMs: number };
+
+/** How long one call takes, in milliseconds. */
+export const CALL_MS = 1;
+
+/** One machine's connection to a store that several share. */
+export class Machine implements Store {
+  readonly name = "memory";
+  /** Nobody answers. */
+  down = false;
+  /** The machine lost its power: no call of it ends any more, no lease is kept alive. */
+  dead = false;
+  /** Of its next commits, the first for the next. */
+  readonly fates: (Fate | undefined)[] = [];
+  watchFate: WatchFate = "told";
+  /** Every call that it made, by kind, as `commit put a/key`. */
+  readonly calls: string[] = [];
+  readonly #leases = new Map<string, () => void>();
+
+  constructor(readonly memory: Memory, private readonly time: Virtual) {}
+
+  /** Kinds of the calls since this was asked last. */
+  takeCalls(): string[] {
+    return this.calls.splice(0).map((call) => call.split(" ")[0] ?? "");
+  }
+
+  /** The store believes that its leases are gone, though they live on for their time. */
+  loseLeases(): void {
+    for (const lost of [...this.#leases.values()]) lost();
+  }
+
+  /** The store ends its leases; the connection learns of it at the next sign of life. */
+  expireLeases(): void {
+    for (const id of this.#leases.keys()) this.memory.endLease(id);
+  }
+
+  async read(key: string, options: CallOptions): Promise<Entry | null> {
+    return (await this.#call(`read ${key}`, options, () => this.memory.read(key)));
+  }
+
+  list(prefix: string, options: CallOptions): Promise<Entry[]> {
+    const range = { from: prefix, to: `${prefix}\uffff` };
+    return this.#call(`list ${prefix}`, options, () => [...this.memory.view([{ range }]).found[0] ?? []]);
+  }
+
+  view(queries: readonly Query[], options: CallOptions): Promise<View> {
+    return this.#call("view", options, () => this.memory.view(queries));
+  }
+
+  history(key: string, options: CallOptions): Promise<History> {
+    return this.#call(`history ${key}`, options, () => this.memory.history(key));
+  }
+
+  async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {
+    const fate = this.fates.shift();
+    const written = transaction.put.map(({ key }) => key).join(" ");
+    const act = (): CommitOutcome => {
+      switch (fate?.kind) {
+        case "request-lost":
+          return lost();
+        case "reply-lost":
+          this.memory.commit(transaction);
+          return lost();
+        case "late":
+          this.time.after(fate.byMs, () => this.memory.commit(transaction));
+          return lost();
+        case "refused":
+          return { kind: "refused", ...this.memory.view(transaction.read ?? []) };
+        case undefined:
+          return this.memory.commit(transaction);
+      }
+    };
+    try {
+      return await this.#call(`commit put ${written}`, options, act);
+    } catch (error) {
+      if (error instanceof StoreError) return { kind: "unknown", cause: error };
+      throw error;
+    }
+  }
+
+  async lease(ttlMs: number, lost: () => void, options: CallOptions): Promise<Lease> {
+    const id = await this.#call("lease", options, () => this.memory.lease());
+    let expiry = this.time.after(ttlMs, () => this.memory.endLease(id));
+    let heard = this.time.elapsed();
+    let beat: Timer;
+    const stop = () => {
+      beat.cancel();
+      this.#leases.delete(id);
+    };
+    const lose = () => {
+      stop();
+      lost();
+    };
+    const keepAlive = () => {
+      if (!this.memory.lives(id)) return lose();
+      if (!this.down) {
+        expiry.cancel();
+        expiry = this.time.after(ttlMs, () => this.memory.endLease(id));
+        heard = this.time.elapsed();
+      } else if (this.time.elapsed() - heard >= ttlMs) return lose();
+      beat = this.time.after(ttlMs / 3, () => !this.dead && keepAlive());
+    };
+    beat = this.time.after(ttlMs / 3, () => !this.dead && keepAlive());
+    this.#leases.set(id, lose);
+    return {
+      id,
+      end: async (options) => {
+        stop();
+        try {
+          await this.#call("end", options, () => this.memory.endLease(id));
+        } catch (error) {
+          if (!(error instanceof StoreError)) throw error;
+        }
+      },
+      abandon: stop,
+    };
+  }
+
+  watch(key: string, listener: (change: Change) => void, after?: string): Watch {
+    this.calls.push(`watch ${key}`);
+    let open = true;
+    const tell = (change: Change) => queueMicrotask(() => open && !this.dead && listener(change));
+    const watch = this.memory.watch(key, (change) => {
+      if (this.down) return;
+      if (typeof this.watchFate === "object") this.time.after(this.watchFate.lateByMs, () => tell(change));
+      else if (this.watchFate !== "dropped") tell(change);
+      if (this.watchFate === "twice") tell(change);
+    }, after ?? this.memory.revision);
+    if (after === undefined) tell({ kind: "missed" });
+    return {
+      close: () => {
+        open = false;
+        watch.close();
+      },
+    };
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** The entry of a key, without any call. */
+  peek(key: string): Entry | null {
+    return this.memory.view([{ range: exactly(key) }]).found[0]?.[0] ?? null;
+  }
+
+  #call<T>(what: string, { timeoutMs }: CallOptions, act: () => T): Promise<T> {
+    this.calls.push(what);
+    if (timeoutMs <= 0) throw new Error(`${what} without a deadline`);
+    return new Promise((resolve, reject) => {
+      this.time.after(CALL_MS, () => {
+        if (this.dead) return;
+        try {
+          if (this.down) throw away();
+          resolve(act());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+  }
+}
+
+function away(): StoreError {
+  return new StoreError("unreachable", "memory: nobody answers");
+}
+
+function lost(): CommitOutcome {
+  return { kind: "unknown", cause: new StoreError("timeout", "memory: no answer in time") };
+}

@@ -18,17 +18,21 @@ import {
   step,
 } from "./agent.ts";
 import { type Lock, LockError } from "./lock.ts";
-import type { Machine } from "./host/identity.ts";
-import type { Log } from "./cli/output.ts";
-import type { RebootOutcome } from "./host/logind.ts";
+import type { Machine } from "./machine.ts";
 import { describeHold } from "./cli/report.ts";
 import { GRANTED, REBOOTING } from "./semaphore.ts";
 import { StoreError } from "./store.ts";
-import { moment, type Surroundings, type Timer } from "./surroundings.ts";
+import { type Log, moment, type Surroundings, type Timer } from "./surroundings.ts";
 import { Waiter, type WaitNews } from "./waiter.ts";
 
 /** A good {@linkcode DaemonOptions.tickMs}. */
 export const TICK_INTERVAL_MS = 30_000;
+
+/** How an attempt to reboot ended. */
+export type RebootOutcome =
+  | { readonly kind: "accepted" }
+  | { readonly kind: "refused"; readonly why: string }
+  | { readonly kind: "unknown"; readonly why: string };
 
 /** What the daemon asks of the machine that it runs on. None of these rejects. */
 export interface Host {
@@ -179,7 +183,7 @@ export class Daemon {
   private wait(lock: Lock, reasons: readonly string[]): void {
     const { host: { machine, newGrant }, priority, overdueMs, lookMs } = this.options;
     const hold = {
-      host: machine.host,
+      host: machine.hostname,
       boot: machine.bootId,
       by: lock.by,
       reason: reasons.join("; "),

@@ -6,16 +6,9 @@
  * carries along the one that it found: what it did is told all the same, and when and by whom is not known. Pure.
  */
 
-import {
-  FRESH,
-  type Hold,
-  type LastChange,
-  parseSemaphore,
-  REBOOTING,
-  type Semaphore,
-  SemaphoreError,
-} from "./semaphore.ts";
+import { FRESH, type Hold, type LastChange, REBOOTING, type Semaphore, SemaphoreError } from "./semaphore.ts";
 import type { PastChange } from "./store.ts";
+import { parseSemaphore } from "./document.ts";
 
 /**
  * What an event can be: what a commit of ours is recorded as, and beside that `ended` (a hold is gone, and nobody

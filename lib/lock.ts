@@ -19,7 +19,6 @@ import {
   FRESH,
   type Hold,
   type HoldProof,
-  parseSemaphore,
   type Pause,
   pause,
   release,
@@ -28,13 +27,13 @@ import {
   resume,
   type Semaphore,
   SemaphoreError,
-  serializeSemaphore,
   setMax,
 } from "./semaphore.ts";
-import { groupLabel, groupOfKey, groupOfQueueKey, ROOT, semaphoreKey } from "./group.ts";
+import { groupLabel, semaphoreKey } from "./group.ts";
 import { type Place, queueRange, readQueue } from "./queue.ts";
 import { type CommitOutcome, type Entry, exactly, type Store, StoreError } from "./store.ts";
 import { sleep, type Surroundings } from "./surroundings.ts";
+import { parseSemaphore, serializeSemaphore } from "./document.ts";
 
 /** How often a lost swap is tried again before {@linkcode LockError}. */
 export const ATTEMPT_LIMIT = 200;
@@ -347,49 +346,8 @@ const RELEASES: Readonly<Record<ReleaseGround["kind"], ChangeKind>> = {
   administrator: "unlock",
 };
 
-/** A group: its document, or why that cannot be read, and its queue, the first in line first. */
-export interface GroupReading {
-  readonly group: string;
-  readonly key: string;
-  readonly semaphore: Semaphore | LockError;
-  readonly queue: readonly Place[];
-}
-
-/** Every group that the store has a document or a queue of, by name, in one read. Throws {@linkcode StoreError}. */
-export async function readGroups(store: Store): Promise<GroupReading[]> {
-  const documents = new Map<string, Entry>();
-  const places = new Map<string, Entry[]>();
-  for (const entry of await store.list(ROOT, { timeoutMs: CALL_TIMEOUT_MS })) {
-    const group = groupOfKey(entry.key);
-    if (group !== undefined) documents.set(group, entry);
-    const queued = groupOfQueueKey(entry.key);
-    if (queued === undefined) continue;
-    const queue = places.get(queued);
-    if (queue === undefined) places.set(queued, [entry]);
-    else queue.push(entry);
-  }
-  const groups = [...new Set([...documents.keys(), ...places.keys()])].sort();
-  return groups.map((group) => {
-    const document = documents.get(group);
-    return {
-      group,
-      key: semaphoreKey(group),
-      semaphore: document === undefined ? FRESH : readOne(document, group, store),
-      queue: readQueue(group, places.get(group) ?? []),
-    };
-  });
-}
-
-function readOne(entry: Entry, group: string, store: Store): Semaphore | LockError {
-  try {
-    return parseEntry(entry, group, store);
-  } catch (error) {
-    if (error instanceof LockError) return error;
-    throw error;
-  }
-}
-
-function parseEntry(entry: Entry, group: string, store: Store): Semaphore {
+/** The document in an entry of `group`. Throws {@linkcode LockError} of kind `document`. */
+export function parseEntry(entry: Entry, group: string, store: Store): Semaphore {
   try {
     return parseSemaphore(entry.value);
   } catch (error) {

@@ -8,12 +8,10 @@ import {
   FRESH,
   holderFault,
   isCount,
-  parseObject,
-  parseSemaphore,
   type Semaphore,
   SemaphoreError,
-  serializeSemaphore,
 } from "./semaphore.ts";
+import { parseObject, parseSemaphore, serializeSemaphore } from "./document.ts";
 
 /** A mended document, and what was done to it; without changes the document was sound. */
 export interface Repair {

@@ -1,5 +1,5 @@
 /**
- * Time and chance, as parameters: the program has the real ones, a simulation its own.
+ * Time, chance and the log, as parameters: the program has the real ones, a simulation its own.
  */
 
 export interface Surroundings {
@@ -17,6 +17,12 @@ export interface Timer {
   /** The call will not come any more. Cancelling twice is fine. */
   cancel(): void;
 }
+
+/** How grave a line of the log is, in the order of syslog(3). */
+export type LogLevel = "debug" | "info" | "notice" | "warning" | "error";
+
+/** Writes a line of the log. Never throws. */
+export type Log = (level: LogLevel, text: string) => void;
 
 /** A moment by both clocks, in milliseconds. */
 export interface Moment {

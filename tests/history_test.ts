@@ -10,7 +10,7 @@ import { eventsSince, type PastEvent, pastEvents } from "../lib/history.ts";
 import { historyReport, historyText } from "../lib/cli/history_command.ts";
 import { semaphoreKey } from "../lib/group.ts";
 import { Lock } from "../lib/lock.ts";
-import { parseSemaphore } from "../lib/semaphore.ts";
+import { parseSemaphore } from "../lib/document.ts";
 import type { PastChange } from "../lib/store.ts";
 import { Memory, openMemory } from "../lib/simulation/memory.ts";
 import { REAL } from "../lib/surroundings.ts";

@@ -5,11 +5,13 @@
 
 import { assert, assertEquals, assertLess, assertLessOrEqual, assertRejects } from "@std/assert";
 import { semaphoreKey } from "../lib/group.ts";
-import { CALL_TIMEOUT_MS, Lock, LockError, readGroups, TOTAL_TIMEOUT_MS } from "../lib/lock.ts";
-import { FRESH, GRANTED, type Hold, parseSemaphore, REBOOTING, type Semaphore } from "../lib/semaphore.ts";
+import { CALL_TIMEOUT_MS, Lock, LockError, TOTAL_TIMEOUT_MS } from "../lib/lock.ts";
+import { FRESH, GRANTED, type Hold, REBOOTING, type Semaphore } from "../lib/semaphore.ts";
 import { type CommitOutcome, type Store, StoreError } from "../lib/store.ts";
 import type { Surroundings } from "../lib/surroundings.ts";
 import { Memory, openMemory } from "../lib/simulation/memory.ts";
+import { parseSemaphore } from "../lib/document.ts";
+import { readGroups } from "../lib/groups.ts";
 
 const KEY = semaphoreKey("");
 const ADMINISTRATOR = { kind: "administrator" } as const;

@@ -3,7 +3,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { repairSemaphore } from "../lib/repair.ts";
-import { parseSemaphore, SemaphoreError, serializeSemaphore } from "../lib/semaphore.ts";
+import { SemaphoreError } from "../lib/semaphore.ts";
+import { parseSemaphore, serializeSemaphore } from "../lib/document.ts";
 
 /** The mended document as it would be written, and what is said of it. */
 function mend(text: string): [string, readonly string[]] {

@@ -6,20 +6,18 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   acquire,
   confirm,
-  flat,
   FRESH,
   type Hold,
   isOverdue,
   overdueHolders,
-  parseSemaphore,
   pause,
   release,
   resume,
   type Semaphore,
   SemaphoreError,
-  serializeSemaphore,
   setMax,
 } from "../lib/semaphore.ts";
+import { flat, parseSemaphore, serializeSemaphore } from "../lib/document.ts";
 
 const HOUR_MS = 3_600_000;
 const SINCE = "2026-01-01T00:00:00Z";

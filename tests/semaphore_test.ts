@@ -14,15 +14,14 @@ import {
   HOLDER_LENGTH_LIMIT,
   holderFault,
   MAX_LIMIT,
-  parseSemaphore,
   REBOOTING,
   release,
   type ReleaseGround,
   type Semaphore,
   SemaphoreError,
-  serializeSemaphore,
   setMax,
 } from "../lib/semaphore.ts";
+import { parseSemaphore, serializeSemaphore } from "../lib/document.ts";
 
 const ADMINISTRATOR: ReleaseGround = { kind: "administrator" };
 

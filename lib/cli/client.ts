@@ -19,7 +19,7 @@ import {
 import { resolveHoldOverdue, resolveStore } from "./config.ts";
 import { formatDuration } from "../duration.ts";
 import { groupLabel } from "../group.ts";
-import { LockError, readGroups } from "../lock.ts";
+import { LockError } from "../lock.ts";
 import { openStore } from "./open_store.ts";
 import { oneLine, printError, printHint } from "./output.ts";
 import {
@@ -30,16 +30,10 @@ import {
   statusText,
   verboseStatusText,
 } from "./report.ts";
-import {
-  FRESH,
-  isCount,
-  overdueHolders,
-  parseSemaphore,
-  type Semaphore,
-  SemaphoreError,
-  serializeSemaphore,
-} from "../semaphore.ts";
+import { FRESH, isCount, overdueHolders, type Semaphore, SemaphoreError } from "../semaphore.ts";
 import { repairSemaphore } from "../repair.ts";
+import { parseSemaphore, serializeSemaphore } from "../document.ts";
+import { readGroups } from "../groups.ts";
 
 export function status(context: Context): Promise<number> {
   limitOperands(context, 0);

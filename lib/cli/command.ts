@@ -6,7 +6,7 @@ import type { CommandShape } from "./args.ts";
 import type { CommandLine } from "./args.ts";
 import { resolveGroup, resolveStore } from "./config.ts";
 import { Lock } from "../lock.ts";
-import { MachineError, readHost, readMachineId } from "../host/identity.ts";
+import { MachineError, readHostname, readMachineId } from "../host/identity.ts";
 import { openStore } from "./open_store.ts";
 import type { Output } from "./output.ts";
 import { holderFault } from "../semaphore.ts";
@@ -122,7 +122,7 @@ export function reasonOption(context: Context): { reason?: string } {
 /** Who types, for the record: user and host, as far as they can be told. */
 export async function administrator({ env, root }: Context): Promise<string> {
   const user = env("SUDO_USER") || env("USER") || env("LOGNAME") || userOf(Deno.uid());
-  const host = await readHost(root).catch((error) => {
+  const host = await readHostname(root).catch((error) => {
     if (error instanceof MachineError) return "unknown host";
     throw error;
   });

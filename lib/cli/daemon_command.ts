@@ -25,15 +25,17 @@ import { realHost, told } from "../host/host.ts";
 import { rebootMethod } from "./host_commands.ts";
 import { Lock } from "../lock.ts";
 import { readMachine } from "../host/identity.ts";
-import { type Detector, watchNeed, watchSentinel } from "../need.ts";
+import { type Detector, watchNeed } from "../need.ts";
 import { openStore } from "./open_store.ts";
-import { type Log, logLine, printError } from "./output.ts";
+import { logLine, printError } from "./output.ts";
 import { below, DEFAULT_ENDPOINT, DEFAULT_SENTINEL } from "./settings.ts";
 import { StoreError } from "../store.ts";
 import { chooseStrategy, openingAt, type Strategy, type StrategyChoice } from "../strategy.ts";
 import { watchUpdateEngine } from "../need/update_engine.ts";
 import { LOOK_INTERVAL_MS } from "../waiter.ts";
 import { describeWindow, localZone } from "../window.ts";
+import type { Log } from "../surroundings.ts";
+import { watchSentinel } from "../need/sentinel.ts";
 
 const COORDINATOR = "/run/update-engine/coordinator.conf";
 /** How long the default endpoint has to answer when the daemon starts, in milliseconds. */
@@ -101,7 +103,7 @@ export async function daemon(context: Context): Promise<number> {
     coordinator.close();
     return 0;
   }
-  log("info", `machine ${machine.id} (${machine.host}), boot ${machine.bootId}`);
+  log("info", `machine ${machine.id} (${machine.hostname}), boot ${machine.bootId}`);
   const lock = choice.strategy === "etcd-lock"
     ? new Lock(await openStore(store), group, context.surroundings, "locksmithd")
     : null;

@@ -8,7 +8,7 @@ import { resolveText, resolveWindow, type WindowConfig } from "./config.ts";
 import { Bus, BusError } from "../host/bus.ts";
 import { groupLabel } from "../group.ts";
 import { type Lock, newGrant } from "../lock.ts";
-import { type Machine, readMachine } from "../host/identity.ts";
+import { readMachine } from "../host/identity.ts";
 import { printError, printHint, table } from "./output.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
 import { describeHold } from "./report.ts";
@@ -18,6 +18,7 @@ import { sendNeedReboot } from "../need/update_engine.ts";
 import { localZone } from "../window.ts";
 import { atOption, windowOption } from "./window_options.ts";
 import { MAX_REPORT_COUNT, renderWindowReport, windowReport } from "./window_report.ts";
+import type { Machine } from "../machine.ts";
 
 const SIGNAL_TIMEOUT_MS = 9_000;
 
@@ -58,7 +59,7 @@ async function take(context: Context, lock: Lock, machine: Machine): Promise<Tak
   const now = context.surroundings.now();
   const reason = option(context, "reason");
   const decision = await lock.acquire(machine.id, {
-    host: machine.host,
+    host: machine.hostname,
     boot: machine.bootId,
     since: new Date(now).toISOString(),
     by: `${lock.by} (locksmith reboot)`,

@@ -16,7 +16,7 @@ import { resolveHoldOverdue, resolvePriority } from "./config.ts";
 import { DurationError, parseDuration } from "../duration.ts";
 import { type Lock, newGrant } from "../lock.ts";
 import type { NewHold, Wait } from "./lock_wait.ts";
-import { readHost } from "../host/identity.ts";
+import { readHostname } from "../host/identity.ts";
 import { tellRefusal } from "./refusal.ts";
 
 export function lock(context: Context): Promise<number> {
@@ -27,7 +27,7 @@ export function lock(context: Context): Promise<number> {
     const holder = await holderOf(context);
     const own = context.line.positionals.length === 0;
     const hold = {
-      ...(own ? { host: await readHost(context.root) } : {}),
+      ...(own ? { host: await readHostname(context.root) } : {}),
       by: lock.by,
       ...reasonOption(context),
       grant: newGrant(),

@@ -3,8 +3,7 @@
  * do next in another; a log is a line an event. Nothing that comes from outside may steer a terminal.
  */
 
-export type LogLevel = "debug" | "info" | "notice" | "warning" | "error";
-export type Log = (level: LogLevel, text: string) => void;
+import type { LogLevel } from "../surroundings.ts";
 
 /** The priorities of syslog(3), which journald takes from the start of a line: sd-daemon(3). */
 const PRIORITY: Record<LogLevel, number> = { error: 3, warning: 4, notice: 5, info: 6, debug: 7 };

@@ -7,7 +7,8 @@ import { formatDuration } from "../duration.ts";
 import { groupLabel } from "../group.ts";
 import { oneLine, table } from "./output.ts";
 import type { Place } from "../queue.ts";
-import { available, flat, type Hold, type Pause, type Semaphore } from "../semaphore.ts";
+import { available, type Hold, type Pause, type Semaphore } from "../semaphore.ts";
+import { flat } from "../document.ts";
 
 /** What there is to show of a group at one moment. */
 export interface Seen {

@@ -9,9 +9,9 @@ import type { Host } from "../daemon.ts";
 import type { Bus } from "./bus.ts";
 import { formatDuration } from "../duration.ts";
 import { newGrant } from "../lock.ts";
-import type { Machine } from "./identity.ts";
+import type { Machine } from "../machine.ts";
 import type { Detector } from "../need.ts";
-import type { Log } from "../cli/output.ts";
+import type { Log } from "../surroundings.ts";
 import { rebootMachine, type RebootMethod } from "./reboot.ts";
 import { listSessions, wall } from "./sessions.ts";
 

@@ -5,16 +5,8 @@
  * The machine id names holders and the boot id proves reboots, so both are checked and an absent or malformed one is
  * an error, never a guess. The host name is for people alone and never an error.
  */
+import type { Machine } from "../machine.ts";
 import { reasonOf, runChild } from "./child.ts";
-
-export interface Machine {
-  /** 32 lowercase hexadecimal digits, machine-id(5). */
-  readonly id: string;
-  /** New after every boot and kexec: the kernel's random UUID, as text. */
-  readonly bootId: string;
-  /** The host name, for people. */
-  readonly host: string;
-}
 
 /** A machine id or boot id could not be read. The message begins with `summary` and goes on with file and reason. */
 export class MachineError extends Error {
@@ -29,8 +21,12 @@ const KERNEL_FILE_TIMEOUT_MS = 2000;
 
 /** All three. Throws {@linkcode MachineError}. */
 export async function readMachine(root: string): Promise<Machine> {
-  const [id, bootId, host] = await Promise.all([readMachineId(root), readBootId(root), readHost(root)]);
-  return { id, bootId, host };
+  const [id, bootId, hostname] = await Promise.all([
+    readMachineId(root),
+    readBootId(root),
+    readHostname(root),
+  ]);
+  return { id, bootId, hostname };
 }
 
 /** The machine id from `<root>/etc/machine-id`. Throws {@linkcode MachineError}. */
@@ -71,7 +67,7 @@ export async function readBootId(root: string): Promise<string> {
 }
 
 /** The host name: `<root>/etc/hostname` below another root than `/`, else the system's. Never throws. */
-export async function readHost(root: string): Promise<string> {
+export async function readHostname(root: string): Promise<string> {
   const fromFile = async () => {
     const lines = (await Deno.readTextFile(below(root, "/etc/hostname"))).split("\n");
     return lines.map((line) => line.trim()).find((line) => line !== "" && !line.startsWith("#")) ?? "";

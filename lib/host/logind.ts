@@ -5,6 +5,7 @@
  * answered after the call was made, or a shutdown is under way: the machine may be going down). Unknown is never
  * folded into either of the others.
  */
+import type { RebootOutcome } from "../daemon.ts";
 import { type Bus, BusError, type Method } from "./bus.ts";
 
 const SERVICE = "org.freedesktop.login1";
@@ -14,12 +15,6 @@ const INTERFACE = "org.freedesktop.login1.Manager";
 export function managerMethod(member: string): Method {
   return { service: SERVICE, path: "/org/freedesktop/login1", interface: INTERFACE, member };
 }
-
-/** How an attempt to reboot ended. */
-export type RebootOutcome =
-  | { readonly kind: "accepted" }
-  | { readonly kind: "refused"; readonly why: string }
-  | { readonly kind: "unknown"; readonly why: string };
 
 /** Somebody who does not want the machine to shut down. */
 export interface Inhibitor {

@@ -8,9 +8,8 @@
  */
 import { runChild } from "./child.ts";
 import { type Bus, BusError } from "./bus.ts";
-import { blockingInhibitors, describeInhibitor, plain, reboot, type RebootOutcome } from "./logind.ts";
-
-export type { RebootOutcome };
+import { blockingInhibitors, describeInhibitor, plain, reboot } from "./logind.ts";
+import type { RebootOutcome } from "../daemon.ts";
 
 /** How this machine is rebooted. */
 export type RebootMethod =

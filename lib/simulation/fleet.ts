@@ -7,12 +7,11 @@
  * happen is watched by a {@linkcode Judge}.
  */
 
-import { Daemon } from "../daemon.ts";
+import { Daemon, type RebootOutcome } from "../daemon.ts";
 import { semaphoreKey } from "../group.ts";
 import { Lock } from "../lock.ts";
-import type { RebootOutcome } from "../host/logind.ts";
 import type { Need } from "../need.ts";
-import { FRESH, serializeSemaphore, setMax } from "../semaphore.ts";
+import { FRESH, setMax } from "../semaphore.ts";
 import { type Network, SimulatedStore, type Witness } from "./store.ts";
 import { type Actor, Judge } from "./judge.ts";
 import type { Store } from "../store.ts";
@@ -20,6 +19,7 @@ import { Memory } from "./memory.ts";
 import { type Opening, openingAt } from "../strategy.ts";
 import { Process, type Random, VirtualTime } from "./virtual_time.ts";
 import type { Window } from "../window.ts";
+import { serializeSemaphore } from "../document.ts";
 
 /** A machine of a fleet. */
 export interface MachineConfig {
@@ -269,7 +269,7 @@ export class Fleet {
       return work();
     };
     return {
-      machine: { id: machine.id, bootId: machine.boot, host: machine.id },
+      machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
       loggedIn: () =>
         touched(() => later(this.faults.hostMs(machine), () => touched(() => this.faults.users(machine)))),
       warn: () => touched(() => later(this.faults.hostMs(machine), () => {})),

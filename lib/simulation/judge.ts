@@ -8,9 +8,10 @@
 
 import { groupOfKey, queuePrefix, semaphoreKey } from "../group.ts";
 import { queueRange } from "../queue.ts";
-import { FRESH, parseSemaphore, REBOOTING, type Semaphore, serializeSemaphore } from "../semaphore.ts";
+import { FRESH, REBOOTING, type Semaphore } from "../semaphore.ts";
 import type { CommitOutcome, Transaction } from "../store.ts";
 import type { Memory } from "./memory.ts";
+import { parseSemaphore, serializeSemaphore } from "../document.ts";
 
 export const INVARIANTS = ["I1", "I2", "I3", "I4", "I5", "I6", "I7"] as const;
 export type Invariant = (typeof INVARIANTS)[number];

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { groupOfQueueKey, semaphoreKey } from "../../lib/group.ts";
-import { readGroups } from "../../lib/lock.ts";
+import { readGroups } from "../../lib/groups.ts";
 import { type Place, placeKey, serializePlace } from "../../lib/queue.ts";
 import {
   groupsText,
@@ -12,8 +12,9 @@ import {
   verboseStatusText,
   whyNoSlot,
 } from "../../lib/cli/report.ts";
-import { FRESH, parseSemaphore, type Semaphore } from "../../lib/semaphore.ts";
+import { FRESH, type Semaphore } from "../../lib/semaphore.ts";
 import { Memory, openMemory } from "../../lib/simulation/memory.ts";
+import { parseSemaphore } from "../../lib/document.ts";
 
 const NOW = Date.parse("2026-05-21T23:05:00Z");
 

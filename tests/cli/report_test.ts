@@ -2,7 +2,8 @@
 
 import { assertEquals } from "@std/assert";
 import { groupsText, type Seen, statusJson, statusText, verboseStatusText } from "../../lib/cli/report.ts";
-import { FRESH, parseSemaphore, type Semaphore } from "../../lib/semaphore.ts";
+import { FRESH, type Semaphore } from "../../lib/semaphore.ts";
+import { parseSemaphore } from "../../lib/document.ts";
 
 const NOW = Date.parse("2026-05-21T23:01:05.500Z");
 const DOCUMENT = parseSemaphore(JSON.stringify({

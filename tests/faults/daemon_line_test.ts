@@ -4,9 +4,8 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Daemon, type DaemonOptions, type Host } from "../../lib/daemon.ts";
+import { Daemon, type DaemonOptions, type Host, type RebootOutcome } from "../../lib/daemon.ts";
 import { Lock } from "../../lib/lock.ts";
-import type { RebootOutcome } from "../../lib/host/logind.ts";
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
 import { REBOOTING } from "../../lib/semaphore.ts";
 import type { Opening } from "../../lib/strategy.ts";
@@ -60,7 +59,7 @@ class Box {
     this.store = new Machine(line.memory, line.time);
     this.#stop = new AbortController();
     const host: Host = {
-      machine: { id, host: `host ${id}`, bootId: `boot ${boots} of ${id}` },
+      machine: { id, hostname: `host ${id}`, bootId: `boot ${boots} of ${id}` },
       log: (level, text) => void (level === "debug" || this.log.push(`${level}: ${text}`)),
       newGrant: () => `${id} ${boots} ${++this.#grants}`,
       loggedIn: () => Promise.resolve(this.users),

@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import {
   MachineError,
   readBootId,
-  readHost,
+  readHostname,
   readKernelFile,
   readMachine,
   readMachineId,
@@ -31,8 +31,8 @@ Deno.test("readMachine() reads id, boot id and host name below the root", async 
     "/etc/hostname": "# set by hand\nnode-1\n",
   };
   await withRoot(files, async (root) => {
-    assertEquals(await readMachine(root), { id: ID, bootId: BOOT, host: "node-1" });
-    assertEquals(await readMachine(`${root}/`), { id: ID, bootId: BOOT, host: "node-1" });
+    assertEquals(await readMachine(root), { id: ID, bootId: BOOT, hostname: "node-1" });
+    assertEquals(await readMachine(`${root}/`), { id: ID, bootId: BOOT, hostname: "node-1" });
   });
 });
 
@@ -80,21 +80,21 @@ Deno.test("readBootId() refuses what is not a boot id", async () => {
   });
 });
 
-Deno.test("readHost() takes the system's name for / and where the root has none", async () => {
-  assertEquals(await readHost("/"), Deno.hostname());
-  await withRoot({}, async (root) => assertEquals(await readHost(root), Deno.hostname()));
+Deno.test("readHostname() takes the system's name for / and where the root has none", async () => {
+  assertEquals(await readHostname("/"), Deno.hostname());
+  await withRoot({}, async (root) => assertEquals(await readHostname(root), Deno.hostname()));
   await withRoot(
     { "/etc/hostname": "a\x1b[31mb\n" },
-    async (root) => assertEquals(await readHost(root), "a?[31mb"),
+    async (root) => assertEquals(await readHostname(root), "a?[31mb"),
   );
 });
 
 Deno.test({
-  name: "readBootId() and readHost() work with no more permissions than the shipped program has",
+  name: "readBootId() and readHostname() work with no more permissions than the shipped program has",
   permissions: { read: true, run: ["sh"] },
   async fn() {
     assertEquals((await readBootId("/")).length, 36);
-    assertEquals(typeof await readHost("/"), "string"); // no permission to ask the system for its name
+    assertEquals(typeof await readHostname("/"), "string"); // no permission to ask the system for its name
     const error = await assertRejects(() => readKernelFile("/proc/nothing-here"), Error);
     assertEquals(error.message, "No such file or directory");
   },

@@ -3,11 +3,12 @@
  * etcd's own JSON interface, and held to the machines' own record of when they were down.
  */
 
-import { FRESH, GRANTED, parseSemaphore, REBOOTING, type Semaphore } from "../../lib/semaphore.ts";
+import { FRESH, GRANTED, REBOOTING, type Semaphore } from "../../lib/semaphore.ts";
 import { groupOfKey, queuePrefix, semaphoreKey } from "../../lib/group.ts";
 import { readQueue } from "../../lib/queue.ts";
 import { mostAtOnce, type Outage } from "../demo/judge.ts";
 import type { EtcdServer } from "./etcd.ts";
+import { parseSemaphore } from "../../lib/document.ts";
 
 /** How long one question to one member may take. */
 const ASK_MS = 3_000;

@@ -6,19 +6,11 @@
 import { assert } from "@std/assert";
 import { Lock } from "../../lib/lock.ts";
 import { type Place, queueRange, readQueue } from "../../lib/queue.ts";
-import {
-  FRESH,
-  GRANTED,
-  type Hold,
-  parseSemaphore,
-  release,
-  type Semaphore,
-  SemaphoreError,
-  serializeSemaphore,
-} from "../../lib/semaphore.ts";
+import { FRESH, GRANTED, type Hold, release, type Semaphore, SemaphoreError } from "../../lib/semaphore.ts";
 import { Memory } from "../../lib/simulation/memory.ts";
 import { LOOK_INTERVAL_MS, Waiter, type WaitNews, type WaitRequest } from "../../lib/waiter.ts";
 import { BEGIN_MS, Machine, Virtual } from "./virtual.ts";
+import { parseSemaphore, serializeSemaphore } from "../../lib/document.ts";
 
 export const GROUP = "web";
 export const HOUR_MS = 3_600_000;

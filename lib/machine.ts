@@ -1,0 +1,11 @@
+/** A machine: what names it, what tells one boot of it from another, and what people call it. */
+
+/** This machine. */
+export interface Machine {
+  /** 32 lowercase hexadecimal digits, machine-id(5). */
+  readonly id: string;
+  /** New after every boot and kexec: the kernel's random UUID, as text. */
+  readonly bootId: string;
+  /** The host name, for people. */
+  readonly hostname: string;
+}

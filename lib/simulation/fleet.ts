@@ -59,11 +59,11 @@ export interface RebootFate {
 /** What goes wrong. */
 export interface Faults extends Network {
   /** Something is about to happen to `machine`: may strike it, through the fleet. */
-  checkpoint(machine: Machine): void;
-  reboot(machine: Machine): RebootFate;
+  checkpoint(machine: Computer): void;
+  reboot(machine: Computer): RebootFate;
   /** How long the machine takes to answer who is logged in, and to tell them; milliseconds. */
-  hostMs(machine: Machine): number;
-  users(machine: Machine): readonly string[];
+  hostMs(machine: Computer): number;
+  users(machine: Computer): readonly string[];
 }
 
 /** A good day: calls take a millisecond or two, and everybody does as told. */
@@ -79,10 +79,10 @@ export const NO_FAULTS: Faults = {
 
 /** What happened to a machine, for a timeline. */
 export type Happening = "needs" | "granted" | "down" | "up" | "released";
-export type Observer = (machine: Machine, what: Happening, elapsedMs: number) => void;
+export type Observer = (machine: Computer, what: Happening, elapsedMs: number) => void;
 
-/** One machine of the fleet. */
-export class Machine {
+/** A simulated computer: one machine of the fleet, with its boots, its processes and its clock. */
+export class Computer {
   boots = 0;
   /** Whether a reboot was called that has yet to come, or may have. */
   goingDown = false;
@@ -117,14 +117,14 @@ export class Fleet {
   readonly time = new VirtualTime();
   readonly memory = new Memory();
   readonly judge: Judge;
-  readonly machines: readonly Machine[];
+  readonly machines: readonly Computer[];
   /** What no part of the program should have thrown. */
   readonly crashes: unknown[] = [];
   unknownOutcomes = 0;
   reboots = 0;
   #marks = 0;
   readonly #actors = new WeakMap<Process, Actor>();
-  readonly #machines = new WeakMap<Process, Machine>();
+  readonly #machines = new WeakMap<Process, Computer>();
   /** Of each process: which leases, and what to do when one is lost. */
   readonly #leases = new Map<Process, { readonly id: string; readonly ttlMs: number; lost(): void }[]>();
   readonly #windows = new Map<MachineConfig["schedule"], Cached>();
@@ -136,7 +136,7 @@ export class Fleet {
     private readonly observe: Observer = () => {},
     private readonly trace: ((line: string) => void) | undefined = undefined,
   ) {
-    this.machines = config.machines.map((machine) => new Machine(machine));
+    this.machines = config.machines.map((machine) => new Computer(machine));
     const byId = new Map(this.machines.map((machine) => [machine.id, machine]));
     this.judge = new Judge(this.memory, (id) => byId.get(id));
     for (const [group, max] of config.max) {
@@ -157,7 +157,7 @@ export class Fleet {
   }
 
   /** A machine needs a reboot from now on, or does not any more. */
-  need(machine: Machine, needed: boolean): void {
+  need(machine: Computer, needed: boolean): void {
     if (machine.needed === needed) return;
     machine.needed = needed;
     if (needed) this.observe(machine, "needs", this.time.elapsed);
@@ -165,7 +165,7 @@ export class Fleet {
   }
 
   /** The daemon of a machine dies, and is started again some time later. */
-  crash(machine: Machine): void {
+  crash(machine: Computer): void {
     if (machine.process === undefined) return;
     this.trace?.(`${this.time.elapsed} ${machine.id}: the daemon crashes`);
     this.judge.dies(machine);
@@ -177,7 +177,7 @@ export class Fleet {
   }
 
   /** A machine loses power, and comes back. */
-  losePower(machine: Machine): void {
+  losePower(machine: Computer): void {
     if (!machine.up) return;
     this.trace?.(`${this.time.elapsed} ${machine.id}: loses power`);
     this.judge.dies(machine);
@@ -188,7 +188,7 @@ export class Fleet {
   }
 
   /** The daemon of a machine stands still for a while; what it holds by a sign of life may be lost meanwhile. */
-  freeze(machine: Machine, ms: number): void {
+  freeze(machine: Computer, ms: number): void {
     const { process } = machine;
     if (process === undefined) return;
     this.trace?.(`${this.time.elapsed} ${machine.id}: stands still for ${Math.round(ms)} ms`);
@@ -199,13 +199,13 @@ export class Fleet {
   }
 
   /** The leases of a machine end although it is well. */
-  expire(machine: Machine): void {
+  expire(machine: Computer): void {
     if (machine.process === undefined) return;
     for (const lease of this.#leases.get(machine.process) ?? []) this.#lose(lease);
   }
 
   /** A person reboots a machine, whatever its window, by a command beside its daemon. */
-  rebootByHand(machine: Machine): Promise<ManualOutcome> {
+  rebootByHand(machine: Computer): Promise<ManualOutcome> {
     const process = new Process(this.time, this.random, () => this.now + machine.clockOffMs);
     this.#actors.set(process, { kind: "person", machine, boot: machine.boot });
     machine.commands.add(process);
@@ -235,11 +235,11 @@ export class Fleet {
   }
 
   /** Whether the window of a machine is open by its own clock, and until when. */
-  windowAt(machine: Machine, now: number): WindowState {
+  windowAt(machine: Computer, now: number): WindowState {
     return this.#windowOf(machine.config.schedule, now);
   }
 
-  private boot(machine: Machine): void {
+  private boot(machine: Computer): void {
     machine.boots++;
     machine.up = true;
     machine.goingDown = false;
@@ -248,7 +248,7 @@ export class Fleet {
     this.#startDaemon(machine);
   }
 
-  #startDaemon(machine: Machine): void {
+  #startDaemon(machine: Computer): void {
     const process = new Process(this.time, this.random, () => this.now + machine.clockOffMs);
     const stop = new AbortController();
     this.#actors.set(process, { kind: "daemon", machine, boot: machine.boot });
@@ -280,12 +280,12 @@ export class Fleet {
     process.surroundings.after(DETECT_MS, () => this.#tellNeed(machine));
   }
 
-  #tellNeed(machine: Machine): void {
+  #tellNeed(machine: Computer): void {
     const need: Need = machine.needed ? { kind: "needed", reasons: ["update"] } : { kind: "not-needed" };
     machine.process?.run(() => machine.daemon?.dispatch({ kind: "need", need }));
   }
 
-  #host(machine: Machine, process: Process): Host {
+  #host(machine: Computer, process: Process): Host {
     const later = <T>(ms: number, value: () => T) =>
       new Promise<T>((resolve) => process.surroundings.after(ms, () => resolve(value())));
     const touched = <T>(work: () => T): T => {
@@ -305,7 +305,7 @@ export class Fleet {
     };
   }
 
-  async #callReboot(machine: Machine, process: Process, timeoutMs: number): Promise<RebootOutcome> {
+  async #callReboot(machine: Computer, process: Process, timeoutMs: number): Promise<RebootOutcome> {
     if (!process.alive) return await new Promise(() => {});
     const open = this.windowAt(machine, this.now + machine.clockOffMs).open;
     const actor = this.#actors.get(process);
@@ -333,7 +333,7 @@ export class Fleet {
     );
   }
 
-  #goDown(machine: Machine): void {
+  #goDown(machine: Computer): void {
     this.trace?.(`${this.time.elapsed} ${machine.id}: goes down`);
     this.observe(machine, "down", this.time.elapsed);
     this.#end(machine);
@@ -344,7 +344,7 @@ export class Fleet {
     this.time.after(machine.config.rebootMs, () => this.boot(machine));
   }
 
-  #end(machine: Machine): void {
+  #end(machine: Computer): void {
     const { process } = machine;
     machine.process = undefined;
     machine.stop?.abort();

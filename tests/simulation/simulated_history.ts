@@ -7,10 +7,10 @@ import { semaphoreKey } from "../../lib/group.ts";
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
 import { LockError } from "../../lib/lock.ts";
 import {
+  type Computer,
   type Faults,
   Fleet,
   type FleetConfig,
-  type Machine,
   type MachineConfig,
   type RebootFate,
 } from "../../lib/simulation/fleet.ts";
@@ -369,7 +369,7 @@ class Mischief implements Faults {
     return this.#world.time.elapsed < this.#outageUntil ? "simulated: the store is restarting" : undefined;
   }
 
-  checkpoint(machine: Machine): void {
+  checkpoint(machine: Computer): void {
     if (!this.#active) return;
     if (this.random.chance(this.#rates.crash)) {
       this.#count("daemon crashed", () => this.#world.crash(machine));
@@ -417,7 +417,7 @@ class Mischief implements Faults {
   }
 
   /** A machine does not reach the store, or is not heard; its leases end meanwhile if it takes long. */
-  #cut(machine: Machine): void {
+  #cut(machine: Computer): void {
     const { process } = machine;
     if (process === undefined) return;
     const ms = this.random.between(SECOND, 2 * MINUTE);

@@ -24,7 +24,7 @@ import {
 import type { Need } from "../lib/need.ts";
 import type { Opening } from "../lib/strategy.ts";
 
-const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"] };
+const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"], fingerprint: "kernel" };
 const NOT_NEEDED: Need = { kind: "not-needed" };
 const UNKNOWN: Need = { kind: "unknown", why: ["nobody answers"] };
 const SLOT: Slot = { grant: "g1" };

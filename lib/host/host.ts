@@ -11,7 +11,7 @@ import { formatDuration } from "../duration.ts";
 import { newGrant } from "../lock.ts";
 import type { Machine } from "../machine.ts";
 import type { Detector } from "../need.ts";
-import type { Log } from "../surroundings.ts";
+import type { Log, LogLevel } from "../surroundings.ts";
 import { rebootMachine, type RebootMethod } from "./reboot.ts";
 import { listSessions, wall } from "./sessions.ts";
 
@@ -56,18 +56,27 @@ export function realHost(
   };
 }
 
-/** The detectors; each reason why one cannot know is told once, for another one's answer would cover it. */
+/**
+ * The detectors, with a log: why one cannot know is a warning, why one has nothing to ask is news; each is told once, for
+ * the answer of another would cover it.
+ */
 export function told(detectors: ReadonlyMap<string, Detector>, log: Log): ReadonlyMap<string, Detector> {
   return new Map([...detectors].map(([name, detect]): [string, Detector] => {
     let said = "";
+    const say = (level: LogLevel, text: string) => {
+      if (text !== said && text !== "") log(level, text);
+      said = text;
+    };
     return [name, (signal, listener) =>
-      detect(signal, (need) => {
-        const text = need.kind === "unknown" ? need.why.join("; ") : "";
-        if (text !== "" && text !== said) {
-          log("info", `${name} cannot tell whether a reboot is needed: ${text}`);
+      detect(signal, (answer) => {
+        if (answer.kind === "unknown") {
+          say("warning", `${name} cannot tell whether a reboot is needed: ${answer.why.join("; ")}`);
+        } else if (answer.kind === "silent" && answer.why !== undefined) {
+          say("info", `${name} is not asked: ${answer.why}`);
+        } else {
+          say("info", "");
         }
-        said = text;
-        listener(need);
+        listener(answer);
       })];
   }));
 }

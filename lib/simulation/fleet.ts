@@ -257,7 +257,9 @@ export class Fleet {
   }
 
   #tellNeed(machine: Machine): void {
-    const need: Need = machine.needed ? { kind: "needed", reasons: ["update"] } : { kind: "not-needed" };
+    const need: Need = machine.needed
+      ? { kind: "needed", reasons: ["update"], fingerprint: "update" }
+      : { kind: "not-needed" };
     machine.process?.run(() => machine.daemon?.dispatch({ kind: "need", need }));
   }
 

@@ -54,6 +54,14 @@ export interface TestUpdateEngine {
   setPresent(present: boolean): Promise<void>;
 }
 
+/** A process of another user, or another one of ours, that is on the bus until it is disposed of. */
+export interface Stranger extends AsyncDisposable {
+  /** Sends `StatusUpdate` as update-engine does. */
+  sendStatus(operation: string): Promise<void>;
+  /** Asks for the name of update-engine; what the bus answers, `1` or the name of an error. */
+  claimUpdateEngine(): Promise<string>;
+}
+
 export interface TestBus extends AsyncDisposable {
   /** For `DBUS_SYSTEM_BUS_ADDRESS`. */
   readonly address: string;
@@ -61,6 +69,8 @@ export interface TestBus extends AsyncDisposable {
   readonly updateEngine: TestUpdateEngine;
   /** A client of this bus, with short pauses between a monitor's tries. */
   client(options?: BusOptions): Bus;
+  /** A process of the user `uid` (as another user than ours: only for root). */
+  stranger(uid: number): Promise<Stranger>;
   /** Kills the bus and the services on it. */
   stop(): Promise<void>;
   /** Starts them again at the same address. */
@@ -73,6 +83,7 @@ const COMMAND_TIMEOUT_MS = 10_000;
 /** Starts a private bus. Throws an `Error` that says what is missing when it does not come up. */
 export async function startBus(): Promise<TestBus> {
   const directory = await Deno.makeTempDir({ prefix: "locksmith-bus-" });
+  await Deno.chmod(directory, 0o755); // everybody may connect to a system bus
   const address = `unix:path=${directory}/bus`;
   let mock: MockProcess | null = null;
   let calls = 0;
@@ -110,6 +121,7 @@ export async function startBus(): Promise<TestBus> {
   return {
     address,
     client: (options) => new Bus({ address, minBackoffMs: 10, maxBackoffMs: 100, ...options }),
+    stranger: (uid) => startStranger(address, uid),
     start,
     stop,
     logind: {
@@ -139,6 +151,56 @@ export async function startBus(): Promise<TestBus> {
       waiters = [];
       await stop();
       await Deno.remove(directory, { recursive: true });
+    },
+  };
+}
+
+const STRANGER = `
+import sys, dbus, dbus.bus, dbus.lowlevel
+bus = dbus.bus.BusConnection(sys.argv[1])
+print("ready", flush=True)
+for line in sys.stdin:
+    word, _, operation = line.strip().partition(" ")
+    if word == "send":
+        signal = dbus.lowlevel.SignalMessage("/com/coreos/update1", "com.coreos.update1.Manager", "StatusUpdate")
+        signal.append(dbus.Int64(0), 0.0, operation, "6.6.6", dbus.Int64(0), signature="xdssx")
+        bus.send_message(signal)
+        bus.flush()
+        print("sent", flush=True)
+    else:
+        try:
+            print(int(bus.request_name("com.coreos.update1")), flush=True)
+        except dbus.exceptions.DBusException as error:
+            print(error.get_dbus_name(), flush=True)
+`;
+
+async function startStranger(address: string, uid: number): Promise<Stranger> {
+  const user = uid === Deno.uid() ? [] : ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"];
+  const [program = "", ...args] = [...user, "/usr/bin/python3", "-c", STRANGER, address];
+  const child = new Deno.Command(program, { args, stdin: "piped", stdout: "piped" }).spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const input = child.stdin.getWriter();
+  const next = async () => {
+    const { value, done } = await lines.read();
+    if (done) {
+      throw new Error(`a process of uid ${uid} on the test bus ended (other users are only for root)`);
+    }
+    return value.trim();
+  };
+  const ask = async (line: string) => {
+    await input.write(new TextEncoder().encode(`${line}\n`));
+    return await next();
+  };
+  await next();
+  return {
+    sendStatus: async (operation) => {
+      await ask(`send ${operation}`);
+    },
+    claimUpdateEngine: () => ask("claim"),
+    async [Symbol.asyncDispose]() {
+      await input.close();
+      await lines.cancel();
+      await child.status;
     },
   };
 }

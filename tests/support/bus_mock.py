@@ -44,8 +44,9 @@ def start_bus(directory):
         file.write(
             "<busconfig><type>system</type><auth>EXTERNAL</auth>"
             f"<listen>unix:path={directory}/bus</listen>"
-            '<policy context="default"><allow send_destination="*" eavesdrop="true"/>'
-            '<allow eavesdrop="true"/><allow own="*"/></policy></busconfig>')
+            '<policy context="default"><allow user="*"/><allow send_destination="*" eavesdrop="true"/>'
+            '<allow eavesdrop="true"/></policy>'
+            f'<policy user="{os.getuid()}"><allow own="*"/></policy></busconfig>')
     daemon = subprocess.Popen(
         ["dbus-daemon", f"--config-file={config}", "--print-address=1", "--nofork", "--nopidfile", "--nosyslog"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)

@@ -34,11 +34,15 @@ export type RebootOutcome =
   | { readonly kind: "refused"; readonly why: string }
   | { readonly kind: "unknown"; readonly why: string };
 
+/** Who is logged in and has a right to some grace. Not to know is a value of its own: never "nobody". */
+export type LoggedIn =
+  | { readonly kind: "known"; readonly users: readonly string[] }
+  | { readonly kind: "unknown"; readonly why: string };
+
 /** What the daemon asks of the machine that it runs on. None of these rejects. */
 export interface Host {
   readonly machine: Machine;
-  /** Who is logged in and has a right to some grace. */
-  loggedIn(): Promise<readonly string[]>;
+  loggedIn(): Promise<LoggedIn>;
   /** Tells those who are logged in that the machine reboots in `graceMs`. */
   warn(graceMs: number, reasons: readonly string[]): Promise<void>;
   /** Calls the reboot; the answer comes within `timeoutMs`. */
@@ -155,7 +159,7 @@ export class Daemon {
         await host.warn(effect.graceMs, effect.reasons);
         return undefined;
       case "ask-sessions":
-        return { kind: "sessions", users: await host.loggedIn() };
+        return { kind: "sessions", users: this.users(await host.loggedIn()) };
       case "reboot": {
         const outcome = await host.reboot(effect.timeoutMs);
         if (outcome.kind === "accepted") return { kind: "reboot-accepted" };
@@ -172,6 +176,13 @@ export class Daemon {
       default:
         return await locked(host.machine, this.lock(effect), effect);
     }
+  }
+
+  /** Where nobody can tell who is logged in, there is grace as if somebody were. */
+  private users(answer: LoggedIn): readonly string[] {
+    if (answer.kind === "known") return answer.users;
+    this.options.host.log("warning", `grace is given as if somebody were logged in: ${answer.why}`);
+    return ["somebody, perhaps,"];
   }
 
   private lock(effect: Effect): Lock {

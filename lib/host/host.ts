@@ -37,11 +37,10 @@ export function realHost(
     log,
     newGrant,
     async loggedIn() {
-      if (graceMs === 0) return [];
+      if (graceMs === 0) return { kind: "known", users: [] };
       const answer = await listSessions(bus, { timeoutMs: SESSIONS_TIMEOUT_MS });
-      if (answer.kind === "known") return [...new Set(answer.sessions.map(({ user }) => user))];
-      log("warning", `cannot tell who is logged in, nobody is given grace: ${answer.why}`);
-      return [];
+      if (answer.kind === "unknown") return answer;
+      return { kind: "known", users: [...new Set(answer.sessions.map(({ user }) => user))] };
     },
     async warn(graceMs, reasons) {
       const message = `locksmith reboots this machine in ${formatDuration(graceMs)}: ${reasons.join("; ")}`;

@@ -273,7 +273,12 @@ export class Fleet {
     return {
       machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
       loggedIn: () =>
-        touched(() => later(this.faults.hostMs(machine), () => touched(() => this.faults.users(machine)))),
+        touched(() =>
+          later(
+            this.faults.hostMs(machine),
+            () => touched(() => ({ kind: "known", users: this.faults.users(machine) })),
+          )
+        ),
       warn: () => touched(() => later(this.faults.hostMs(machine), () => {})),
       reboot: (timeoutMs) => touched(() => this.#callReboot(machine, process, timeoutMs)),
       report: () => this.#checkpoint(process),

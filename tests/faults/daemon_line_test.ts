@@ -65,7 +65,7 @@ class Box {
       machine: { id, hostname: `host ${id}`, bootId: `boot ${boots} of ${id}` },
       log: (level, text) => void (level === "debug" || this.log.push(`${level}: ${text}`)),
       newGrant: () => `${id} ${boots} ${++this.#grants}`,
-      loggedIn: () => Promise.resolve(this.users),
+      loggedIn: () => Promise.resolve({ kind: "known", users: this.users }),
       warn: () => Promise.resolve(),
       report: (state) => void this.reported.push(state),
       reboot: () => {

@@ -23,12 +23,16 @@ export interface TestSession {
   readonly seat?: string;
   /** logind's `Class`: `user` unless given; null makes the property unreadable. */
   readonly class?: string | null;
+  /** logind's `State`: `active` unless given. */
+  readonly state?: string;
 }
 
 /** The mock logind. */
 export interface TestLogind {
   addSession(session: TestSession): Promise<void>;
   endSession(id: string): Promise<void>;
+  /** From now on it has `ListSessionsEx`, as systemd has from 256 on. */
+  listSessionsEx(): Promise<void>;
   /** These inhibitors and no others. */
   setInhibitors(...inhibitors: TestInhibitor[]): Promise<void>;
   /** How often `Reboot` was called since the start of the test bus. */
@@ -125,8 +129,9 @@ export async function startBus(): Promise<TestBus> {
     start,
     stop,
     logind: {
-      addSession: (session) => tell("session", { seat: "seat0", class: "user", ...session }),
+      addSession: (session) => tell("session", { seat: "seat0", class: "user", state: "active", ...session }),
       endSession: (id) => tell("end_session", { id }),
+      listSessionsEx: () => tell("extended"),
       setInhibitors: (...list) =>
         tell("inhibit", { inhibitors: list.map((each) => ({ uid: 0, pid: 1, ...each })) }),
       rebootCalls: () => calls,

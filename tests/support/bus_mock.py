@@ -68,6 +68,7 @@ class Mock:
         self.logind = DBusMockObject(self.login_name, "/org/freedesktop/login1", MANAGER, {}, log, False)
         self.logind.AddTemplate("logind", {})
         self.inhibitors = []
+        self.sessions = {}
         self.on_reboot = {"how": "accept"}
         self.logind.AddMethod(MANAGER, "Reboot", "b", "", "import __main__; __main__.MOCK.rebooted(args)")
         self.logind.AddMethod(MANAGER, "ListInhibitors", "", "a(ssssuu)",
@@ -97,8 +98,21 @@ class Mock:
             del properties["Class"]
         else:
             properties["Class"] = command["class"]
+        properties["State"] = command["state"]
+        self.sessions[command["id"]] = (command, path)
+
+    def list_sessions_ex(self):
+        rows = [(id, dbus.UInt32(c["uid"]), c["user"], c["seat"], dbus.UInt32(1), c["class"] or "", "", False,
+                 dbus.UInt64(0), dbus.ObjectPath(path)) for id, (c, path) in self.sessions.items()]
+        return dbus.Array(rows, signature="(sussussbto)")
+
+    def extended(self, _command):
+        self.logind.AddMethod(MANAGER, "ListSessionsEx", "", "a(sussussbto)",
+                              "import __main__; ret = __main__.MOCK.list_sessions_ex()")
+        self.logind.AddMethod(MANAGER, "ListSessions", "", "a(susso)", "raise Exception('the other one is there')")
 
     def end_session(self, command):
+        del self.sessions[command["id"]]
         self.logind.RemoveObject(f"/org/freedesktop/login1/session/{command['id']}")
 
     def inhibit(self, command):

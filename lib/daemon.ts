@@ -31,7 +31,8 @@ export const TICK_INTERVAL_MS = 30_000;
 /** How an attempt to reboot ended. */
 export type RebootOutcome =
   | { readonly kind: "accepted" }
-  | { readonly kind: "refused"; readonly why: string }
+  /** `blocked`: somebody inhibits a shutdown, so that asking again soon is of use. */
+  | { readonly kind: "refused"; readonly why: string; readonly blocked?: true }
   | { readonly kind: "unknown"; readonly why: string };
 
 /** Who is logged in and has a right to some grace. Not to know is a value of its own: never "nobody". */

@@ -7,8 +7,8 @@
  * and counts as unknown.
  */
 import { runChild } from "./child.ts";
-import { type Bus, BusError } from "./bus.ts";
-import { blockingInhibitors, describeInhibitor, plain, reboot } from "./logind.ts";
+import type { Bus } from "./bus.ts";
+import { canReboot, type Clearance, plain, reboot } from "./logind.ts";
 import type { RebootOutcome } from "../daemon.ts";
 
 /** How this machine is rebooted. */
@@ -24,8 +24,7 @@ export type RebootMethod =
 
 /** How long an attempt may take unless told otherwise. */
 export const REBOOT_TIMEOUT_MS = 90_000;
-const INHIBITORS_TIMEOUT_MS = 10_000;
-const MAX_INHIBITORS_NAMED = 3;
+const QUESTION_TIMEOUT_MS = 10_000;
 
 /** Reboots this machine. `timeoutMs` bounds the attempt as a whole. Never throws for what happens outside. */
 export async function rebootMachine(
@@ -38,23 +37,23 @@ export async function rebootMachine(
     : rebootByCommand(method.command, method.env, timeoutMs));
 }
 
+/**
+ * Whether a reboot could be called now, to be asked before a slot is taken: one who cannot go must not keep others from
+ * going. Of a command of the operator's nothing can be told before it is run. `timeoutMs` bounds the question. Never throws.
+ */
+export async function mayReboot(
+  method: RebootMethod,
+  options: { readonly timeoutMs: number },
+): Promise<Clearance> {
+  return method.kind === "logind" ? await canReboot(method.bus, options) : { kind: "clear" };
+}
+
 async function rebootByLogind(bus: Bus, timeoutMs: number): Promise<RebootOutcome> {
   const startedMs = performance.now();
-  try {
-    const limitMs = Math.min(INHIBITORS_TIMEOUT_MS, Math.ceil(timeoutMs / 2));
-    const blockers = await blockingInhibitors(bus, { timeoutMs: limitMs });
-    if (blockers.length > 0) {
-      const named = blockers.slice(0, MAX_INHIBITORS_NAMED).map(describeInhibitor).join("; ");
-      const more = blockers.length - MAX_INHIBITORS_NAMED;
-      return {
-        kind: "refused",
-        why: `shutdown is inhibited by ${named}${more > 0 ? `; and ${more} more` : ""}`,
-      };
-    }
-  } catch (error) {
-    if (!(error instanceof BusError)) throw error;
-    return { kind: "refused", why: `cannot ask logind who inhibits a shutdown: ${error.detail}` };
-  }
+  const limitMs = Math.min(QUESTION_TIMEOUT_MS, Math.ceil(timeoutMs / 2));
+  const clearance = await canReboot(bus, { timeoutMs: limitMs });
+  if (clearance.kind === "blocked") return { kind: "refused", why: clearance.why, blocked: true };
+  if (clearance.kind !== "clear") return { kind: "refused", why: clearance.why };
   const leftMs = Math.max(1, Math.floor(timeoutMs - (performance.now() - startedMs)));
   return await reboot(bus, { timeoutMs: leftMs });
 }

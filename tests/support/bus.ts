@@ -39,6 +39,10 @@ export interface TestLogind {
   rebootCalls(): number;
   /** Resolves at the next call of `Reboot` that this has not told of yet: at once, if one came already. */
   nextReboot(): Promise<void>;
+  /** What `CanReboot` answers; `yes` unless told otherwise. */
+  setCanReboot(answer: string): Promise<void>;
+  /** What `ScheduledShutdown` says. */
+  schedule(type: string, atMs: number): Promise<void>;
   acceptReboot(): Promise<void>;
   /** Reboot fails with this message, as logind's block inhibitors make it fail. */
   refuseReboot(message: string): Promise<void>;
@@ -142,6 +146,8 @@ export async function startBus(): Promise<TestBus> {
         }
         return new Promise((resolve) => waiters.push(resolve));
       },
+      setCanReboot: (answer) => tell("can", { answer }),
+      schedule: (type, atMs) => tell("schedule", { type, at_micros: atMs * 1000 }),
       acceptReboot: () => reboot("accept"),
       refuseReboot: (message) => reboot("refuse", message),
       hangReboot: () => reboot("hang"),

@@ -73,6 +73,9 @@ class Mock:
         self.logind.AddMethod(MANAGER, "Reboot", "b", "", "import __main__; __main__.MOCK.rebooted(args)")
         self.logind.AddMethod(MANAGER, "ListInhibitors", "", "a(ssssuu)",
                               "import __main__; ret = __main__.MOCK.list_inhibitors()")
+        self.logind.AddMethod(MANAGER, "CanReboot", "", "s", "import __main__; ret = __main__.MOCK.can_reboot")
+        self.can_reboot = "yes"
+        self.schedule({"type": "", "at_micros": 0})
         self.update_name = dbus.service.BusName(UPDATE, self.update_bus)
         self.update = DBusMockObject(self.update_name, "/com/coreos/update1", UPDATE_MANAGER, {}, log, False)
         self.status({"operation": "UPDATE_STATUS_IDLE", "version": "", "signal": False})
@@ -119,6 +122,13 @@ class Mock:
         self.inhibitors = [
             [i["what"], i["who"], i["why"], i["mode"], dbus.UInt32(i["uid"]), dbus.UInt32(i["pid"])]
             for i in command["inhibitors"]]
+
+    def can(self, command):
+        self.can_reboot = command["answer"]
+
+    def schedule(self, command):
+        value = dbus.Struct((command["type"], dbus.UInt64(command["at_micros"])), signature="st")
+        self.logind.props[MANAGER]["ScheduledShutdown"] = value
 
     def reboot(self, command):
         self.on_reboot = command

@@ -274,7 +274,7 @@ Deno.test("daemon gives the slot back when the reboot is refused, and says by wh
     ["refused by logind", async () => {
       await bus.logind.setInhibitors();
       await bus.logind.refuseReboot("Operation denied due to active block inhibitor");
-    }, "logind: Operation denied due to active block inhibitor"],
+    }, "shutdown is inhibited by somebody"],
   ];
   for (const [where, prepare, why] of tries) {
     await using machine = await TestMachine.make();

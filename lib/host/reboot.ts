@@ -59,18 +59,33 @@ async function rebootByLogind(bus: Bus, timeoutMs: number): Promise<RebootOutcom
 }
 
 /**
- * The executable sets aside variables that would change its own runtime; LOCKSMITH_RESTORE brings them back for the
- * operator's command. Writing to us after we are gone must not stop a command that ends this very process on its way, hence the trap; it is
- * inherited, as an ignored signal, by what the line starts.
+ * The command's environment is the operator's own. The executable sets aside variables that would change its runtime;
+ * LOCKSMITH_RESTORE brings them back. The runtime puts a folder of its own in front of PATH where there is no node; it goes. Writing
+ * to us after we are gone must not stop a command that ends this very process on its way, hence the trap; it is inherited,
+ * as an ignored signal, by what the line starts.
  */
-const WRAPPER = 'trap "" PIPE; eval "${LOCKSMITH_RESTORE-}"; exec sh -c "$1"';
+const WRAPPER = `trap "" PIPE
+case \${PATH%%:*} in */node_compat_bin) PATH=\${PATH#*:} ;; esac
+unset DENO_NODE_SHIM_ACTIVE
+eval "\${LOCKSMITH_RESTORE-}"
+exec sh -c "$1"`;
+
+/**
+ * A `systemctl reboot` in the command means a reboot: not the soft one that it becomes by itself where /run/nextroot
+ * exists, which loads no new kernel, and not the kexec that it becomes where a kernel is loaded.
+ */
+const WHOLE_REBOOT = { SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT: "1", SYSTEMCTL_SKIP_AUTO_KEXEC: "1" };
 
 async function rebootByCommand(
   command: string,
   env: Readonly<Record<string, string>>,
   timeoutMs: number,
 ): Promise<RebootOutcome> {
-  const end = await runChild("sh", ["-c", WRAPPER, "sh", command], { env, timeoutMs, ownGroup: true });
+  const end = await runChild("sh", ["-c", WRAPPER, "sh", command], {
+    env: { ...WHOLE_REBOOT, ...env },
+    timeoutMs,
+    ownGroup: true,
+  });
   if (end.kind === "not-started") return { kind: "refused", why: `cannot run sh: ${end.why}` };
   if (end.kind !== "exited") {
     return { kind: "unknown", why: `the reboot command did not end within ${timeoutMs} ms and was killed` };

@@ -72,6 +72,33 @@ Deno.test("rebootMachine() by a command is accepted at exit 0, and passes its va
   assertEquals(await rebootMachine(byCommand(command, env), SOON), { kind: "accepted" });
 });
 
+Deno.test("rebootMachine() by a command asks systemctl for a whole reboot, never a soft one or a kexec by itself", async () => {
+  const both = '[ "$SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT$SYSTEMCTL_SKIP_AUTO_KEXEC" = 11 ]';
+  assertEquals(await rebootMachine(byCommand(both), SOON), { kind: "accepted" });
+});
+
+Deno.test("rebootMachine() by a command gives it the operator's environment: nothing of the runtime's, and what was set aside", async () => {
+  const file = await Deno.makeTempFile();
+  const path = Deno.env.get("PATH") ?? "";
+  const env = {
+    PATH: `/cache/deno/node_compat_bin:${path}`,
+    DENO_NODE_SHIM_ACTIVE: "1",
+    LOCKSMITH_RESTORE: "unset DENO_DIR LOCKSMITH_RESTORE; export NODE_OPTIONS='a b';",
+    DENO_DIR: "/cache/deno",
+  };
+  assertEquals(await rebootMachine(byCommand(`env -0 >'${file}'`, env), SOON), { kind: "accepted" });
+  const seen = new Map(
+    (await Deno.readTextFile(file)).split("\0").map((line) => {
+      const [name = "", ...value] = line.split("=");
+      return [name, value.join("=")];
+    }),
+  );
+  assertEquals([seen.get("PATH"), seen.get("NODE_OPTIONS")], [path, "a b"]);
+  const own = Object.keys(Deno.env.toObject());
+  assertEquals([...seen.keys()].filter((name) => /^(DENO|LOCKSMITH)_/.test(name) && !own.includes(name)), []);
+  await Deno.remove(file);
+});
+
 Deno.test("rebootMachine() by a command is refused at another exit, with the last line it said", async () => {
   assertEquals(await rebootMachine(byCommand("echo first >&2; echo 'not now' >&2; echo >&2; exit 3"), SOON), {
     kind: "refused",

@@ -26,7 +26,7 @@ import {
   step,
 } from "../lib/transitions.ts";
 
-const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"] };
+const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"], fingerprint: "kernel" };
 const NOT_NEEDED: Need = { kind: "not-needed" };
 const UNKNOWN: Need = { kind: "unknown", why: ["nobody answers"] };
 const SLOT: Slot = { grant: "g1" };

@@ -6,7 +6,7 @@ import { chooseStrategy, decide, type WindowState, windowStateAt } from "../lib/
 import { parseWindow } from "../lib/window.ts";
 
 const DEFAULT = "http://127.0.0.1:2379";
-const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"] };
+const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"], fingerprint: "kernel" };
 const NOT_NEEDED: Need = { kind: "not-needed" };
 const UNKNOWN: Need = { kind: "unknown", why: ["nobody answers"] };
 const OPEN: WindowState = { open: true, closesAt: 2_000, nextOpensAt: 9_000 };

@@ -137,7 +137,7 @@ export const COMMANDS: readonly Command[] = [
     operands: "",
     summary: "Tell the daemon of this host that a reboot is needed",
     description:
-      "Sends the signal of update-engine, to try the whole chain without an update. The daemon then reboots in earnest.",
+      "Asks the daemon of this host for a reboot, to try the whole chain without an update. The daemon then reboots in earnest. Only for root.",
     options: [],
     example: "locksmith send-need-reboot",
     run: needReboot,

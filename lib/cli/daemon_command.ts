@@ -36,6 +36,7 @@ import { watchUpdateEngine } from "../need/update_engine.ts";
 import { LOOK_INTERVAL_MS } from "../wait.ts";
 import { describeWindow, localZone } from "../window.ts";
 import type { Log } from "../surroundings.ts";
+import { REQUEST_FILE, watchRequest } from "../need/request.ts";
 import { watchSentinel } from "../need/sentinel.ts";
 
 const COORDINATOR = "/run/update-engine/coordinator.conf";
@@ -138,11 +139,14 @@ export async function daemon(context: Context): Promise<number> {
     windowAt: (now) => windowStateAt(schedule, now),
     surroundings: context.surroundings,
     keeper,
+    group: groupLabel(group),
+    zone: schedule?.zone ?? localZone(),
     tickMs: TICK_INTERVAL_MS,
     host: realHost({
       bus,
       rebootMethod: rebootMethod(context, machine, group),
       coordinator,
+      memory: { rebootingFor: () => Promise.resolve(), forgetServed: () => {} },
       strategy: choice.strategy,
       graceMs,
       log,
@@ -150,8 +154,13 @@ export async function daemon(context: Context): Promise<number> {
   }, stop.signal);
   const detectors = told(
     new Map<string, Detector>([
-      ["update-engine", (signal, listener) => watchUpdateEngine(bus, signal, listener)],
+      ["update-engine", (signal, listener) => {
+        return watchUpdateEngine(bus, signal, listener, { onIgnored: (why) => log("warning", why) });
+      }],
       ["sentinel", (signal, listener) => watchSentinel(below(context.root, sentinel), signal, listener)],
+      ["send-need-reboot", (signal, listener) => {
+        return watchRequest(below(context.root, REQUEST_FILE), machine.bootId, signal, listener);
+      }],
     ]),
     log,
   );

@@ -3,7 +3,16 @@
  * its configuration.
  */
 
-import { type Context, flag, limitOperands, option, throwFaults, UsageError, withLock } from "./command.ts";
+import {
+  administrator,
+  type Context,
+  flag,
+  limitOperands,
+  option,
+  throwFaults,
+  UsageError,
+  withLock,
+} from "./command.ts";
 import { resolveText, resolveWindow, type WindowConfig } from "./config.ts";
 import { Bus, BusError } from "../host/bus.ts";
 import { type Lock, newMark } from "../lock.ts";
@@ -13,7 +22,9 @@ import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
 import { describeHold, describeOtherHost } from "../description.ts";
 import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
 import { tellRefusal } from "./refusal.ts";
-import { CONFIGURABLE, DEFAULTS } from "./settings.ts";
+import { below, CONFIGURABLE, DEFAULTS } from "./settings.ts";
+import { OwnedFileError } from "../host/owned_file.ts";
+import { leaveRequest, REQUEST_FILE } from "../need/request.ts";
 import { sendNeedReboot } from "../need/update_engine.ts";
 import { localZone } from "../window.ts";
 import { atOption, windowOption } from "./window_options.ts";
@@ -109,21 +120,24 @@ export function rebootMethod(context: Context, machine: Machine, group: string):
   };
 }
 
+/** Leaves the word where only root can, and sends update-engine's signal for others who listen to it. */
 export async function needReboot(context: Context): Promise<number> {
   limitOperands(context, 0);
   throwFaults(context.settings.faults);
+  const { bootId: boot } = await readMachine(context.root);
+  const since = new Date(context.surroundings.now()).toISOString();
   try {
-    await sendNeedReboot(new Bus(), { timeoutMs: SIGNAL_TIMEOUT_MS });
-    return 0;
+    await leaveRequest(below(context.root, REQUEST_FILE), { boot, since, by: await administrator(context) });
   } catch (error) {
-    if (!(error instanceof BusError)) throw error;
-    printError(
-      context,
-      error.message,
-      "the signal goes over the system bus of D-Bus; is this host running one?",
-    );
+    if (!(error instanceof OwnedFileError)) throw error;
+    printError(context, error.message, Deno.uid() === 0 ? undefined : "only root can ask for a reboot");
     return 1;
   }
+  // nobody need hear the signal, and there need be no bus
+  await sendNeedReboot(new Bus(), { timeoutMs: SIGNAL_TIMEOUT_MS }).catch((error) => {
+    if (!(error instanceof BusError)) throw error;
+  });
+  return 0;
 }
 
 export function showWindow(context: Context): Promise<number> {

@@ -7,6 +7,7 @@
  * happen is watched by a {@linkcode Judge}.
  */
 
+import type { Inquiry } from "../agent.ts";
 import { Daemon, type Host, type RebootOutcome } from "../daemon.ts";
 import { semaphoreKey } from "../group.ts";
 import { LockKeeper } from "../keeper.ts";
@@ -63,8 +64,16 @@ export interface Faults extends Network {
   reboot(machine: Computer): RebootFate;
   /** How long the machine takes to answer who is logged in, and to tell them; milliseconds. */
   hostMs(machine: Computer): number;
-  users(machine: Computer): readonly string[];
+  /** Whether it could reboot, and who is logged in. */
+  inquiry(machine: Computer): Inquiry;
 }
+
+/** Nothing is in the way of a reboot, and nobody is logged in. */
+export const CLEAR: Inquiry = {
+  clearance: { kind: "clear" },
+  loggedIn: { kind: "known", users: [] },
+  scheduled: null,
+};
 
 /** A good day: calls take a millisecond or two, and everybody does as told. */
 export const NO_FAULTS: Faults = {
@@ -74,7 +83,7 @@ export const NO_FAULTS: Faults = {
   checkpoint: () => {},
   reboot: () => ({ outcome: { kind: "accepted" }, answerMs: 10, downMs: 20 }),
   hostMs: () => 10,
-  users: () => [],
+  inquiry: () => CLEAR,
 };
 
 /** What happened to a machine, for a timeline. */
@@ -259,6 +268,8 @@ export class Fleet {
       graceMs: machine.config.graceMs,
       idleLookMs: this.config.idleLookMs,
       tickMs: this.config.tickMs,
+      group: machine.group,
+      zone: machine.config.schedule?.zone ?? "UTC",
       windowAt: (now) => this.#windowOf(machine.config.schedule, now),
       surroundings: process.surroundings,
       keeper: new LockKeeper({
@@ -281,7 +292,9 @@ export class Fleet {
   }
 
   #tellNeed(machine: Computer): void {
-    const need: Need = machine.needed ? { kind: "needed", reasons: ["update"] } : { kind: "not-needed" };
+    const need: Need = machine.needed
+      ? { kind: "needed", reasons: ["update"], fingerprint: "update" }
+      : { kind: "not-needed" };
     machine.process?.run(() => machine.daemon?.dispatch({ kind: "need", need }));
   }
 
@@ -293,9 +306,15 @@ export class Fleet {
       return work();
     };
     return {
-      loggedIn: () =>
-        touched(() => later(this.faults.hostMs(machine), () => touched(() => this.faults.users(machine)))),
+      inquire: () =>
+        touched(() =>
+          later(
+            this.faults.hostMs(machine),
+            () => touched(() => this.faults.inquiry(machine)),
+          )
+        ),
       warn: () => touched(() => later(this.faults.hostMs(machine), () => {})),
+      forgetServed: () => {},
       reboot: (timeoutMs) => touched(() => this.#callReboot(machine, process, timeoutMs)),
       report: () => this.#checkpoint(process),
       log: (level, text) => {

@@ -18,8 +18,10 @@ import {
   type Stretch,
   whyNot,
 } from "./plan.ts";
-import { type Computer, Fleet, type Happening, type MachineConfig, NO_FAULTS } from "./fleet.ts";
+import { CLEAR, type Computer, Fleet, type Happening, type MachineConfig, NO_FAULTS } from "./fleet.ts";
 import { Random } from "./virtual_time.ts";
+
+const SOMEBODY = { ...CLEAR, loggedIn: { kind: "known", users: ["somebody"] } } as const;
 
 /** `waiting` for a window or a slot; `holding` a slot, up; `rebooting`, down. */
 export type SpanState = "waiting" | "holding" | "rebooting";
@@ -96,7 +98,7 @@ export async function simulateRollout(
     new Random(plan.seed),
     {
       ...NO_FAULTS,
-      users: () => plan.graceMs > 0 ? ["somebody"] : [],
+      inquiry: () => plan.graceMs > 0 ? SOMEBODY : CLEAR,
       reboot(machine) {
         record.called(machine, fleet.time.elapsed);
         return NO_FAULTS.reboot(machine);

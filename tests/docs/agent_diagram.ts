@@ -63,7 +63,7 @@ const EVENTS: Readonly<Record<Event["kind"], true>> = {
 };
 
 const NEEDS: readonly Need[] = [
-  { kind: "needed", reasons: ["a new kernel"] },
+  { kind: "needed", reasons: ["a new kernel"], fingerprint: "kernel" },
   { kind: "not-needed" },
   { kind: "unknown", why: ["nobody answers"] },
 ];

@@ -19,7 +19,10 @@ const IDLE_LOOK_MS = 900_000;
 /** The daemon looks at the clock at least this often. */
 const TICK_MS = 30_000;
 const DAY_MS = 24 * HOUR_MS;
-const NEEDED = { kind: "need", need: { kind: "needed", reasons: ["a new kernel"] } } as const;
+const NEEDED = {
+  kind: "need",
+  need: { kind: "needed", reasons: ["a new kernel"], fingerprint: "kernel" },
+} as const;
 const NOT_NEEDED = { kind: "need", need: { kind: "not-needed" } } as const;
 
 /** From 1:00 to 2:00 UTC. */
@@ -62,7 +65,7 @@ class Box {
     this.#stop = new AbortController();
     const host: Host = {
       log: (level, text) => void (level === "debug" || this.log.push(`${level}: ${text}`)),
-      loggedIn: () => Promise.resolve(this.users),
+      loggedIn: () => Promise.resolve({ kind: "known", users: this.users }),
       warn: () => Promise.resolve(),
       report: (state) => void this.reported.push(state),
       reboot: () => {

@@ -30,17 +30,17 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       },
       {
         file: "lib/transitions.ts",
-        find: `  if (state.need.kind !== "needed" || !window.open) return settle(config, state, now);
-  if (users.length`,
-        replace: `  if (state.need.kind !== "needed") return settle(config, state, now);
-  if (users.length`,
+        find: `  if (openNeed(state).kind !== "needed" || !window.open) return settle(config, state, now);
+  if (clearance.kind !== "clear") {`,
+        replace: `  if (openNeed(state).kind !== "needed") return settle(config, state, now);
+  if (clearance.kind !== "clear") {`,
       },
       {
         file: "lib/transitions.ts",
-        find: `  if (!window.open || state.need.kind !== "needed") return settle(config, state, now);
-  const timeoutMs`,
-        replace: `  if (state.need.kind !== "needed") return settle(config, state, now);
-  const timeoutMs`,
+        find: `  if (!window.open || need.kind !== "needed") return settle(config, state, now);
+  const { fingerprint }`,
+        replace: `  if (need.kind !== "needed") return settle(config, state, now);
+  const { fingerprint }`,
       },
     ],
     exit: EXIT.safety,

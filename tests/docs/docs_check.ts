@@ -1,7 +1,7 @@
 /**
  * `deno task docs`: holds the documentation and the project together. docs/commands.md is made from the program's own
- * help, docs/agent.md from the states that the agent can get into, docs/rollout.svg by the command beside it (`--write`
- * writes them); links point to files that exist; the README names every command; each of the old program's faults is
+ * help, docs/agent.md from the states that the agent can get into, the picture in docs/development.md from the imports that
+ * there are, docs/rollout.svg by the command beside it (`--write` writes them); links point to files that exist; the README names every command; each of the old program's faults is
  * named by a test.
  */
 
@@ -10,6 +10,7 @@ import { commandHelpText, helpText } from "../../lib/cli/help.ts";
 import { CONFIGURABLE, DEFAULTS, variableNames } from "../../lib/cli/settings.ts";
 import { table } from "../../lib/cli/output.ts";
 import { agentPage } from "./agent_diagram.ts";
+import { picture as housePicture, readImports } from "./house.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 const FAULTS_OF_THE_OLD_PROGRAM = 15;
@@ -52,10 +53,20 @@ async function picture(): Promise<string> {
   }
 }
 
+/** docs/development.md with the picture of the house as it is; the rest of the page is written by hand. */
+async function developmentPage(): Promise<string> {
+  const page = await Deno.readTextFile(`${ROOT}docs/development.md`);
+  const picture = housePicture(await readImports(ROOT.slice(0, -1)));
+  const block = /(?<=^```mermaid\n)flowchart TD\n[^`]*(?=\n```$)/m;
+  if (!block.test(page)) throw new Error("docs/development.md has no picture of the house");
+  return page.replace(block, () => picture);
+}
+
 /** The pages that are made, and of what. */
 const MADE: readonly { readonly path: string; readonly from: string; text(): string | Promise<string> }[] = [
   { path: "docs/commands.md", from: "what the program says", text: commandsPage },
   { path: "docs/agent.md", from: "what the agent does", text: agentPage },
+  { path: "docs/development.md", from: "what the modules import", text: developmentPage },
   { path: "docs/rollout.svg", from: "what the program draws", text: picture },
 ];
 

@@ -11,7 +11,7 @@ import { REBOOTING } from "../../lib/semaphore.ts";
 import type { Opening } from "../../lib/strategy.ts";
 import { LOOK_INTERVAL_MS } from "../../lib/waiter.ts";
 import { daemonHold, GROUP, HOUR_MS, Line } from "../support/line.ts";
-import { BEGIN_MS, Machine } from "../support/virtual.ts";
+import { BEGIN_MS, Connection } from "../support/virtual.ts";
 
 const SOON_MS = 50;
 const IDLE_LOOK_MS = 900_000;
@@ -40,11 +40,11 @@ class Box {
   outcome: RebootOutcome = { kind: "accepted" };
   #stop = new AbortController();
   #grants = 0;
-  store: Machine;
+  store: Connection;
   daemon: Daemon;
 
   constructor(readonly line: Line, readonly id: string, readonly options: Partial<DaemonOptions> = {}) {
-    this.store = new Machine(line.memory, line.time);
+    this.store = new Connection(line.memory, line.time);
     this.daemon = this.boot();
   }
 
@@ -56,7 +56,7 @@ class Box {
 
   start(): Daemon {
     const { line, id, boots } = this;
-    this.store = new Machine(line.memory, line.time);
+    this.store = new Connection(line.memory, line.time);
     this.#stop = new AbortController();
     const host: Host = {
       machine: { id, hostname: `host ${id}`, bootId: `boot ${boots} of ${id}` },

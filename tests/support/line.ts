@@ -9,7 +9,7 @@ import { type Place, queueRange, readQueue } from "../../lib/queue.ts";
 import { FRESH, GRANTED, type Hold, release, type Semaphore, SemaphoreError } from "../../lib/semaphore.ts";
 import { Memory } from "../../lib/simulation/memory.ts";
 import { LOOK_INTERVAL_MS, Waiter, type WaitNews, type WaitRequest } from "../../lib/waiter.ts";
-import { BEGIN_MS, Machine, Virtual } from "./virtual.ts";
+import { BEGIN_MS, Connection, Virtual } from "./virtual.ts";
 import { parseSemaphore, serializeSemaphore } from "../../lib/document.ts";
 
 export const GROUP = "web";
@@ -34,7 +34,7 @@ export class Line {
   readonly key: string;
 
   constructor(readonly time: Virtual = new Virtual()) {
-    this.key = new Lock(new Machine(this.memory, time), GROUP, time, "the test").key;
+    this.key = new Lock(new Connection(this.memory, time), GROUP, time, "the test").key;
     let before: Semaphore = FRESH;
     this.memory.watch(this.key, (change) => {
       if (change.kind !== "changed" || change.entry === null) return;
@@ -90,6 +90,11 @@ export class Line {
     });
   }
 
+  /** Writes the document as it is: who read it before loses the swap. */
+  touch(): void {
+    this.change((semaphore) => semaphore);
+  }
+
   setMax(max: number): void {
     this.change((semaphore) => ({ ...semaphore, max }));
   }
@@ -100,7 +105,8 @@ export class Line {
     return member;
   }
 
-  /** Members that have taken their places, in this order. */
+  /** Members that have taken their places, in this order: one for each id. */
+  async lined<const Ids extends readonly string[]>(...ids: Ids): Promise<{ [Id in keyof Ids]: Member }>;
   async lined(...ids: string[]): Promise<Member[]> {
     const members: Member[] = [];
     for (const id of ids) {
@@ -108,6 +114,22 @@ export class Line {
       await this.time.advance(10);
     }
     return members;
+  }
+
+  /** A machine that was just granted a slot, and its proof; what that asked of the store is not counted. */
+  async grantTo(id: string) {
+    const member = this.member(id).start();
+    await this.time.advance(10);
+    assert(member.last === "granted", `${id} is ${member.last}`);
+    member.store.takeCalls();
+    const { lock, store, grant } = member;
+    return { lock, store, proof: { holder: id, boot: `boot of ${id}`, grant } };
+  }
+
+  /** A lock on the group for whoever makes changes, and what it asks of the store. */
+  client(by = "anna@desk"): { readonly lock: Lock; readonly store: Connection } {
+    const store = new Connection(this.memory, this.time);
+    return { lock: new Lock(store, GROUP, this.time, by), store };
   }
 }
 
@@ -125,7 +147,7 @@ let requests = 0;
 
 /** A machine that waits for a slot. */
 export class Member {
-  readonly store: Machine;
+  readonly store: Connection;
   readonly lock: Lock;
   readonly waiter: Waiter;
   readonly news: WaitNews[] = [];
@@ -134,7 +156,7 @@ export class Member {
   ended: Promise<void> | undefined;
 
   constructor(readonly line: Line, readonly id: string, request: Partial<WaitRequest>) {
-    this.store = new Machine(line.memory, line.time);
+    this.store = new Connection(line.memory, line.time);
     this.lock = new Lock(this.store, GROUP, line.time, "locksmithd");
     const hold = request.hold ?? daemonHold(id);
     this.grant = hold.grant;

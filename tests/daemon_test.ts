@@ -144,7 +144,7 @@ Deno.test("daemon reboots by logind after send-need-reboot on a real bus, and gi
   await bus.logind.nextReboot();
   await first.line(/^notice: the reboot is accepted, this machine goes down$/);
   assertEquals(await machine.coordinator(), "etcd-lock rebooting");
-  const { since, grant, ...hold } = await lock.hold(machine.id) ?? { extra: {} };
+  const { since, grant, confirm, ...hold } = await lock.hold(machine.id) ?? { extra: {} };
   assertEquals(hold, {
     host: machine.host,
     boot: await machine.bootId(),
@@ -155,6 +155,7 @@ Deno.test("daemon reboots by logind after send-need-reboot on a real bus, and gi
   });
   assertMatch(since ?? "", /^\d{4}-\d\d-\d\dT.*Z$/);
   assertMatch(grant ?? "", /^[0-9a-f-]{36}$/);
+  assertMatch(confirm ?? "", /^[0-9a-f-]{36}$/);
   assertEquals(bus.logind.rebootCalls(), 1);
 
   await first.stop("SIGKILL");
@@ -578,7 +579,7 @@ Deno.test("daemon on a frozen etcd: it starts, says that it cannot look, ends at
     await assertStops(first, "starting, etcd frozen");
 
     const second = start();
-    await second.line(/^warning: cannot look which slot this machine has, trying again: /);
+    await second.line(/^warning: cannot find out which slot this machine holds, trying again: /);
     assertEquals(await machine.coordinator(), "etcd-lock starting");
     server.thaw();
     await second.line(/the reboot is accepted/);

@@ -13,10 +13,10 @@ import {
   holderFault,
   MAX_LIMIT,
   REBOOTING,
-  release,
   type Semaphore,
   SemaphoreError,
   setMax,
+  unlock,
 } from "../lib/semaphore.ts";
 
 /** A change as somebody recorded it. */
@@ -64,10 +64,11 @@ Deno.test("serializeSemaphore() keeps what it does not know (fault 12 of the old
       "1.5",
     ),
   );
-  const marked = confirm(next, { holder: "A", boot: "b1", grant: "g" });
+  const marked = confirm(next, { holder: "A", boot: "b1", grant: "g" }, "mark");
   assert(marked.kind === "confirmed");
   assertEquals(marked.next.holds.get("A"), {
     boot: "b1",
+    confirm: "mark",
     grant: "g",
     phase: REBOOTING,
     extra: { rack: { row: 7 } },
@@ -218,8 +219,8 @@ Deno.test("flat() writes what is known of a record and what is not beside each o
 function changes(document: Semaphore, holder: string): Semaphore[] {
   const decisions = [
     acquire(document, { holder, hold: hold("b1") }),
-    confirm(document, { holder, boot: "b1", grant: "grant of b1" }),
-    ...document.holders.map((id) => release(document, id, { kind: "administrator" })),
+    confirm(document, { holder, boot: "b1", grant: "grant of b1" }, "mark"),
+    ...document.holders.map((id) => unlock(document, id)),
   ];
   return decisions.flatMap((decision) => "next" in decision ? [decision.next] : []);
 }
@@ -236,8 +237,8 @@ function documents(): fc.Arbitrary<Semaphore> {
   );
   const record = { since, by: text, reason: text };
   const hold: fc.Arbitrary<Hold> = fc.record({
-    ...{ ...record, host: text, boot: text, phase: text, grant: text },
-    extra: unknownFields(["host", "boot", "since", "by", "reason", "phase", "grant"]),
+    ...{ ...record, host: text, boot: text, phase: text, grant: text, confirm: text },
+    extra: unknownFields(["host", "boot", "since", "by", "reason", "phase", "grant", "confirm"]),
   }, { requiredKeys: ["extra"] });
   const pause = fc.record({ ...record, extra: unknownFields(["since", "by", "reason"]) }, {
     requiredKeys: ["extra"],

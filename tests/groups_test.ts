@@ -24,7 +24,7 @@ Deno.test("readGroups() gives every group by name, the broken ones as such, and 
   const [first, broken, last] = groups.map(({ semaphore }) => semaphore);
   assertEquals([first, last], [FRESH, { ...FRESH, max: 2 }]);
   assert(broken instanceof LockError);
-  assertEquals(broken.hint, "see how it can be mended: locksmith repair --dry-run --group 'prod/db'");
+  assertEquals(broken.hint, "see what a repair would do: locksmith repair --dry-run --group 'prod/db'");
 });
 
 Deno.test("readGroups() shows who waits in a group, the first in line first, by one call", async () => {

@@ -9,7 +9,6 @@ import { FRESH, GRANTED, REBOOTING } from "../lib/semaphore.ts";
 import { BY_HAND, daemonHold, Line } from "./support/line.ts";
 import { BEGIN_MS } from "./support/virtual.ts";
 
-const ADMINISTRATOR = { kind: "administrator" } as const;
 const FAIR = { since: "2026-01-01T00:00:00Z", by: "anna@desk", reason: "a fair", extra: {} };
 
 /** The document without the record of its last change. */
@@ -51,18 +50,20 @@ Deno.test("Lock records of every change who made it, when, what it was, and of w
   const { lock } = line.client();
   const hold = { ...daemonHold("m"), since: new Date(BEGIN_MS).toISOString() };
   const proof = { holder: "m", boot: hold.boot ?? "", grant: hold.grant };
-  const ground = { boot: proof.boot, grant: proof.grant };
   const take = () => lock.acquire("m", hold);
   const changes: [Record<string, string>, () => Promise<unknown>][] = [
     [{ what: "set-max" }, () => lock.setMax(2)],
     [{ what: "lock", machine: "m", reason: "a new kernel" }, take],
-    [{ what: "confirm", machine: "m" }, () => lock.confirm(proof)],
-    [{ what: "release", machine: "m" }, () => lock.release("m", { kind: "rebooted", boot: "another" })],
+    [{ what: "confirm", machine: "m" }, () => lock.confirm(proof, "mark")],
+    [
+      { what: "release", machine: "m" },
+      () => lock.release({ id: "m", bootId: "another", hostname: "host m" }),
+    ],
     [{ what: "lock", machine: "m", reason: "a new kernel" }, take],
-    [{ what: "cancel", machine: "m" }, () => lock.release("m", { kind: "cancelled", ...ground })],
+    [{ what: "cancel", machine: "m" }, () => lock.cancel(proof)],
     [{ what: "lock", machine: "m", reason: "a new kernel" }, take],
-    [{ what: "unlock", machine: "m" }, () => lock.release("m", ADMINISTRATOR)],
-    [{ what: "cancel", machine: "m" }, () => lock.withdraw("m", proof.boot, proof.grant)],
+    [{ what: "unlock", machine: "m" }, () => lock.unlock("m")],
+    [{ what: "cancel", machine: "m" }, () => lock.cancel(proof, { fence: true })],
     [{ what: "pause", reason: "a fair" }, () => lock.pause({ reason: "a fair", extra: {} })],
     [{ what: "resume" }, () => lock.resume()],
   ];
@@ -87,12 +88,12 @@ Deno.test("Lock changes nothing, and records nothing, where there is nothing to 
     kind: "full",
     available: 0,
   });
-  assertEquals(await line.time.ended(lock.release("other", ADMINISTRATOR)), { kind: "not-held" });
-  const kept = await line.time.ended(lock.release("m", { kind: "rebooted", boot: "b1" }));
-  assertEquals([kept.kind, kept.kind === "kept" && kept.why], ["kept", "same-boot"]);
+  assertEquals(await line.time.ended(lock.unlock("other")), { kind: "not-held" });
+  const kept = await line.time.ended(lock.release({ id: "m", bootId: "b1", hostname: "host m" }));
+  assertEquals([kept.kind, kept.kind === "kept" && kept.why.kind], ["kept", "ours"]);
   assertEquals(await line.time.ended(lock.setMax(2)), { oldMax: 2 });
   assertEquals(await line.time.ended(lock.resume()), { before: undefined });
-  assertEquals(await line.time.ended(lock.confirm({ holder: "m", boot: "b1", grant: "g2" })), {
+  assertEquals(await line.time.ended(lock.confirm({ holder: "m", boot: "b1", grant: "g2" }, "mark")), {
     kind: "lost",
   });
   assertEquals(line.memory.read(line.key), before);
@@ -118,8 +119,8 @@ Deno.test("Lock keeps the fields that it does not know (fault 12 of the old lock
   const hold = { boot: "b1", grant: "g1", phase: GRANTED, extra: {} };
   await line.time.ended(lock.setMax(2));
   await line.time.ended(lock.acquire("A", hold));
-  await line.time.ended(lock.confirm({ holder: "A", boot: "b1", grant: "g1" }));
-  await line.time.ended(lock.release("A", ADMINISTRATOR));
+  await line.time.ended(lock.confirm({ holder: "A", boot: "b1", grant: "g1" }, "mark"));
+  await line.time.ended(lock.unlock("A"));
   assertEquals(
     plain(line),
     '{"semaphore":2,"max":2,"holders":[],"rack":{"row":7},"serial":12345678901234567890}',
@@ -167,8 +168,8 @@ Deno.test("Lock refuses a document that contradicts itself, names key and fault,
   const calls: (() => Promise<unknown>)[] = [
     () => lock.read(),
     () => lock.acquire("A", daemonHold("A")),
-    () => lock.confirm({ holder: "A", boot: "b1", grant: "g1" }),
-    () => lock.release("A", ADMINISTRATOR),
+    () => lock.confirm({ holder: "A", boot: "b1", grant: "g1" }, "mark"),
+    () => lock.unlock("A"),
     () => lock.setMax(2),
   ];
   const text = '{"semaphore":1,"max":1,"holders":["A"]}';
@@ -177,9 +178,9 @@ Deno.test("Lock refuses a document that contradicts itself, names key and fault,
     const error = await assertRejects(() => line.time.ended(call()), LockError);
     assertEquals([error.kind, error.message, error.hint], [
       "document",
-      `${line.key} at memory is not a sound semaphore, and was left as it is: ` +
+      `${line.key} at memory is corrupt (left unchanged): ` +
       '"semaphore" is 1, but max 1 less 1 holders is 0',
-      "see how it can be mended: locksmith repair --dry-run --group 'web'",
+      "see what a repair would do: locksmith repair --dry-run --group 'web'",
     ]);
     assertEquals([line.memory.read(line.key)?.value, store.takeCalls()], [text, ["read"]]);
   }
@@ -202,7 +203,7 @@ Deno.test("Lock.replace() puts a document in the place of exactly the one that w
 Deno.test("Lock.confirm() right after a grant costs one commit and no read", async () => {
   const line = new Line();
   const { lock, store, proof } = await line.grantTo("m");
-  assertEquals((await line.time.ended(lock.confirm(proof))).kind, "confirmed");
+  assertEquals((await line.time.ended(lock.confirm(proof, "mark"))).kind, "confirmed");
   assertEquals(store.takeCalls(), ["commit"]);
   assertEquals(line.semaphore.holds.get("m")?.phase, REBOOTING);
 });
@@ -211,7 +212,7 @@ Deno.test("Lock.confirm() on a guess that is wrong costs one commit more and no 
   const line = new Line();
   const { lock, store, proof } = await line.grantTo("m");
   line.setMax(5);
-  assertEquals((await line.time.ended(lock.confirm(proof))).kind, "confirmed");
+  assertEquals((await line.time.ended(lock.confirm(proof, "mark"))).kind, "confirmed");
   assertEquals(store.takeCalls(), ["commit", "commit"]);
   assertEquals([line.semaphore.max, line.semaphore.holds.get("m")?.phase], [5, REBOOTING]);
 });
@@ -220,7 +221,7 @@ Deno.test("Lock.confirm() of a hold that an administrator ended is lost, whateve
   const line = new Line();
   const { lock, proof } = await line.grantTo("m");
   line.unlock("m");
-  assertEquals(await line.time.ended(lock.confirm(proof)), { kind: "lost" });
+  assertEquals(await line.time.ended(lock.confirm(proof, "mark")), { kind: "lost" });
   assertEquals(line.semaphore.holders, []);
 });
 
@@ -229,7 +230,7 @@ Deno.test("Lock.confirm() of a hold that another took the place of is lost, and 
   const { lock, proof } = await line.grantTo("m");
   line.unlock("m");
   line.hold("m");
-  assertEquals(await line.time.ended(lock.confirm(proof)), { kind: "lost" });
+  assertEquals(await line.time.ended(lock.confirm(proof, "mark")), { kind: "lost" });
   assertEquals(line.semaphore.holds.get("m"), BY_HAND);
 });
 
@@ -237,7 +238,7 @@ Deno.test("Lock.confirm() proves nothing for a hold that an administrator ends w
   const line = new Line();
   const { lock, store, proof } = await line.grantTo("m");
   store.fates.push({ kind: "overtaken", by: () => line.unlock("m") });
-  assertEquals(await line.time.ended(lock.confirm(proof)), { kind: "lost" });
+  assertEquals(await line.time.ended(lock.confirm(proof, "mark")), { kind: "lost" });
   assertEquals(line.semaphore.holders, []);
 });
 
@@ -246,21 +247,23 @@ Deno.test("Lock.confirm() never says lost by a guess alone: it reads first", asy
   const { lock, store, proof } = await line.grantTo("m");
   // what it saw last is a document without the hold; what is there has it
   lock.saw(null);
-  assertEquals((await line.time.ended(lock.confirm(proof))).kind, "confirmed");
+  assertEquals((await line.time.ended(lock.confirm(proof, "mark"))).kind, "confirmed");
   assertEquals(store.takeCalls(), ["read", "commit"]);
 });
 
 // ----------------------------------------------------------------------------------------------------------- taken back
 
-Deno.test("Lock.withdraw() ends the grant that happened, and no other", async () => {
+Deno.test("Lock.cancel() with a fence ends the grant that happened, and no other", async () => {
   const line = new Line();
   const { lock } = line.client();
   const hold = { ...daemonHold("m"), since: new Date(BEGIN_MS).toISOString() };
   line.hold("m", hold);
-  assertEquals((await line.time.ended(lock.withdraw("m", hold.boot, "another"))).kind, "not-held");
-  assertEquals((await line.time.ended(lock.withdraw("m", "another", hold.grant))).kind, "not-held");
+  const proof = { holder: "m", boot: hold.boot, grant: hold.grant };
+  for (const other of [{ ...proof, grant: "another" }, { ...proof, boot: "another" }]) {
+    assertEquals((await line.time.ended(lock.cancel(other, { fence: true }))).kind, "kept");
+  }
   assertEquals(line.semaphore.holds.get("m"), hold);
-  const decision = await line.time.ended(lock.withdraw("m", hold.boot, hold.grant));
+  const decision = await line.time.ended(lock.cancel(proof, { fence: true }));
   assertEquals(decision.kind, "released");
   assertEquals(line.semaphore.holders, []);
 });

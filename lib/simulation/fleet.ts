@@ -7,8 +7,11 @@
  * happen is watched by a {@linkcode Judge}.
  */
 
-import { Daemon, type RebootOutcome } from "../daemon.ts";
+import { Daemon, type Host, type RebootOutcome } from "../daemon.ts";
 import { semaphoreKey } from "../group.ts";
+import { LockKeeper } from "../keeper.ts";
+import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
+import { CALL_LIMIT_MS } from "../transitions.ts";
 import { Lock } from "../lock.ts";
 import type { Need } from "../need.ts";
 import { FRESH, setMax } from "../semaphore.ts";
@@ -16,7 +19,7 @@ import { type Network, SimulatedStore, type Witness } from "./store.ts";
 import { type Actor, Judge } from "./judge.ts";
 import type { Store } from "../store.ts";
 import { Memory } from "./memory.ts";
-import { type Opening, openingAt } from "../strategy.ts";
+import { type WindowState, windowStateAt } from "../strategy.ts";
 import { Process, type Random, VirtualTime } from "./virtual_time.ts";
 import type { Window } from "../window.ts";
 import { serializeSemaphore } from "../document.ts";
@@ -88,6 +91,8 @@ export class Machine {
   /** How far its clock is off, in milliseconds. */
   clockOffMs = 0;
   process: Process | undefined;
+  /** Commands that people have typed on it. */
+  readonly commands = new Set<Process>();
   daemon: Daemon | undefined;
   stop: AbortController | undefined;
 
@@ -117,12 +122,12 @@ export class Fleet {
   readonly crashes: unknown[] = [];
   unknownOutcomes = 0;
   reboots = 0;
-  #grants = 0;
+  #marks = 0;
   readonly #actors = new WeakMap<Process, Actor>();
   readonly #machines = new WeakMap<Process, Machine>();
   /** Of each process: which leases, and what to do when one is lost. */
   readonly #leases = new Map<Process, { readonly id: string; readonly ttlMs: number; lost(): void }[]>();
-  readonly #openings = new Map<MachineConfig["schedule"], Cached>();
+  readonly #windows = new Map<MachineConfig["schedule"], Cached>();
 
   constructor(
     private readonly config: FleetConfig,
@@ -199,6 +204,20 @@ export class Fleet {
     for (const lease of this.#leases.get(machine.process) ?? []) this.#lose(lease);
   }
 
+  /** A person reboots a machine, whatever its window, by a command beside its daemon. */
+  rebootByHand(machine: Machine): Promise<ManualOutcome> {
+    const process = new Process(this.time, this.random, () => this.now + machine.clockOffMs);
+    this.#actors.set(process, { kind: "person", machine, boot: machine.boot });
+    machine.commands.add(process);
+    return rebootByHand({
+      lock: new Lock(this.#store(process), machine.group, process.surroundings, "admin"),
+      machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
+      newMark: () => `mark-${++this.#marks}`,
+      underHand: () => {},
+      call: () => this.#callReboot(machine, process, CALL_LIMIT_MS.most),
+    });
+  }
+
   /** A store for an administrator, and the lock of a group over it. */
   administrate(group: string): Lock {
     const process = new Process(this.time, this.random, () => this.now);
@@ -216,8 +235,8 @@ export class Fleet {
   }
 
   /** Whether the window of a machine is open by its own clock, and until when. */
-  opening(machine: Machine, now: number): Opening {
-    return this.#openingOf(machine.config.schedule, now);
+  windowAt(machine: Machine, now: number): WindowState {
+    return this.#windowOf(machine.config.schedule, now);
   }
 
   private boot(machine: Machine): void {
@@ -239,13 +258,18 @@ export class Fleet {
       strategy: "etcd-lock",
       graceMs: machine.config.graceMs,
       idleLookMs: this.config.idleLookMs,
-      lookMs: this.config.lookMs,
       tickMs: this.config.tickMs,
-      overdueMs: Infinity,
-      openingAt: (now) => this.#openingOf(machine.config.schedule, now),
+      windowAt: (now) => this.#windowOf(machine.config.schedule, now),
       surroundings: process.surroundings,
-      lock,
-      priority: machine.config.priority,
+      keeper: new LockKeeper({
+        lock,
+        machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
+        priority: machine.config.priority,
+        overdueMs: Infinity,
+        lookMs: this.config.lookMs,
+        newMark: () => `mark-${++this.#marks}`,
+        failed: (error) => process.alive && this.crashes.push(error),
+      }),
       host: this.#host(machine, process),
     }, stop.signal);
     machine.process = process;
@@ -261,7 +285,7 @@ export class Fleet {
     machine.process?.run(() => machine.daemon?.dispatch({ kind: "need", need }));
   }
 
-  #host(machine: Machine, process: Process): ConstructorParameters<typeof Daemon>[0]["host"] {
+  #host(machine: Machine, process: Process): Host {
     const later = <T>(ms: number, value: () => T) =>
       new Promise<T>((resolve) => process.surroundings.after(ms, () => resolve(value())));
     const touched = <T>(work: () => T): T => {
@@ -269,13 +293,11 @@ export class Fleet {
       return work();
     };
     return {
-      machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
       loggedIn: () =>
         touched(() => later(this.faults.hostMs(machine), () => touched(() => this.faults.users(machine)))),
       warn: () => touched(() => later(this.faults.hostMs(machine), () => {})),
       reboot: (timeoutMs) => touched(() => this.#callReboot(machine, process, timeoutMs)),
       report: () => this.#checkpoint(process),
-      newGrant: () => `grant-${++this.#grants}`,
       log: (level, text) => {
         if (process.alive) this.trace?.(`${this.time.elapsed} ${machine.id}: ${level}: ${text}`);
         this.#checkpoint(process);
@@ -285,8 +307,10 @@ export class Fleet {
 
   async #callReboot(machine: Machine, process: Process, timeoutMs: number): Promise<RebootOutcome> {
     if (!process.alive) return await new Promise(() => {});
-    const open = this.opening(machine, this.now + machine.clockOffMs).open;
-    this.judge.rebootCalled(machine, open);
+    const open = this.windowAt(machine, this.now + machine.clockOffMs).open;
+    const actor = this.#actors.get(process);
+    if (actor === undefined || actor.kind === "administrator") throw new Error("a reboot of nobody");
+    this.judge.rebootCalled(actor, open);
     const { outcome, answerMs, downMs } = this.faults.reboot(machine);
     if (downMs !== null) {
       machine.goingDown = true;
@@ -313,6 +337,8 @@ export class Fleet {
     this.trace?.(`${this.time.elapsed} ${machine.id}: goes down`);
     this.observe(machine, "down", this.time.elapsed);
     this.#end(machine);
+    for (const command of machine.commands) command.kill();
+    machine.commands.clear();
     machine.up = false;
     machine.needed = false;
     this.time.after(machine.config.rebootMs, () => this.boot(machine));
@@ -371,18 +397,18 @@ export class Fleet {
   }
 
   /** Windows of a whole fleet are few, and asked about often: what was computed holds until the next opening or closing. */
-  #openingOf(schedule: MachineConfig["schedule"], now: number): Opening {
-    const cached = this.#openings.get(schedule);
-    if (cached !== undefined && now >= cached.from && now <= cached.until) return cached.opening;
-    const opening = openingAt(schedule, now);
-    const until = opening.open ? opening.closesAt : opening.nextOpensAt - 1;
-    this.#openings.set(schedule, { from: now, until, opening });
-    return opening;
+  #windowOf(schedule: MachineConfig["schedule"], now: number): WindowState {
+    const cached = this.#windows.get(schedule);
+    if (cached !== undefined && now >= cached.from && now <= cached.until) return cached.window;
+    const window = windowStateAt(schedule, now);
+    const until = window.open ? window.closesAt : window.nextOpensAt - 1;
+    this.#windows.set(schedule, { from: now, until, window });
+    return window;
   }
 }
 
 interface Cached {
   readonly from: number;
   readonly until: number;
-  readonly opening: Opening;
+  readonly window: WindowState;
 }

@@ -51,6 +51,7 @@ export const FAULT_KINDS = [
   "reboot slow",
   "host question hung",
   "administrator unlocked",
+  "person rebooted by hand",
   "administrator locked by hand",
   "administrator set max",
   "administrator paused",
@@ -225,7 +226,7 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
       );
       for (const id of semaphore.holders) seen.add(grantOf(semaphore, id));
       const byHand = semaphore.holders.filter((id) => semaphore.holds.get(id)?.boot === undefined);
-      for (const id of [...byHand, ...overdue]) await lock.release(id, { kind: "administrator" });
+      for (const id of [...byHand, ...overdue]) await lock.unlock(id);
     }
     state.done = true;
     fleet.time.after(HOUR, again);
@@ -454,11 +455,18 @@ class Mischief implements Faults {
     const lock = fleet.administrate(group);
     const { holders } = fleet.judge.document(group);
     const act = async () => {
-      switch (random.integer(0, 4)) {
+      switch (random.integer(0, 5)) {
+        case 5: {
+          const up = fleet.machines.filter((machine) => machine.group === group && machine.up);
+          if (up.length === 0) return;
+          this.#count("person rebooted by hand");
+          await fleet.rebootByHand(random.pick(up));
+          return;
+        }
         case 0: {
           if (holders.length === 0) return;
           this.#count("administrator unlocked");
-          await lock.release(random.pick(holders), { kind: "administrator" });
+          await lock.unlock(random.pick(holders));
           return;
         }
         case 1: {

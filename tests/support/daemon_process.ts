@@ -246,9 +246,10 @@ export class TestLock extends Lock implements AsyncDisposable {
     if (kind !== "granted") throw new Error(`cannot lock ${holder}: ${kind}`);
   }
 
-  async unlock(holder: string): Promise<void> {
-    const { kind } = await this.release(holder, { kind: "administrator" });
-    if (kind !== "released") throw new Error(`cannot unlock ${holder}: ${kind}`);
+  override async unlock(holder: string): ReturnType<Lock["unlock"]> {
+    const decision = await super.unlock(holder);
+    if (decision.kind !== "released") throw new Error(`cannot unlock ${holder}: ${decision.kind}`);
+    return decision;
   }
 
   /** The machines in line, the first first. */

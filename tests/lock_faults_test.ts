@@ -84,6 +84,25 @@ Deno.test("Lock.acquire() that lost three swaps takes its slot by the fourth", a
   assertEquals(store.takeCalls().filter((call) => call === "commit").length, 4);
 });
 
+Deno.test("Lock that lost a swap goes on with what the refusal brought, and reads again where the pause was longer than a try", async () => {
+  for (
+    const [holders, calls] of [[0, ["read", "commit", "commit"]], [9, [
+      "read",
+      "commit",
+      "read",
+      "commit",
+    ]]] as const
+  ) {
+    const line = new Line();
+    line.setMax(10);
+    for (let id = 0; id < holders; id++) line.hold(`m${id}`);
+    const { lock, store } = line.client();
+    store.fates.push({ kind: "overtaken", by: () => line.touch() });
+    assertEquals((await line.time.ended(lock.acquire("A", daemonHold("A")))).kind, "granted");
+    assertEquals(store.takeCalls(), [...calls], `${holders} others may be writing too`);
+  }
+});
+
 Deno.test("Lock.acquire() whose outcome stays unknown says so, neither yes nor no, with what to do", async () => {
   const line = new Line();
   const { lock, store } = line.client();

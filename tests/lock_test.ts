@@ -208,6 +208,17 @@ Deno.test("Lock.confirm() right after a grant costs one commit and no read", asy
   assertEquals(line.semaphore.holds.get("m")?.phase, REBOOTING);
 });
 
+Deno.test("Lock.confirm() right after an acquire() of its own costs one commit and no read", async () => {
+  const line = new Line();
+  const { lock, store } = line.client();
+  const { boot = "", grant, ...hold } = daemonHold("m");
+  await line.time.ended(lock.acquire("m", { ...hold, boot, grant }));
+  store.takeCalls();
+  const proof = { holder: "m", boot, grant };
+  assertEquals((await line.time.ended(lock.confirm(proof, "mark"))).kind, "confirmed");
+  assertEquals(store.takeCalls(), ["commit"]);
+});
+
 Deno.test("Lock.confirm() on a guess that is wrong costs one commit more and no read", async () => {
   const line = new Line();
   const { lock, store, proof } = await line.grantTo("m");

@@ -11,10 +11,9 @@ import { PLACE_TTL_MS } from "../../lib/queue.ts";
 import { REBOOTING } from "../../lib/semaphore.ts";
 import type { WindowState } from "../../lib/strategy.ts";
 import { LOOK_INTERVAL_MS } from "../../lib/wait.ts";
-import { daemonHold, GROUP, HOUR_MS, Line } from "../support/line.ts";
+import { daemonHold, GROUP, HOUR_MS, Line, SOON_MS } from "../support/line.ts";
 import { BEGIN_MS, Connection } from "../support/virtual.ts";
 
-const SOON_MS = 50;
 const IDLE_LOOK_MS = 900_000;
 /** The daemon looks at the clock at least this often. */
 const TICK_MS = 30_000;

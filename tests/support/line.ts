@@ -24,6 +24,14 @@ import { LOOK_INTERVAL_MS, type WaitNews, type WaitRequest } from "../../lib/wai
 
 export const GROUP = "web";
 export const HOUR_MS = 3_600_000;
+/** What is to happen at once has happened after this. */
+export const SOON_MS = 50;
+/** The longest that a waiter relies on a watch, with the chance of the tests. */
+export const LOOK_MS = LOOK_INTERVAL_MS * 1.25;
+/** What the first in line says of a group whose only slot is held. */
+export const FULL = "first in line, all slots are held (available: 0)";
+/** What everybody else in line says. */
+export const BEHIND = "in line behind another machine";
 
 /** A hold that somebody took by hand, at the beginning of time. */
 export const BY_HAND: Hold = {

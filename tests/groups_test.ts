@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { semaphoreKey } from "../lib/group.ts";
 import { readGroups } from "../lib/groups.ts";
 import { LockError } from "../lib/lock.ts";
+import { placeKey, serializePlace } from "../lib/queue.ts";
 import { FRESH } from "../lib/semaphore.ts";
 import { Line } from "./support/line.ts";
 
@@ -37,12 +38,21 @@ Deno.test("readGroups() shows who waits in a group, the first in line first, by 
   assertEquals(store.takeCalls(), ["list"]);
 });
 
-Deno.test("readGroups() shows a group that has a queue and no document yet", async () => {
+Deno.test("readGroups() finds every queue beside its document, whatever its machines are called", async () => {
   const line = new Line();
-  line.hold("anna");
-  await line.lined("a");
-  line.memory.commit({ expect: [], put: [], remove: [line.key] });
-  const { store } = line.client();
-  const [web] = await line.time.ended(readGroups(store));
-  assertEquals([web?.group, web?.semaphore, web?.queue.length], ["web", FRESH, 1]);
+  const put = (key: string, value: string) => line.memory.commit({ expect: [], put: [{ key, value }] });
+  put(semaphoreKey("prod/db"), '{"semaphore":0,"max":1,"holders":["A"]}');
+  put(placeKey("prod/db", 0, "b/c"), serializePlace({ host: "web1" }));
+  put(placeKey("prod/db", 5, "D"), "garbage");
+  put(placeKey("new", 0, "E"), serializePlace({}));
+  put(placeKey("", 0, "F"), serializePlace({}));
+  const readings = await line.time.ended(readGroups(line.client().store));
+  assertEquals(readings.map(({ group, semaphore, queue }) => [group, semaphore === FRESH, queue]), [
+    ["", true, [{ machine: "F", priority: 0 }]],
+    ["new", true, [{ machine: "E", priority: 0 }]],
+    ["prod/db", false, [
+      { machine: "D", priority: 5 },
+      { machine: "b/c", priority: 0, host: "web1" },
+    ]],
+  ]);
 });

@@ -75,14 +75,14 @@ Deno.test("step() leaves the line when the clock is set out of the window, and s
   );
 });
 
-Deno.test("step() that waits for a window sees at the next tick that the clock was set", () => {
-  const { due } = at(TO_GRANT, { windowAt: NIGHTLY }, 0);
-  assertEquals(due, HOUR_MS);
-
+Deno.test("step() that waits for a window sees at the next tick that the clock was set forward into it", () => {
   const forward = at(TO_GRANT, { windowAt: NIGHTLY }, 0);
+  assertEquals(forward.due, HOUR_MS);
   forward.now += 1.5 * HOUR_MS;
   assertEquals(forward.kinds(TICK), ["wait"]);
+});
 
+Deno.test("step() that waits for a window does not wait for one of years to come when the clock was set back", () => {
   // a machine without a battery for its clock, which learns the time after the daemon has started
   const back = at(TO_GRANT, { windowAt: NIGHTLY }, 1_000 * DAY_MS);
   assertEquals(back.due, HOUR_MS);
@@ -93,7 +93,9 @@ Deno.test("step() that waits for a window sees at the next tick that the clock w
     "info: a reboot is needed (a new kernel); waiting for the window at 1972-09-27T01:00:00Z",
     "info: a reboot is needed (a new kernel); waiting for the window at 1970-04-11T01:00:00Z",
   ]);
+});
 
+Deno.test("step() that waits for a window sees at the next tick that the clock was set back into it", () => {
   const into = at(TO_GRANT, { windowAt: NIGHTLY }, 2 * HOUR_MS + 1);
   into.now -= HOUR_MS;
   assertEquals(into.kinds(TICK), ["wait"]);

@@ -27,6 +27,14 @@ import {
   TO_GRANT,
 } from "./support/agent_story.ts";
 
+/** A look finds a slot of this boot. */
+const FOUND: Extract<Event, { kind: "recovered" }> = {
+  kind: "recovered",
+  slot: SLOT,
+  called: false,
+  note: "this machine has a slot and has not rebooted",
+};
+
 Deno.test("step() looks for a slot that came late while the window is closed too: others could wait for it for days", () => {
   const story = at([NOTHING, need(NEEDED)], { windowAt: NIGHTLY, idleLookMs: 900_000 }, 0);
   assertEquals([story.phase, story.due], ["awaiting-window", 900_000]);
@@ -51,20 +59,25 @@ Deno.test("step() looks now and then, while nothing is needed, whether it has a 
     assertEquals(story.kinds(NOTHING), []);
   }
   assertEquals(story.log, []);
+});
 
-  const note = "this machine has a slot and has not rebooted";
+Deno.test("step() gives back a slot that it knew nothing of, and that nobody needs", () => {
   const late = at([NOTHING, need(NOT_NEEDED)]);
   late.wake();
-  assertEquals(late.on({ kind: "recovered", slot: SLOT, called: false, note }), [
+  assertEquals(late.on(FOUND), [
     { kind: "cancel", slot: SLOT },
   ]);
-  assertEquals(late.log, [`info: ${note}`, "info: giving the slot back: no reboot is needed"]);
+  assertEquals(late.log, [`info: ${FOUND.note}`, "info: giving the slot back: no reboot is needed"]);
+});
 
+Deno.test("step() uses a slot that it knew nothing of, where a reboot is needed meanwhile", () => {
   const needed = at([NOTHING, need(NOT_NEEDED)]);
   needed.wake();
   assertEquals(needed.kinds(need(NEEDED)), []);
-  assertEquals(needed.kinds({ kind: "recovered", slot: SLOT, called: false, note }), ["ask-sessions"]);
+  assertEquals(needed.kinds(FOUND), ["ask-sessions"]);
+});
 
+Deno.test("step() that looks while the store is away tries again, and is still what it was", () => {
   const away = at([NOTHING]);
   away.wake();
   assertEquals(away.kinds(failed()), []);
@@ -98,21 +111,24 @@ Deno.test("step() recovers from a boot: no slot is kept over it, whatever is nee
   assertEquals(story.said, `info: ${note}`);
 });
 
-Deno.test("step() recovers within the same boot: goes on with the slot, or cancels it", () => {
-  const held: Event = { kind: "recovered", slot: SLOT, called: false, note: "has a slot" };
-  assertEquals(at([need(NEEDED)]).kinds(held), ["ask-sessions"]);
-  assertEquals(at([need(NOT_NEEDED)]).kinds(held), ["cancel"]);
-  assertEquals(at([need(NEEDED)], { windowAt: NIGHTLY }, 0).kinds(held), ["cancel"]);
+Deno.test("step() recovers within the same boot: goes on with the slot, or gives it back", () => {
+  assertEquals(at([need(NEEDED)]).kinds(FOUND), ["ask-sessions"]);
+  assertEquals(at([need(NOT_NEEDED)]).kinds(FOUND), ["cancel"]);
+  assertEquals(at([need(NEEDED)], { windowAt: NIGHTLY }, 0).kinds(FOUND), ["cancel"]);
+});
 
+Deno.test("step() recovers within the same boot, and waits with its slot until a need is known", () => {
   const unsure = at([]);
-  assertEquals(unsure.kinds(held), []);
+  assertEquals(unsure.kinds(FOUND), []);
   assertEquals(unsure.phase, "awaiting-need");
   assertEquals(unsure.kinds(need(NEEDED)), ["ask-sessions"]);
+});
 
+Deno.test("step() recovers within the same boot, and keeps a slot under which the reboot was called", () => {
   const called = at([need(NOT_NEEDED)]);
-  assertEquals(called.kinds({ ...held, called: true }), []);
+  assertEquals(called.kinds({ ...FOUND, called: true }), []);
   assertEquals([called.phase, called.state.slot], ["rebooting", SLOT]);
-  assertEquals(called.log, ["info: has a slot", `info: ${KEPT_TEXT}`]);
+  assertEquals(called.log, [`info: ${FOUND.note}`, `info: ${KEPT_TEXT}`]);
 });
 
 Deno.test("step() waits for a slot taken by hand to go, and never gives it back (fault 3 of the old locksmith: any start released the hold)", () => {

@@ -130,21 +130,22 @@ Deno.test("step() keeps its place where one window ends as the next begins", () 
   }
 });
 
-Deno.test("step() gives a slot back that comes while it leaves the line, and uses it where it may again", () => {
+Deno.test("step() gives a slot back that comes while it leaves the line", () => {
   const closed = at(TO_GRANT, { windowAt: NIGHTLY }, 2 * HOUR_MS);
   assertEquals(closed.wake(), ["leave"]);
   assertEquals(closed.on(GRANTED), [{ kind: "cancel", slot: SLOT }]);
   assertEquals(closed.log, ["info: got a slot", "info: giving the slot back: the window is closed"]);
   assertEquals(closed.kinds(RELEASED), []);
   assertEquals([closed.phase, closed.state.slot], ["awaiting-window", null]);
+  const unneeded = at([...TO_GRANT, need(NOT_NEEDED)]);
+  assertEquals(unneeded.on(GRANTED), [{ kind: "cancel", slot: SLOT }]);
+});
 
+Deno.test("step() uses a slot that comes while it leaves the line where it may again, and out of the line takes a new place", () => {
   const reopened = at(TO_GRANT, { windowAt: NIGHTLY }, 2 * HOUR_MS);
   assertEquals(reopened.wake(), ["leave"]);
   reopened.pass(DAY_MS - 1);
   assertEquals(reopened.on(GRANTED), [{ kind: "ask-sessions" }]);
-
-  const unneeded = at([...TO_GRANT, need(NOT_NEEDED)]);
-  assertEquals(unneeded.on(GRANTED), [{ kind: "cancel", slot: SLOT }]);
   const neededAgain = at([...TO_GRANT, need(NOT_NEEDED), need(NEEDED)]);
   assertEquals(neededAgain.on(GRANTED), [{ kind: "ask-sessions" }]);
   const left = at([...TO_GRANT, need(NOT_NEEDED), need(NEEDED)]);
@@ -160,18 +161,22 @@ Deno.test("step() gives a slot back that was granted after the window closed", (
   assertEquals([story.phase, story.state.slot], ["awaiting-window", null]);
 });
 
-Deno.test("step() leaves the line when the need is gone, and keeps its place while nobody knows of one", () => {
+Deno.test("step() leaves the line when the need is gone", () => {
   const gone = at(TO_GRANT);
   assertEquals(gone.on(need(NOT_NEEDED)), [{ kind: "leave" }]);
   assertEquals(gone.kinds(LEFT), []);
   assertEquals(gone.phase, "idle");
+});
 
+Deno.test("step() keeps its place in line while nobody knows whether a reboot is needed", () => {
   const unsure = at(TO_GRANT);
   assertEquals(unsure.kinds(need(UNKNOWN), TICK, FULL), []);
   assertEquals(unsure.phase, "waiting");
   assertEquals(unsure.kinds(need(NEEDED)), []);
   assertEquals([unsure.phase, unsure.kinds(GRANTED)], ["waiting", ["ask-sessions"]]);
+});
 
+Deno.test("step() that is granted a slot while nobody knows of a need waits with it", () => {
   const granted = at([...TO_GRANT, need(UNKNOWN)]);
   assertEquals(granted.kinds(GRANTED), []);
   assertEquals([granted.phase, granted.state.slot], ["awaiting-need", SLOT], "nobody reboots on a guess");
@@ -186,13 +191,15 @@ Deno.test("step() asks for the window again after the sessions were asked: nobod
   }
 });
 
-Deno.test("step() asks for window and need again after the confirm, right before the call", () => {
+Deno.test("step() asks for the window again after the confirm, right before the call", () => {
   const closing = at(TO_CONFIRM, { windowAt: NIGHTLY }, 2 * HOUR_MS);
   closing.pass(1);
   assertEquals(closing.kinds(CONFIRMED), ["cancel"]);
   assertEquals(closing.kinds(RELEASED), []);
   assertEquals(closing.phase, "awaiting-window");
+});
 
+Deno.test("step() asks for the need again after the confirm, right before the call", () => {
   assertEquals(at([...TO_CONFIRM, need(NOT_NEEDED)]).kinds(CONFIRMED), ["cancel"]);
   const unsure = at([...TO_CONFIRM, need(UNKNOWN)]);
   assertEquals(unsure.kinds(CONFIRMED), []);
@@ -206,7 +213,7 @@ Deno.test("step() bounds the reboot call by the end of the window", () => {
   assertEquals(call(2 * HOUR_MS), [{ kind: "reboot", timeoutMs: CALL_LIMIT_MS.least }]);
 });
 
-Deno.test("step() gives those who are logged in their grace, then asks for window, need and slot again", () => {
+Deno.test("step() gives those who are logged in their grace, then asks for the slot again", () => {
   const story = at(TO_CHECK, { windowAt: NIGHTLY }, HOUR_MS);
   assertEquals(story.on(ANNA), [
     { kind: "warn-sessions", users: ["anna"], graceMs: GRACE_MS, reasons: ["a new kernel"] },
@@ -216,7 +223,9 @@ Deno.test("step() gives those who are logged in their grace, then asks for windo
   assertEquals(story.due, GRACE_MS);
   assertEquals(story.kinds(TICK, need(NEEDED), TICK), []);
   assertEquals(story.wake(), ["confirm"]);
+});
 
+Deno.test("step() that was suspended in the grace until the window was closed gives the slot back", () => {
   const suspended = at([...TO_CHECK, ANNA], { windowAt: NIGHTLY }, HOUR_MS);
   suspended.pass(2 * HOUR_MS);
   assertEquals(suspended.kinds(TICK), ["cancel"]);
@@ -272,7 +281,9 @@ Deno.test("step() never reboots on an unknown need: it keeps the slot for a minu
   assertEquals(story.said, "warning: nobody can tell whether a reboot is needed; giving the slot back");
   assertEquals(story.kinds(RELEASED), []);
   assertEquals(story.phase, "idle");
+});
 
+Deno.test("step() weighs an unknown need anew as soon as it is known", () => {
   assertEquals(at([...TO_GRACE, need(UNKNOWN)]).kinds(need(NEEDED)), ["ask-sessions"]);
   assertEquals(at([...TO_GRACE, need(UNKNOWN)]).kinds(need(NOT_NEEDED)), ["cancel"]);
   assertEquals(at([NOTHING, need(UNKNOWN)]).phase, "idle");

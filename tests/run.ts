@@ -8,6 +8,8 @@
  *     deno task test tests/lock_test.ts --filter reply
  */
 
+import { leashedDeno } from "./support/child.ts";
+
 /** A program that tests run, and the package of Debian that has it. */
 const NEEDED: readonly { readonly program: string; readonly package: string }[] = [
   { program: "etcd", package: "etcd-server" },
@@ -31,8 +33,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 1;
   }
   const targets = args.some((arg) => !arg.startsWith("-") && arg.startsWith("tests/")) ? [] : ["tests/"];
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--quiet", "--no-check", ...targets, ...args],
+  const child = leashedDeno(["test", "-A", "--quiet", "--no-check", ...targets, ...args], {
     stdout: "piped",
     stderr: "inherit",
     stdin: "null",

@@ -13,6 +13,7 @@ import {
   toStartMs,
   WindowError,
 } from "../lib/window.ts";
+import { leashedDeno } from "./support/child.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -471,7 +472,7 @@ Deno.test("localZone() names a zone that Temporal takes, UTC where the machine n
     console.log(Temporal.Now.zonedDateTimeISO(localZone()).timeZoneId);`;
   const config = new URL("../deno.json", import.meta.url).pathname;
   for (const [TZ, zone] of [["", "UTC"], ["Europe/Berlin", "Europe/Berlin"]] as const) {
-    const run = new Deno.Command(Deno.execPath(), { args: ["eval", "-c", config, code], env: { TZ } });
+    const run = leashedDeno(["eval", "--quiet", "-c", config, code], { env: { TZ } });
     assertEquals(new TextDecoder().decode((await run.output()).stdout), `${zone}\n`);
   }
   assertNotEquals(localZone(), "");

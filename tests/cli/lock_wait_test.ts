@@ -15,6 +15,7 @@ import { FRESH } from "../../lib/semaphore.ts";
 import { type CommitOutcome, type Store, StoreError, type Transaction } from "../../lib/store.ts";
 import { Memory, openMemory } from "../../lib/simulation/memory.ts";
 import { REAL } from "../../lib/surroundings.ts";
+import { leashed } from "../support/child.ts";
 
 const CALL = { timeoutMs: 5_000 };
 /** Who interrupts a program waits no longer than this, its own end included. */
@@ -32,7 +33,7 @@ class Place implements AsyncDisposable {
   ) {}
 
   async command(words: readonly string[], options: Deno.CommandOptions = {}): Promise<Deno.Command> {
-    return new Deno.Command(await locksmith(), {
+    return leashed(await locksmith(), {
       args: [...words],
       cwd: "/",
       clearEnv: true,
@@ -249,7 +250,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
 
   test("tells on a terminal why it waits, and when that changes", async (place) => {
     await place.run("lock", "A");
-    const terminal = new Deno.Command("script", {
+    const terminal = leashed("script", {
       args: ["-qefc", `${await locksmith()} lock B --wait`, "/dev/null"],
       env: { LOCKSMITH_CACHE_DIR: CACHE_DIR, USER: "admin", LOCKSMITHCTL_ENDPOINT: place.endpoint },
       stdin: "null",
@@ -336,7 +337,7 @@ Deno.test("lock --wait rides out a restart of etcd, and has the slot when it com
 Deno.test("lock --wait of who may not write ends at once, and says so", async () => {
   await using etcd = await startEtcd({ users: true });
   const { code, stdout, stderr } = ended(
-    await new Deno.Command(await locksmith(), {
+    await leashed(await locksmith(), {
       args: ["lock", "B", "--wait", "--endpoint", etcd.endpoint, "--etcd-username", "reader"],
       clearEnv: true,
       env: { LOCKSMITH_CACHE_DIR: CACHE_DIR, USER: "admin", LOCKSMITHCTL_ETCD_PASSWORD: "reader-secret" },

@@ -6,6 +6,7 @@ import { parseOptions } from "./demo.ts";
 import { deadlineMs, exitCode, mostAtOnce, type Outcome, summary } from "./judge.ts";
 import { frame, type Picture } from "./view.ts";
 import { startEtcd } from "../support/etcd.ts";
+import { leashed } from "../support/child.ts";
 
 const DEMO = new URL("./demo.ts", import.meta.url).pathname;
 /** The demo ends by itself long before this. */
@@ -40,7 +41,7 @@ class Run implements AsyncDisposable {
 
   static async command(program: string, ...args: string[]): Promise<Run> {
     const place = await Deno.makeTempDir();
-    const child = new Deno.Command(program, {
+    const child = leashed(program, {
       args,
       // a host's own configuration is none of the demo's
       env: {

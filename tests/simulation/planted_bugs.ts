@@ -7,6 +7,7 @@
  */
 
 import { EXIT } from "./simulate.ts";
+import { leashedDeno } from "../support/child.ts";
 
 export interface PlantedBug {
   readonly name: string;
@@ -342,22 +343,11 @@ export async function hunt(folder: string, { name, patches, exit }: PlantedBug):
       await Deno.writeTextFile(path, text.replace(find, () => replace));
     }
     const json = `${folder}/figures.json`;
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "-A",
-        "--no-check",
-        "tests/simulation/simulate.ts",
-        "--histories",
-        String(HISTORIES_LIMIT),
-        "--json",
-        json,
-      ],
-      cwd: folder,
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).output();
+    const words = ["--histories", String(HISTORIES_LIMIT), "--json", json];
+    const { code, stderr } = await leashedDeno(
+      ["run", "-A", "--quiet", "--no-check", "tests/simulation/simulate.ts", ...words],
+      { cwd: folder, stdin: "null", stdout: "null", stderr: "piped" },
+    ).output();
     const failure = code === 0 ? null : await readFailure(json);
     const text = failure?.text ?? new TextDecoder().decode(stderr).trim();
     return { name, caught: code === exit, exit: code, seed: failure?.seed ?? null, text };

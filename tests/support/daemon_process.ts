@@ -11,6 +11,7 @@ import { Lock } from "../../lib/lock.ts";
 import type { Hold, Semaphore } from "../../lib/semaphore.ts";
 import { REAL } from "../../lib/surroundings.ts";
 import { CACHE_DIR } from "./executable.ts";
+import { caches, leashed } from "./child.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
@@ -50,10 +51,11 @@ function command(
   const own = Object.entries(Deno.env.toObject()).filter(([name]) => {
     return !/^(LOCKSMITH|REBOOT_|JOURNAL_STREAM|DBUS_)/.test(name);
   });
-  return new Deno.Command(program ?? Deno.execPath(), {
+  return leashed(program ?? Deno.execPath(), {
     args: [...(program === undefined ? ["run", "-A", "--quiet", `--config=${CONFIG}`, MAIN] : []), ...args],
     env: {
       ...Object.fromEntries(own),
+      ...caches(),
       ...(program === undefined ? {} : { LOCKSMITH_CACHE_DIR: CACHE_DIR }),
       NO_COLOR: "1",
       DBUS_SYSTEM_BUS_ADDRESS: bus,
@@ -76,14 +78,11 @@ export class TestDaemon {
   #next = 0;
   #wake = () => {};
   #ended = false;
-  readonly #unload = () => this.signal("SIGKILL");
 
   constructor(args: readonly string[], options: StartOptions) {
     this.#child = command(["daemon", ...args], options).spawn();
-    globalThis.addEventListener("unload", this.#unload);
     this.#reading = Promise.all([this.#read(this.#child.stderr), this.#child.stdout.cancel()]);
     this.status = this.#child.status.then(async (status) => {
-      globalThis.removeEventListener("unload", this.#unload);
       await this.#reading;
       this.#ended = true;
       this.#wake();

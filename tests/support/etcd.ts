@@ -1,9 +1,10 @@
 /**
  * Real etcd servers for tests: each in a temporary directory, on free loopback ports, ready when the promise resolves,
- * and killed with all that it wrote when it is disposed of or when the process ends.
+ * and killed when it is disposed of or when the process ends; what it wrote goes when it is disposed of.
  */
 
 import { Buffer } from "node:buffer";
+import { leashed, lives } from "./child.ts";
 
 /** How long a server may take until it is healthy. */
 const START_MS = 20_000;
@@ -189,8 +190,6 @@ class Member implements EtcdServer {
   #dir: string | undefined;
   #process: Deno.ChildProcess | undefined;
   #cluster: string | undefined;
-  /** Ends the server with this process; a server that outlives its test is nobody's. */
-  readonly #unload = () => this.#signal("SIGKILL");
 
   constructor(name: string, ports: Ports, options: EtcdServerOptions) {
     this.#name = name;
@@ -232,11 +231,9 @@ class Member implements EtcdServer {
       ...loginSeconds ? [`--auth-token-ttl=${loginSeconds}`] : [],
     ];
     const [program = "etcd", ...rest] = [...through, "etcd", ...args];
-    const child = new Deno.Command(program, { args: rest, stdin: "null", stdout: "null", stderr: "piped" })
-      .spawn();
+    const child = leashed(program, { args: rest, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
     child.stderr.pipeTo(log.writable).catch(() => {});
     this.#process = child;
-    globalThis.addEventListener("unload", this.#unload);
     await this.#healthy(child);
   }
 
@@ -252,7 +249,6 @@ class Member implements EtcdServer {
     const child = this.#process;
     this.#signal("SIGKILL");
     this.#process = undefined;
-    globalThis.removeEventListener("unload", this.#unload);
     await child?.status;
   }
 
@@ -369,12 +365,24 @@ function freePorts(count: number): number[] {
   return ports;
 }
 
-/** In memory where there is such a place: what these servers write need not outlive anything. */
+/** Where there is such a place, in memory: what these servers write need not outlive anything. */
+const MEMORY = "/dev/shm";
+
 async function temporaryDir(): Promise<string> {
   try {
-    return await Deno.makeTempDir({ dir: "/dev/shm", prefix: "locksmith-etcd-" });
+    await sweep();
+    return await Deno.makeTempDir({ dir: MEMORY, prefix: `locksmith-etcd-${Deno.pid}-` });
   } catch {
     return await Deno.makeTempDir({ prefix: "locksmith-etcd-" });
+  }
+}
+
+/** Removes what test runs left that were killed: memory is dear. */
+async function sweep(): Promise<void> {
+  for await (const { name } of Deno.readDir(MEMORY)) {
+    const [, pid] = /^locksmith-etcd-(\d+)-/.exec(name) ?? [];
+    if (pid === undefined || await lives(Number(pid))) continue;
+    await Deno.remove(`${MEMORY}/${name}`, { recursive: true }).catch(() => {});
   }
 }
 

@@ -16,19 +16,17 @@ import {
   type AgentConfig,
   type Clearance,
   dueIn,
-  type Effect,
   type Event,
   type Inquiry,
   type LoggedIn,
-  type Notice,
-  type Phase,
-  type ScheduledShutdown,
 } from "./agent.ts";
 import { backoffMs } from "./backoff.ts";
 import { describeDistance, describeDuration, describeInstant } from "./description.ts";
-import { isCoveredBy, type Need } from "./need.ts";
+import { describeLoggedIn, needsGrace, tellScheduled } from "./inquiry.ts";
+import { openNeed, reasons, tellNeed } from "./served.ts";
+import { enterPhase, expectPhase, rest, say, sayOnce, type Step, then } from "./step.ts";
 import { type Action, decide, type WindowState } from "./strategy.ts";
-import type { LogLevel, Moment } from "./surroundings.ts";
+import type { Moment } from "./surroundings.ts";
 
 /** How long what the store failed to do waits before it is tried again, in milliseconds. */
 export const RETRY_MS = { first: 1_000, last: 60_000 };
@@ -45,19 +43,9 @@ export const BLOCKED_PATIENCE_MS = 5 * 60_000;
 /** How long the reboot call may take, in milliseconds: in a window that closes sooner only until then. */
 export const CALL_LIMIT_MS = { least: 1_000, most: 90_000 };
 
-export interface Step {
-  readonly state: Agent;
-  readonly effects: readonly Effect[];
-}
-
 const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine; starting over";
 const KEPT_TEXT =
   "keeping the slot, a reboot was called under it and may still come; if not, 'locksmith unlock' ends it";
-
-/** An event that cannot come in the state it came in: a bug, never an operator's fault. */
-export class AgentError extends Error {
-  override readonly name = "AgentError";
-}
 
 /** The next state, and what to do. Throws {@linkcode AgentError}. */
 export function step(config: AgentConfig, state: Agent, event: Event, now: Moment): Step {
@@ -128,13 +116,11 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
     case "reboot-accepted":
       expectPhase(state, event, "calling");
       return say("notice", "the reboot is accepted, this machine goes down", rebooting(state, now));
-    case "reboot-unknown":
+    case "reboot-unknown": {
       expectPhase(state, event, "calling");
-      return say(
-        "warning",
-        `nobody can tell whether the reboot was accepted (${event.why}); keeping the slot`,
-        rebooting(state, now),
-      );
+      const text = `nobody can tell whether the reboot was accepted (${event.why}); keeping the slot`;
+      return say("warning", text, rebooting(state, now));
+    }
     case "reboot-refused": {
       expectPhase(state, event, "calling");
       if (state.called) {
@@ -290,6 +276,7 @@ function holdOff(state: Agent, clearance: Exclude<Clearance, { kind: "clear" }>,
 /** Has a slot, and cannot reboot now: asks again for a while, before it gives the slot back. */
 function blocked(config: AgentConfig, state: Agent, why: string, now: Moment): Step {
   const since = state.blockedSince ?? now.elapsed;
+  const until = now.elapsed + BLOCKED_RETRY_MS.held;
   if (now.elapsed - since >= BLOCKED_PATIENCE_MS) {
     const notBefore = Math.max(state.notBefore, now.elapsed + REFUSED_BACKOFF_MS);
     return say(
@@ -301,24 +288,8 @@ function blocked(config: AgentConfig, state: Agent, why: string, now: Moment): S
   return sayOnce(
     "warning",
     `this machine has a slot and cannot reboot now, asking again: ${why}`,
-    rest(
-      enterPhase({ ...state, blockedSince: since }, {
-        name: "blocked",
-        until: now.elapsed + BLOCKED_RETRY_MS.held,
-      }),
-    ),
+    rest(enterPhase({ ...state, blockedSince: since }, { name: "blocked", until })),
   );
-}
-
-function needsGrace({ graceMs }: AgentConfig, loggedIn: LoggedIn): boolean {
-  return graceMs > 0 && (loggedIn.kind === "unknown" || loggedIn.users.length > 0);
-}
-
-/** `anna, bert logged in`, or that nobody can tell. */
-function describeLoggedIn(loggedIn: LoggedIn): string {
-  return loggedIn.kind === "known"
-    ? `${loggedIn.users.join(", ")} logged in`
-    : `cannot tell who is logged in (${loggedIn.why}), so grace is given as if somebody were`;
 }
 
 /** The window closes before the grace would be over: the next one is waited for. */
@@ -472,88 +443,4 @@ function failed(
 
 function retryAt(failures: number, { elapsed, chance }: Moment): number {
   return elapsed + backoffMs(failures, RETRY_MS, chance);
-}
-
-function expectPhase({ phase }: Agent, event: Event, ...expected: Phase["name"][]): void {
-  if (!expected.includes(phase.name)) {
-    throw new AgentError(`'${event.kind}' cannot come in the state ${phase.name}`);
-  }
-}
-
-/** The same machine in another phase. */
-function enterPhase(state: Agent, phase: Phase): Agent {
-  return { ...state, phase };
-}
-
-/** Nothing is to be done for now. */
-function rest(state: Agent): Step {
-  return { state, effects: [] };
-}
-
-/** Says something, and then does what comes next. */
-function say(level: LogLevel, text: string, { state, effects }: Step): Step {
-  return { state, effects: [{ kind: "log", level, text }, ...effects] };
-}
-
-/** Does something that nothing comes back from, and then what comes next. */
-function then(notice: Notice, { state, effects }: Step): Step {
-  return { state, effects: [notice, ...effects] };
-}
-
-/** Says something about a wait, unless the very same was said last; `rest` of it may change meanwhile. */
-function sayOnce(level: LogLevel, text: string, next: Step, rest = ""): Step {
-  if (next.state.said === text) return next;
-  return say(level, text + rest, { ...next, state: { ...next.state, said: text } });
-}
-
-/** Says what became of the need. */
-function tellNeed(before: Agent, next: Step): Step {
-  const { need, served } = next.state;
-  if (need.kind === "needed") {
-    const repeated = isServed(next.state) && !(isServed(before) && sameNeed(before.need, need));
-    if (!repeated) return next;
-    return say(
-      "warning",
-      `a reboot is still needed (${
-        need.reasons.join("; ")
-      }) right after a reboot for it: not rebooting again; ` +
-        "mend the cause, or 'locksmith reset' allows another reboot",
-      next,
-    );
-  }
-  if (need.kind === "unknown" || before.need.kind === "not-needed") return next;
-  if (before.need.kind === "needed") return say("info", "a reboot is no longer needed", next);
-  return served === null ? say("info", "no reboot is needed now", next) : next;
-}
-
-function sameNeed(a: Need, b: Need): boolean {
-  return a.kind === "needed" && b.kind === "needed" && a.fingerprint === b.fingerprint;
-}
-
-/** Says once that somebody else has scheduled a shutdown. */
-function tellScheduled(
-  { zone }: AgentConfig,
-  scheduled: ScheduledShutdown | null,
-  next: Step,
-  now: Moment,
-): Step {
-  const scheduledAt = scheduled?.atMs ?? 0;
-  if (next.state.scheduledAt === scheduledAt) return next;
-  const told: Step = { ...next, state: { ...next.state, scheduledAt } };
-  if (scheduled === null) return told;
-  const when = `${describeInstant(scheduled.atMs, zone)}, ${describeDistance(scheduled.atMs - now.now)}`;
-  return say("notice", `somebody else has scheduled a ${scheduled.type} of this machine ${when}`, told);
-}
-
-/** The need that a reboot could meet: none that the last reboot was for already. */
-function openNeed(state: Agent): Need {
-  return isServed(state) ? { kind: "not-needed" } : state.need;
-}
-
-function isServed({ need, served }: Agent): boolean {
-  return need.kind === "needed" && served !== null && isCoveredBy(need.fingerprint, served);
-}
-
-function reasons({ need }: Agent): readonly string[] {
-  return need.kind === "needed" ? need.reasons : [];
 }

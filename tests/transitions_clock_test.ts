@@ -22,6 +22,7 @@ import {
   TO_CHECK,
   TO_GRACE,
   TO_GRANT,
+  TO_INQUIRY,
   UNKNOWN,
 } from "./support/agent_story.ts";
 
@@ -76,29 +77,29 @@ Deno.test("step() leaves the line when the clock is set out of the window, and s
 });
 
 Deno.test("step() that waits for a window sees at the next tick that the clock was set forward into it", () => {
-  const forward = at(TO_GRANT, { windowAt: NIGHTLY }, 0);
+  const forward = at(TO_INQUIRY, { windowAt: NIGHTLY }, 0);
   assertEquals(forward.due, HOUR_MS);
   forward.now += 1.5 * HOUR_MS;
-  assertEquals(forward.kinds(TICK), ["wait"]);
+  assertEquals(forward.kinds(TICK), ["inquire"]);
 });
 
 Deno.test("step() that waits for a window does not wait for one of years to come when the clock was set back", () => {
   // a machine without a battery for its clock, which learns the time after the daemon has started
-  const back = at(TO_GRANT, { windowAt: NIGHTLY }, 1_000 * DAY_MS);
+  const back = at(TO_INQUIRY, { windowAt: NIGHTLY }, 1_000 * DAY_MS);
   assertEquals(back.due, HOUR_MS);
   back.now -= 900 * DAY_MS;
   assertEquals(back.kinds(TICK), []);
   assertEquals([back.phase, back.due], ["awaiting-window", HOUR_MS]);
   assertEquals(back.log, [
-    "info: a reboot is needed (a new kernel); waiting for the window at 1972-09-27T01:00:00Z",
-    "info: a reboot is needed (a new kernel); waiting for the window at 1970-04-11T01:00:00Z",
+    "info: a reboot is needed (a new kernel); waiting for the window that opens Wed 1972-09-27 01:00 +00:00, in 1 h",
+    "info: a reboot is needed (a new kernel); waiting for the window that opens Sat 1970-04-11 01:00 +00:00, in 1 h",
   ]);
 });
 
 Deno.test("step() that waits for a window sees at the next tick that the clock was set back into it", () => {
-  const into = at(TO_GRANT, { windowAt: NIGHTLY }, 2 * HOUR_MS + 1);
+  const into = at(TO_INQUIRY, { windowAt: NIGHTLY }, 2 * HOUR_MS + 1);
   into.now -= HOUR_MS;
-  assertEquals(into.kinds(TICK), ["wait"]);
+  assertEquals(into.kinds(TICK), ["inquire"]);
 });
 
 Deno.test("step() does not hold a window without room for the grace against those before it, when the clock was set back", () => {
@@ -109,5 +110,5 @@ Deno.test("step() does not hold a window without room for the grace against thos
   );
   assertEquals(story.phase, "awaiting-window");
   story.now -= 900 * DAY_MS + HOUR_MS / 2;
-  assertEquals(story.kinds(TICK), ["wait"]);
+  assertEquals(story.kinds(TICK), ["inquire"]);
 });

@@ -3,7 +3,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { coordinatorState, type Event } from "../lib/agent.ts";
 import {
-  AgentError,
   CALL_LIMIT_MS,
   NEED_PATIENCE_MS,
   REBOOT_PATIENCE_MS,
@@ -14,6 +13,7 @@ import {
 import {
   ANNA,
   at,
+  BLOCKED,
   CONFIRMED,
   DAY_MS,
   failed,
@@ -41,16 +41,20 @@ import {
   TO_CONFIRM,
   TO_GRACE,
   TO_GRANT,
+  TO_INQUIRY,
   UNKNOWN,
 } from "./support/agent_story.ts";
+import { AgentError } from "../lib/step.ts";
 
-Deno.test("step() with the lock: recover, need, slot, sessions, confirm, reboot, in this order", () => {
+Deno.test("step() with the lock: recover, need, host, slot, host, confirm, reboot, in this order", () => {
   const story = new Story();
   assertEquals(story.on({ kind: "started" }), [{ kind: "recover" }]);
   assertEquals(coordinatorState(story.state), "starting");
   assertEquals(story.on(NOTHING), []);
   assertEquals([story.phase, coordinatorState(story.state)], ["idle", "running"]);
-  assertEquals(story.on(need(NEEDED)), [{ kind: "wait", reasons: ["a new kernel"] }]);
+  assertEquals(story.on(need(NEEDED)), [{ kind: "inquire" }]);
+  assertEquals([story.phase, coordinatorState(story.state)], ["inquiring", "running"]);
+  assertEquals(story.on(NOBODY), [{ kind: "wait", reasons: ["a new kernel"] }]);
   assertEquals([story.phase, story.due, coordinatorState(story.state)], ["waiting", Infinity, "running"]);
   assertEquals(story.on(GRANTED), [{ kind: "inquire" }]);
   assertEquals([story.phase, coordinatorState(story.state)], ["checking", "reboot-planned"]);
@@ -64,7 +68,7 @@ Deno.test("step() with the lock: recover, need, slot, sessions, confirm, reboot,
   assertEquals(story.on({ kind: "reboot-accepted" }), []);
   assertEquals([story.phase, story.due], ["rebooting", REBOOT_PATIENCE_MS]);
   assertEquals(story.log, [
-    "info: got a slot",
+    "info: got a slot in group web (a new kernel)",
     "notice: rebooting: a new kernel",
     "notice: the reboot is accepted, this machine goes down",
   ]);
@@ -102,7 +106,10 @@ Deno.test("step() gives a slot back that comes while it leaves the line", () => 
   const closed = at(TO_GRANT, { windowAt: NIGHTLY }, 2 * HOUR_MS);
   assertEquals(closed.wake(), ["leave"]);
   assertEquals(closed.on(GRANTED), [{ kind: "cancel", slot: SLOT }]);
-  assertEquals(closed.log, ["info: got a slot", "info: giving the slot back: the window is closed"]);
+  assertEquals(closed.log, [
+    "info: got a slot in group web (a new kernel)",
+    "info: giving the slot back: the window is closed",
+  ]);
   assertEquals(closed.kinds(RELEASED), []);
   assertEquals([closed.phase, closed.state.slot], ["awaiting-window", null]);
   const unneeded = at([...TO_GRANT, need(NOT_NEEDED)]);
@@ -117,7 +124,7 @@ Deno.test("step() uses a slot that comes while it leaves the line where it may a
   const neededAgain = at([...TO_GRANT, need(NOT_NEEDED), need(NEEDED)]);
   assertEquals(neededAgain.on(GRANTED), [{ kind: "inquire" }]);
   const left = at([...TO_GRANT, need(NOT_NEEDED), need(NEEDED)]);
-  assertEquals(left.kinds(LEFT), ["wait"], "out of the line it takes a new place");
+  assertEquals(left.kinds(LEFT), ["inquire"], "out of the line it takes a new place");
 });
 
 Deno.test("step() leaves the line when the need is gone", () => {
@@ -154,7 +161,7 @@ Deno.test("step() gives those who are logged in their grace, then asks for the s
   assertEquals(story.on(ANNA), [
     { kind: "warn-sessions", graceMs: GRACE_MS, reasons: ["a new kernel"] },
   ]);
-  assertEquals(story.said, "notice: anna logged in; rebooting in 300 s");
+  assertEquals(story.said, "notice: anna logged in; rebooting in 5 min");
   assertEquals(coordinatorState(story.state), "reboot-planned");
   assertEquals(story.due, GRACE_MS);
   assertEquals(story.kinds(TICK, need(NEEDED), TICK), []);
@@ -179,7 +186,7 @@ Deno.test("step() weighs a need that went away while something was under way as 
   assertEquals(at([...TO_CHECK, gone]).kinds(NOBODY), ["cancel"]);
   assertEquals(at([...TO_CHECK, gone]).kinds(ANNA), ["cancel"]);
   // and one that comes back while its slot is on the way out asks for another
-  assertEquals(at([...TO_GRACE, gone, need(NEEDED)]).kinds(RELEASED), ["wait"]);
+  assertEquals(at([...TO_GRACE, gone, need(NEEDED)]).kinds(RELEASED), ["inquire"]);
 });
 
 Deno.test("step() never reboots on an unknown need: it keeps the slot for a minute, then gives it back", () => {
@@ -204,11 +211,11 @@ Deno.test("step() weighs an unknown need anew as soon as it is known", () => {
 Deno.test("step() gives the slot back when the reboot is refused, and tries again later (fault 4 of the old locksmith: a refused reboot kept the slot)", () => {
   const story = at(TO_CALL);
   assertEquals(story.kinds(REFUSED), ["cancel"]);
-  assertEquals(story.said, "error: the reboot was refused: apt is at work; the next try comes in 5 minutes");
+  assertEquals(story.said, "error: the reboot was refused: apt is at work; the next try comes in 5 min");
   assertEquals(story.kinds(RELEASED), []);
   assertEquals([story.phase, story.due], ["backing-off", REFUSED_BACKOFF_MS]);
   assertEquals(story.kinds(TICK, need(NEEDED), TICK), []);
-  assertEquals(story.wake(), ["wait"]);
+  assertEquals(story.wake(), ["inquire"]);
 });
 
 Deno.test("step() keeps a slot that another process of its machine confirmed too, and waits for the reboot that may come", () => {
@@ -265,7 +272,7 @@ Deno.test("step() starts over without a reboot when an administrator unlocked th
   assertEquals([story.phase, story.state.slot], ["backing-off", null]);
   assertEquals(story.said, `warning: ${LOST_TEXT}`);
   assertEquals(story.due, RETRY_MS.first);
-  assertEquals(story.wake(), ["wait"]);
+  assertEquals(story.wake(), ["inquire"]);
 });
 
 Deno.test("step() pauses longer after each setback, so that a store that fails at once is not asked in a loop", () => {
@@ -275,12 +282,13 @@ Deno.test("step() pauses longer after each setback, so that a store that fails a
     story.on(GRANTED, NOBODY, ...(round % 2 === 0 ? [LOST] : [failed(), RELEASED]));
     assertEquals(story.phase, "backing-off");
     pauses.push(story.due / 1000);
-    assertEquals(story.wake(), ["wait"]);
+    assertEquals(story.wake(), ["inquire"]);
+    assertEquals(story.kinds(NOBODY), ["wait"]);
   }
   assertEquals(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
   story.on(GRANTED, NOBODY, CONFIRMED, REFUSED, RELEASED);
   story.wake();
-  story.on(GRANTED, NOBODY, LOST);
+  story.on(NOBODY, GRANTED, NOBODY, LOST);
   assertEquals(story.due, RETRY_MS.first, "a confirmed slot ends the series");
 });
 
@@ -307,7 +315,7 @@ Deno.test("step() throws AgentError for an outcome that nothing can have had", (
     [FULL, ["waiting", "leaving"]],
     [LEFT, ["leaving"]],
     [failed(), ["recovering", "confirming", "cancelling"]],
-    [NOBODY, ["checking"]],
+    [NOBODY, ["inquiring", "checking"]],
     [CONFIRMED, ["confirming"]],
     [LOST, ["confirming"]],
     [RELEASED, ["cancelling"]],
@@ -321,7 +329,9 @@ Deno.test("step() throws AgentError for an outcome that nothing can have had", (
     at([failed()]),
     at([NOTHING]),
     at([...TO_GRACE, need(UNKNOWN)]),
-    at(TO_GRANT, { windowAt: NIGHTLY }, 0),
+    at(TO_INQUIRY, { windowAt: NIGHTLY }, 0),
+    at(TO_INQUIRY),
+    at([...TO_CHECK, BLOCKED]),
     at(TO_GRANT),
     at([...TO_GRANT, need(NOT_NEEDED)]),
     at(TO_CHECK),
@@ -333,7 +343,7 @@ Deno.test("step() throws AgentError for an outcome that nothing can have had", (
     at([...TO_CALL, REFUSED, failed()]),
     at([...TO_CALL, REFUSED, RELEASED]),
   ];
-  assertEquals(new Set(stories.map(({ phase }) => phase)).size, 15, "every state is tried");
+  assertEquals(new Set(stories.map(({ phase }) => phase)).size, 17, "every state is tried");
   for (const { config, state, now, elapsed, phase } of stories) {
     for (const [event, allowed] of outcomes) {
       if (allowed.includes(phase)) step(config, state, event, { now, elapsed, chance: 1 });

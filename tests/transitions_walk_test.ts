@@ -5,6 +5,7 @@ import type { AgentConfig, Effect, Event } from "../lib/agent.ts";
 import {
   ALWAYS,
   ANNA,
+  BLOCKED,
   CONFIRMED,
   DAY_MS,
   failed,
@@ -21,6 +22,7 @@ import {
   Story,
   TICK,
   UNKNOWN,
+  UNSURE,
   windows,
 } from "./support/agent_story.ts";
 import { Random } from "../lib/simulation/virtual_time.ts";
@@ -109,7 +111,7 @@ class World {
         if (this.hold?.grant === effect.slot.grant) this.hold = undefined;
         return RELEASED;
       case "inquire":
-        return this.random.chance(0.6) ? NOBODY : ANNA;
+        return this.random.pick([NOBODY, NOBODY, NOBODY, ANNA, ANNA, BLOCKED, UNSURE]);
       case "confirm": {
         if (this.random.chance(0.1)) return failed();
         if (this.hold?.grant !== effect.slot.grant) return LOST;
@@ -120,6 +122,7 @@ class World {
         this.reboots++;
         return this.random.pick<Event>([
           REFUSED,
+          { ...REFUSED, blocked: true },
           { kind: "reboot-accepted" },
           { kind: "reboot-unknown", why: "?" },
         ]);
@@ -201,7 +204,7 @@ Deno.test("step() keeps its promises on 20,000 random steps: no reboot but confi
     for (const phase of world.phases) phases.add(phase);
     assert(world.reboots > 0, `seed ${seed} never reboots`);
   }
-  assertEquals(phases.size, 15, "every state was visited");
+  assertEquals(phases.size, 17, "every state was visited");
 });
 
 /** What the world answers once faults have stopped. */

@@ -37,6 +37,8 @@ export const inquired = (inquiry: Partial<Inquiry> = {}): Event => ({
   },
 });
 export const NOBODY = inquired();
+export const BLOCKED = inquired({ clearance: { kind: "blocked", why: "apt is at work" } });
+export const UNSURE = inquired({ loggedIn: { kind: "unknown", why: "logind is masked" } });
 export const ANNA = inquired({ loggedIn: { kind: "known", users: ["anna"] } });
 export const CONFIRMED: Event = { kind: "confirmed", called: false };
 export const LOST: Event = { kind: "lost" };
@@ -44,7 +46,10 @@ export const RELEASED: Event = { kind: "cancelled", note: "gave the slot back" }
 export const TICK: Event = { kind: "tick" };
 export const LEFT: Event = { kind: "left" };
 export const FULL: Event = { kind: "in-line", why: "first in line, all slots are held (available: 0)" };
-export const REFUSED: Event = { kind: "reboot-refused", why: "apt is at work" };
+export const REFUSED: Extract<Event, { kind: "reboot-refused" }> = {
+  kind: "reboot-refused",
+  why: "apt is at work",
+};
 export const need = (need: Need): Event => ({ kind: "need", need });
 export const failed = (why = "etcd is away"): Event => ({ kind: "failed", why });
 export const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine; starting over";

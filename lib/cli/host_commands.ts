@@ -1,39 +1,34 @@
-/**
- * The commands that act on this host: reboot it under the lock, try the chain without an update, show its windows and
- * its configuration.
- */
+/** The commands that act on this host: reboot it under the lock, try the chain without an update, show its windows. */
 
-import { type Context, flag, limitOperands, option, throwFaults, UsageError, withLock } from "./command.ts";
-import { resolveText, resolveWindow, type WindowConfig } from "./config.ts";
+import { type Context, reasonOption, withLock } from "./command.ts";
+import type { Config } from "./config.ts";
 import { Bus, BusError } from "../host/bus.ts";
+import { foresee } from "./dry_run.ts";
 import { groupLabel } from "../group.ts";
 import { type Lock, newGrant } from "../lock.ts";
 import { readMachine } from "../host/identity.ts";
-import { printError, printHint, table } from "./output.ts";
+import { printError, printHint, printWarning } from "./output.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
 import { describeHold } from "./report.ts";
 import { GRANTED } from "../semaphore.ts";
-import { CONFIGURABLE, DEFAULTS } from "./settings.ts";
 import { sendNeedReboot } from "../need/update_engine.ts";
-import { localZone } from "../window.ts";
-import { atOption, windowOption } from "./window_options.ts";
-import { MAX_REPORT_COUNT, renderWindowReport, windowReport } from "./window_report.ts";
+import { renderWindowReport, windowReport } from "./window_report.ts";
 import type { Machine } from "../machine.ts";
 
 const SIGNAL_TIMEOUT_MS = 9_000;
 
 /** Takes a slot, proves it, and calls the reboot. After the boot the daemon gives the slot back. */
-export async function reboot(context: Context): Promise<number> {
-  limitOperands(context, 0);
+export async function reboot(context: Context<"reboot">): Promise<number> {
+  for (const warning of context.warnings) printWarning(context, warning);
   if (Deno.uid() !== 0) {
-    throwFaults(context.settings.faults);
     context.err("Must be root to initiate reboot.\n");
     return 1;
   }
   return await withLock(context, async (lock) => {
-    const machine = await readMachine(context.root);
+    const machine = await readMachine(context.config.root);
     const slot = await take(context, lock, machine);
     if (slot === undefined) return 1;
+    if (context.config["dry-run"]) return await rehearse(context, lock, machine, slot);
     if (slot.grant !== undefined) {
       const proof = { holder: machine.id, boot: machine.bootId, grant: slot.grant };
       if ((await lock.confirm(proof)).kind === "lost") {
@@ -51,26 +46,26 @@ export async function reboot(context: Context): Promise<number> {
 /** The slot under which this machine reboots: `grant` is missing where somebody took it by hand, and it stays so. */
 interface Taken {
   readonly grant?: string;
-  readonly byHand: boolean;
+  /** Whether it was taken just now, by this command. */
+  readonly fresh: boolean;
 }
 
-async function take(context: Context, lock: Lock, machine: Machine): Promise<Taken | undefined> {
+async function take(context: Context<"reboot">, lock: Lock, machine: Machine): Promise<Taken | undefined> {
   const grant = newGrant();
   const now = context.surroundings.now();
-  const reason = option(context, "reason");
   const decision = await lock.acquire(machine.id, {
     host: machine.hostname,
     boot: machine.bootId,
     since: new Date(now).toISOString(),
     by: `${lock.by} (locksmith reboot)`,
-    ...(reason === undefined ? {} : { reason }),
+    ...reasonOption(context),
     phase: GRANTED,
     grant,
     extra: {},
   });
   switch (decision.kind) {
     case "granted":
-      return { grant, byHand: false };
+      return { grant, fresh: true };
     case "held": {
       const { hold } = decision;
       const details = describeHold(hold, now);
@@ -79,10 +74,10 @@ async function take(context: Context, lock: Lock, machine: Machine): Promise<Tak
           context,
           `rebooting under the slot taken by hand${details}; give it back afterwards: locksmith unlock ${machine.id}`,
         );
-        return { byHand: true };
+        return { fresh: false };
       }
       if (hold.boot === machine.bootId && hold.grant !== undefined) {
-        return { grant: hold.grant, byHand: false };
+        return { grant: hold.grant, fresh: false };
       }
       context.err("Error locking: holder exists\n");
       printHint(
@@ -108,8 +103,39 @@ async function take(context: Context, lock: Lock, machine: Machine): Promise<Tak
   }
 }
 
-async function callReboot(context: Context, lock: Lock, machine: Machine, slot: Taken): Promise<number> {
-  const outcome = await rebootMachine(rebootMethod(context, machine, lock.group));
+/** Everything but the call. A slot that was there before stays untouched: its confirmation would mark it as rebooting. */
+async function rehearse(
+  context: Context<"reboot">,
+  lock: Lock,
+  machine: Machine,
+  { grant, fresh }: Taken,
+): Promise<number> {
+  const foreseen = await foresee(rebootMethod(context.config, machine));
+  if (grant !== undefined && fresh) {
+    const proof = { boot: machine.bootId, grant };
+    const { kind } = await lock.confirm({ holder: machine.id, ...proof });
+    await lock.release(machine.id, { kind: "cancelled", ...proof });
+    if (kind === "lost") {
+      printError(context, "the reboot would not be called: somebody unlocked this machine meanwhile");
+      return 1;
+    }
+  }
+  const slot = fresh ? "the slot was given back" : "the slot it holds is left unchanged";
+  if (foreseen.kind === "refused") {
+    printError(context, `the reboot would be refused: ${foreseen.why}`, slot);
+    return 1;
+  }
+  context.out(`dry run: this machine would reboot now, ${foreseen.how}; ${slot}\n`);
+  return 0;
+}
+
+async function callReboot(
+  context: Context<"reboot">,
+  lock: Lock,
+  machine: Machine,
+  slot: Taken,
+): Promise<number> {
+  const outcome = await rebootMachine(rebootMethod(context.config, machine));
   switch (outcome.kind) {
     case "accepted":
       return 0;
@@ -136,19 +162,19 @@ async function callReboot(context: Context, lock: Lock, machine: Machine, slot: 
 }
 
 /** How this host is rebooted, by its configuration. */
-export function rebootMethod(context: Context, machine: Machine, group: string): RebootMethod {
-  const command = resolveText(context.settings, "reboot-command");
+export function rebootMethod(
+  { "reboot-command": command, group, root }: Pick<Config<"daemon">, "reboot-command" | "group" | "root">,
+  machine: Machine,
+): RebootMethod {
   if (command === undefined) return { kind: "logind", bus: new Bus() };
   return {
     kind: "command",
     command,
-    env: { LOCKSMITH_MACHINE_ID: machine.id, LOCKSMITH_GROUP: group, LOCKSMITH_ROOT: context.root },
+    env: { LOCKSMITH_MACHINE_ID: machine.id, LOCKSMITH_GROUP: group, LOCKSMITH_ROOT: root },
   };
 }
 
-export async function needReboot(context: Context): Promise<number> {
-  limitOperands(context, 0);
-  throwFaults(context.settings.faults);
+export async function needReboot(context: Context<"send-need-reboot">): Promise<number> {
   try {
     await sendNeedReboot(new Bus(), { timeoutMs: SIGNAL_TIMEOUT_MS });
     return 0;
@@ -163,64 +189,18 @@ export async function needReboot(context: Context): Promise<number> {
   }
 }
 
-export function showWindow(context: Context): Promise<number> {
-  limitOperands(context, 0);
-  const { settings } = context;
-  const config = windowOf(context);
-  const zone = config?.zone ?? localZone();
-  const at = atOption(context, zone);
-  const count = countOption(context);
-  throwFaults(settings.faults);
-  if (config === undefined || at === undefined) throw new UsageError(["the configuration cannot be used"]);
-  const json = flag(context, "json");
-  if (config === null) {
-    context.out(
+export function showWindow({ config, surroundings, out }: Context<"window">): Promise<number> {
+  const { window, zone, moment, count, json } = config;
+  if (window === null) {
+    out(
       json
         ? `${JSON.stringify({ open: true, toStartSeconds: 0, windows: [] })}\n`
         : "no reboot window is configured: reboots are allowed at any time\n",
     );
     return Promise.resolve(0);
   }
-  const report = windowReport(config.window, at, count);
-  context.out(json ? `${JSON.stringify(report)}\n` : renderWindowReport(report, config.window, zone));
-  return Promise.resolve(0);
-}
-
-/** The window named on the command line, or the one of this host. */
-function windowOf(context: Context): WindowConfig | null | undefined {
-  const { settings } = context;
-  const given = option(context, "start") ?? option(context, "length");
-  return given === undefined ? resolveWindow(settings, localZone()) : windowOption(context, "start");
-}
-
-function countOption(context: Context): number {
-  const text = option(context, "count") ?? "5";
-  const count = /^\d+$/.test(text) ? Number(text) : 0;
-  if (count < 1 || count > MAX_REPORT_COUNT) {
-    context.settings.faults.push(`--count: '${text}' is not a number from 1 to ${MAX_REPORT_COUNT}`);
-  }
-  return count;
-}
-
-/** Every setting with its value and the place that it came from. */
-export function config(context: Context): Promise<number> {
-  limitOperands(context, 0);
-  throwFaults(context.settings.faults);
-  const rows = CONFIGURABLE.map(({ name }) => {
-    const setting = context.settings.values.get(name);
-    const value = setting?.values.join(",") ?? DEFAULTS.get(name) ?? "";
-    return {
-      name,
-      value: name === "etcd-password" && value !== "" ? "(hidden)" : value,
-      origin: setting?.origin ?? "default",
-    };
-  });
-  if (flag(context, "json")) context.out(`${JSON.stringify(rows)}\n`);
-  else {context.out(
-      table([
-        ["NAME", "VALUE", "FROM"],
-        ...rows.map(({ name, value, origin }) => [name, value || "-", origin]),
-      ]),
-    );}
+  const now = Temporal.Instant.fromEpochMilliseconds(surroundings.now()).toZonedDateTimeISO(zone);
+  const report = windowReport(window.window, moment ?? now, count);
+  out(json ? `${JSON.stringify(report)}\n` : renderWindowReport(report, window.window, zone));
   return Promise.resolve(0);
 }

@@ -27,7 +27,7 @@ export interface MachineConfig {
   readonly group: string;
   readonly priority: number;
   readonly schedule: { readonly window: Window; readonly zone: string } | null;
-  /** From going down to the start of the daemon, in milliseconds. */
+  /** From going down to the start of the daemon, in milliseconds; `Infinity`: it never comes back. */
   readonly rebootMs: number;
   readonly graceMs: number;
 }
@@ -315,7 +315,8 @@ export class Fleet {
     this.#end(machine);
     machine.up = false;
     machine.needed = false;
-    this.time.after(machine.config.rebootMs, () => this.boot(machine));
+    const { rebootMs } = machine.config;
+    if (rebootMs < Infinity) this.time.after(rebootMs, () => this.boot(machine));
   }
 
   #end(machine: Machine): void {

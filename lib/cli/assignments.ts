@@ -54,7 +54,7 @@ export function parseAssignments(text: string): Assignments {
   while (scanner.take(/[ \t\n]*/y) && !scanner.done) {
     if (scanner.take(/[#;][^\n]*/y)) continue;
     const { line } = scanner;
-    const [all = "", name = "", equals] = scanner.take(/([^=\n]*)(=?)/y) ?? [];
+    const [all = "", name = "", equals] = scanner.take(/([^\n][^=\n]*)(=?)/y) ?? [];
     if (equals === "=") {
       const key = name.trimEnd().replace(/^export[ \t]+/, "");
       assignments.push({ key, line, ...takeValue(scanner) });

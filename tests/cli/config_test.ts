@@ -71,7 +71,7 @@ Deno.test("resolveStore() takes sqlite:PATH for the embedded store", () => {
 
 Deno.test("resolveStore() takes the CA alone, and a certificate with its key (fault 10 of the old locksmith: all three or none)", () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
-  const etcd = { kind: "etcd", endpoints: ["https://a:2379"], configured: true };
+  const etcd = { kind: "etcd", endpoints: ["https://a:2379"] };
   assertEquals(store({ endpoint: "https://a", "etcd-cafile": "/ca.pem" }), { ...etcd, ca: bytes("ca") });
   assertEquals(store({ endpoint: "https://a", "etcd-certfile": "/cert.pem", "etcd-keyfile": "/key.pem" }), {
     ...etcd,

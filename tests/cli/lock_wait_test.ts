@@ -90,12 +90,12 @@ function ended({ code, stdout, stderr }: Deno.CommandOutput): Ended {
 const STORES: Readonly<Record<string, () => Promise<Place>>> = {
   async etcd() {
     const etcd = await startEtcd();
-    const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+    const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
     return new Place(etcd.endpoint, store, async () => await etcd[Symbol.asyncDispose]());
   },
   async "the embedded store"() {
     const dir = await Deno.makeTempDir();
-    const store = await openStore({ kind: "sqlite", path: `${dir}/locksmith.db`, configured: true });
+    const store = await openStore({ kind: "sqlite", path: `${dir}/locksmith.db` });
     return new Place(`sqlite:${dir}/locksmith.db`, store, () => Deno.remove(dir, { recursive: true }));
   },
 };
@@ -279,7 +279,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
 
 Deno.test("lock --wait on a frozen etcd ends within a second of SIGTERM, and says that its place goes by itself", async () => {
   await using etcd = await startEtcd();
-  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());
   await place.run("lock", "A");
   const waiter = await place.start("lock", "B", "--wait");
@@ -302,7 +302,7 @@ Deno.test("lock --wait on a frozen etcd ends within a second of SIGTERM, and say
 
 Deno.test("lock --wait whose time is over while etcd is frozen still ends, with 75", async () => {
   await using etcd = await startEtcd();
-  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());
   await place.run("lock", "A");
   const waiter = await place.start("lock", "B", "--wait=2s");
@@ -322,7 +322,7 @@ Deno.test("lock --wait whose time is over while etcd is frozen still ends, with 
 
 Deno.test("lock --wait rides out a restart of etcd, and has the slot when it comes", async () => {
   await using etcd = await startEtcd();
-  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());
   await place.run("lock", "A");
   const waiter = await place.start("lock", "B", "--wait");

@@ -159,7 +159,7 @@ class Demo {
     // in a store that others use too, a group that nobody else does
     this.#group = options.store === null ? "" : `demo-${crypto.randomUUID().slice(0, 8)}`;
     const config = options.store?.config ??
-      { kind: "sqlite", path: `${directory}/semaphore.db`, configured: true };
+      { kind: "sqlite", path: `${directory}/semaphore.db` };
     this.#lock = openStore(config).then((store) => new Lock(store, this.#group, REAL, "demo"));
   }
 

@@ -24,7 +24,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     operands: NONE,
     summary: "Show every group and its figures",
     description: "Every group that the store has a semaphore for. Exits 1 if one of them cannot be read.",
-    example: "locksmith groups --endpoint https://etcd1:2379 --etcd-cafile /etc/ssl/etcd-ca.pem",
+    example: "locksmith groups --endpoint https://etcd1:2379 --etcd-cafile /etc/ssl/etcd.pem",
     run: groups,
   },
   "lock": {

@@ -50,7 +50,7 @@ export interface Reading {
 
 /** Reads all that the command wants of the settings. `readFile` reads certificates. */
 export function interpret(
-  command: CommandName,
+  command: string,
   settings: Settings,
   readFile: (path: string) => Uint8Array,
   options: OptionTable = OPTIONS,
@@ -93,7 +93,7 @@ export function configure<C extends CommandName>(
 function readPart(
   name: string,
   option: Option,
-  command: CommandName,
+  command: string,
   { values }: Settings,
   faults: string[],
 ): Part {
@@ -129,7 +129,7 @@ function readPart(
 }
 
 /** The option with which alone a command heeds this one: `wait` of `lock --wait`. */
-function conditionOf({ by }: Option, command: CommandName): string | undefined {
+function conditionOf({ by }: Option, command: string): string | undefined {
   return by.map((reader) => reader.split(" --")).find(([name]) => name === command)?.[1];
 }
 

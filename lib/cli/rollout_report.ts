@@ -115,7 +115,7 @@ export function rolloutCaption(rollout: Rollout, zone: string, note = ""): { tit
 
 /** The plan in words. */
 export function describePlan(
-  { machines, max, rebootMs, graceMs, schedule, failShare }: RolloutPlan,
+  { machines, max, rebootMs, graceMs, schedule, failShare = 0 }: RolloutPlan,
   zone: string,
 ): string {
   const [from, to] = [formatDuration(rebootMs.from), formatDuration(rebootMs.to)];

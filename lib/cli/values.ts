@@ -18,14 +18,15 @@ const ENDPOINT = "an endpoint is http(s)://HOST:PORT or sqlite:PATH";
 /** An endpoint with its port, `http://etcd1:2379`; or `sqlite:PATH` as it is. */
 export function parseEndpoint(text: string): string {
   // a password in it is not to be shown
-  const refuse = (why: string) => new ValueError(`'${text.replace(/\/\/[^/]*@/, "//...@")}' ${why}`);
+  const shown = text.replace(/(^|:\/\/).*@/s, "$1...@");
+  const refuse = (why: string) => new ValueError(`'${shown}' ${why}`);
   if (text === "") throw refuse(`is empty; ${ENDPOINT}`);
   if (text.startsWith("sqlite:")) {
     if (text.length > "sqlite:".length && !text.includes("\0")) return text;
     throw new ValueError("sqlite: needs the path of a file: sqlite:/var/lib/locksmith.db");
   }
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase();
-  if (scheme === undefined) throw refuse(`is not an endpoint, did you mean 'http://${text}'?`);
+  if (scheme === undefined) throw refuse(`is not an endpoint, did you mean 'http://${shown}'?`);
   if (scheme !== "http" && scheme !== "https") {
     const meant = didYouMean(scheme, ["http", "https"]);
     throw refuse(`has the scheme ${scheme}; allowed are http, https and sqlite${meant}`);

@@ -20,8 +20,8 @@ export interface RolloutPlan {
   readonly startMs: number;
   /** What is drawn is the same for the same seed. */
   readonly seed: number;
-  /** From 0 to 1: which share of the machines goes down and never comes back, rounded up to whole machines. */
-  readonly failShare: number;
+  /** From 0 to 1: which share of the machines goes down and never comes back, rounded up to whole machines; else none. */
+  readonly failShare?: number;
 }
 
 /** The most machines that one roll-out has. */
@@ -35,7 +35,7 @@ export const LENGTH_LIMIT_MS = 24 * 3_600_000;
 
 /** What is wrong with a plan, each a sentence; what an operator typed is checked by who took it. */
 export function planFaults(
-  { machines, max, rebootMs, graceMs, failShare }: Omit<RolloutPlan, "schedule" | "startMs">,
+  { machines, max, rebootMs, graceMs, failShare = 0 }: Omit<RolloutPlan, "schedule" | "startMs">,
 ): string[] {
   const faults: string[] = [];
   if (!Number.isInteger(machines) || machines < 1 || machines > MACHINES_LIMIT) {

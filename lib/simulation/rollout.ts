@@ -84,7 +84,7 @@ export async function simulateRollout(
   const openings = openingsOf(plan);
   const idealMs = idealEnd(plan, machines.map(({ rebootMs }) => rebootMs), openings);
   // where machines are lost it is to be seen where it stops
-  if (idealMs > LIMIT_MS && plan.failShare === 0) return unplayed(plan, machines, idealMs);
+  if (idealMs > LIMIT_MS && !plan.failShare) return unplayed(plan, machines, idealMs);
 
   const record = new Record(machines, progress);
   const fleet: Fleet = new Fleet(
@@ -127,7 +127,7 @@ export async function simulateRollout(
 
 /** The machines of a roll-out, the same for the same seed. */
 export function drawMachines(plan: RolloutPlan): MachineConfig[] {
-  const { machines, rebootMs, schedule, graceMs, seed } = plan;
+  const { machines, rebootMs, schedule, graceMs, seed, failShare = 0 } = plan;
   const random = new Random(seed);
   const digits = String(machines).length;
   const drawn = Array.from({ length: machines }, (_, index) => ({
@@ -139,7 +139,7 @@ export function drawMachines(plan: RolloutPlan): MachineConfig[] {
     graceMs,
   }));
   const lost = new Set<number>();
-  while (lost.size < Math.ceil(plan.failShare * machines)) lost.add(random.integer(0, machines - 1));
+  while (lost.size < Math.ceil(failShare * machines)) lost.add(random.integer(0, machines - 1));
   return drawn.map((machine, index) => lost.has(index) ? { ...machine, rebootMs: Infinity } : machine);
 }
 

@@ -371,7 +371,7 @@ async function waitInMemory(commit: (grant: () => Promise<CommitOutcome>) => Pro
   };
   const lock = new Lock(doubtful, "", REAL, "admin@here");
   const hold = { by: "admin@here", grant: "g1", extra: {} };
-  const wait = { limitMs: undefined, priority: 0, overdueMs: 3_600_000 };
+  const wait = { limitMs: Infinity, priority: 0, overdueMs: 3_600_000 };
   // nothing else keeps this process alive until its signal comes
   const alive = setInterval(() => {}, 60_000);
   const code = await new LockByWaiting(context, lock, "B", hold, wait).run().finally(() => {

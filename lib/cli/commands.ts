@@ -144,7 +144,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     description:
       "Also when called as locksmithd. It wants a configured strategy, or an endpoint for etcd-lock, and does not start " +
       "without. SIGTERM ends it; a slot stays held.",
-    example: "locksmith daemon --reboot-window-start 'Thu 23:00' --reboot-window-length 1h30m",
+    example: "locksmith daemon --dry-run --reboot-strategy reboot",
     run: async (context) => (await import("./daemon_command.ts")).daemon(context),
   },
   "completions": {

@@ -18,7 +18,7 @@ const ENDPOINT = "an endpoint is http(s)://HOST:PORT or sqlite:PATH";
 /** An endpoint with its port, `http://etcd1:2379`; or `sqlite:PATH` as it is. */
 export function parseEndpoint(text: string): string {
   // a password in it is not to be shown
-  const shown = text.replace(/(^|:\/\/).*@/s, "$1...@");
+  const shown = text.replace(/^([a-z]+:\/\/)?.*@/is, "$1...@");
   const refuse = (why: string) => new ValueError(`'${shown}' ${why}`);
   if (text === "") throw refuse(`is empty; ${ENDPOINT}`);
   if (text.startsWith("sqlite:")) {

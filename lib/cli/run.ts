@@ -142,7 +142,10 @@ function explain(error: unknown, { name, debug }: Asked): number {
   }
   if (error instanceof MachineError) {
     OUTPUT.err(`${error.summary}\n`);
-    printHint(OUTPUT, `${error.detail}; ${error.hint}`);
+    const named = name === "lock" || name === "unlock"
+      ? `, or name a machine: locksmith ${name} MACHINE-ID`
+      : "";
+    printHint(OUTPUT, `${error.detail}; ${error.hint}${named}`);
   } else if (error instanceof StoreError || error instanceof LockError) {
     printError(OUTPUT, error.message, error.hint);
   } else if (error instanceof OutputError) {

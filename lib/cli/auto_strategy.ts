@@ -6,12 +6,13 @@
  * right before a reboot without a lock it is looked for once more.
  */
 
+import type { Host } from "../daemon.ts";
 import { formatDuration } from "../duration.ts";
 import { type Log, sleep, type Surroundings } from "../surroundings.ts";
 
 /** How long nobody may listen, from the start, before there is no etcd; and how often it is looked for. In milliseconds. */
 export const PATIENCE_MS = 5 * 60_000;
-export const LOOK_MS = 5_000;
+export const LOOK_MS = 1_000;
 /** How long a connection on this host may take, in milliseconds: beyond, somebody is there who does not accept it. */
 const CONNECT_TIMEOUT_MS = 2_000;
 
@@ -40,6 +41,23 @@ export async function awaitEtcd(
     if (await listens()) return true;
   }
   return false;
+}
+
+/** A host that is not rebooted once there is an etcd: then `came` is told, and the reboot refused. */
+export function unlessEtcd(
+  host: Host,
+  endpoint: string,
+  listens: () => Promise<boolean>,
+  came: () => void,
+): Host {
+  return {
+    ...host,
+    async reboot(timeoutMs) {
+      if (!await listens()) return await host.reboot(timeoutMs);
+      came();
+      return { kind: "refused", why: `by now something listens at ${endpoint}` };
+    },
+  };
 }
 
 /** Whether somebody listens at an endpoint, `http://HOST:PORT`. */

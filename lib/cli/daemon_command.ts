@@ -2,7 +2,7 @@
  * The daemon: its configuration comes whole and checked; here it is wired, and nothing runs before the strategy is known.
  */
 
-import { awaitEtcd, listensAt } from "./auto_strategy.ts";
+import { awaitEtcd, listensAt, unlessEtcd } from "./auto_strategy.ts";
 import type { Context } from "./command.ts";
 import { Coordinator, CoordinatorError } from "../host/coordinator.ts";
 import { Daemon, type Host, TICK_INTERVAL_MS } from "../daemon.ts";
@@ -163,14 +163,8 @@ async function serveByWhatIsThere(serving: Serving, why: string, signal: AbortSi
     if (signal.aborted) return;
     log("info", `strategy reboot: auto is ${why}, no endpoint is, and nothing listens at ${endpoint}`);
     const came = new AbortController();
-    await serve("reboot", serving, AbortSignal.any([signal, came.signal]), (host) => ({
-      ...host,
-      async reboot(timeoutMs) {
-        if (!await listens()) return await host.reboot(timeoutMs);
-        came.abort();
-        return { kind: "refused", why: `by now there is an etcd at ${endpoint}` };
-      },
-    }));
+    const guard = (host: Host) => unlessEtcd(host, endpoint, listens, () => came.abort());
+    await serve("reboot", serving, AbortSignal.any([signal, came.signal]), guard);
     if (signal.aborted) return;
   }
   log("info", `strategy etcd-lock: auto is ${why}, and etcd listens at ${endpoint}`);

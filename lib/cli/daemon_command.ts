@@ -18,7 +18,7 @@ import type { Machine } from "../machine.ts";
 import { type Detector, watchNeed } from "../need.ts";
 import { openStore } from "./open_store.ts";
 import { logLine, printError } from "./output.ts";
-import { env } from "./process.ts";
+import { env, ignoresHangup } from "./process.ts";
 import { below } from "./settings.ts";
 import { AUTO, openingAt, type Strategy } from "../strategy.ts";
 import { watchUpdateEngine } from "../need/update_engine.ts";
@@ -41,6 +41,7 @@ export async function daemon(context: DaemonContext): Promise<number> {
   const log = logger(context, config.debug);
   const running: { daemon?: Daemon } = {};
   let stopping: Promise<unknown> | undefined;
+  if (await ignoresHangup()) Deno.addSignalListener("SIGHUP", () => {});
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     Deno.addSignalListener(name, () => {
       log("info", `${name}: stopping`);

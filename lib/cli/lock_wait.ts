@@ -15,14 +15,13 @@ import { type Teller, tellRefusal } from "./refusal.ts";
 import { whyNoSlot } from "./report.ts";
 import type { Hold } from "../semaphore.ts";
 import type { StoreError } from "../store.ts";
-import { isIgnored } from "./process.ts";
+import { ignoresHangup } from "./process.ts";
 import { LOOK_INTERVAL_MS, Waiter, type WaitNews } from "../waiter.ts";
 
 /** sysexits.h: a failure that may be none when tried later. */
 const EXIT_IN_VAIN = 75;
 /** What a shell makes of a program that a signal ended. */
 const EXIT_BY_SIGNAL = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
-type EndingSignal = keyof typeof EXIT_BY_SIGNAL;
 /**
  * How long a wait may take to end from when it shall, in milliseconds. Who interrupts a program waits a second at most;
  * else there is time for a call to the store that is under way.
@@ -43,7 +42,7 @@ export type NewHold = Omit<Hold, "since"> & { readonly grant: string };
 /** Why a wait shall end without its slot. */
 type Stop =
   | { readonly kind: "time"; readonly limitMs: number }
-  | { readonly kind: "signal"; readonly name: EndingSignal }
+  | { readonly kind: "signal"; readonly name: keyof typeof EXIT_BY_SIGNAL }
   /** Nothing that waiting could mend. */
   | { readonly kind: "error"; readonly error: StoreError | LockError };
 
@@ -74,15 +73,14 @@ export class LockByWaiting {
   /** Waits, and gives the exit code. */
   async run(): Promise<number> {
     // a store that is away from the start is told at once, as is who holds a slot; an outage later is waited for
-    const [semaphore, hangups] = await Promise.all([this.lock.read(), isIgnored("SIGHUP")]);
+    const [semaphore, hangupIgnored] = await Promise.all([this.lock.read(), ignoresHangup()]);
     if (semaphore.holders.includes(this.holder)) {
       return await tellRefusal(this.context, this.lock, {
         kind: "held",
         hold: semaphore.holds.get(this.holder),
       });
     }
-    // under nohup(1) it goes on
-    using _signals = this.#listen(hangups ? ["SIGINT", "SIGTERM"] : ["SIGHUP", "SIGINT", "SIGTERM"]);
+    using _signals = this.#listen(hangupIgnored);
     using _timer = this.#expire();
     this.#waiter.start().catch(this.#end.reject);
     const first = await Promise.race([this.#end.promise, this.#stop.promise]);
@@ -191,9 +189,10 @@ export class LockByWaiting {
     return new Promise((resolve) => this.context.surroundings.after(ms, () => resolve(undefined)));
   }
 
-  #listen(names: readonly EndingSignal[]): Disposable {
-    const signals = names.map((name) => {
+  #listen(hangupIgnored: boolean): Disposable {
+    const signals = (["SIGHUP", "SIGINT", "SIGTERM"] as const).map((name) => {
       const heard = () => {
+        if (name === "SIGHUP" && hangupIgnored) return;
         const deadline = this.context.surroundings.elapsed() + LEAVE_LIMIT_MS.signal;
         this.#interruption ??= { stop: { kind: "signal", name }, deadline };
         this.#interrupted.resolve();

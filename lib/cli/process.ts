@@ -44,14 +44,16 @@ function unlessMissing<T>(read: () => T): T | undefined {
   }
 }
 
-/** Whether a signal was ignored from the start, as nohup(1) has it. */
-export async function isIgnored(signal: keyof typeof NUMBERS): Promise<boolean> {
+/**
+ * Whether a hang-up is ignored, as nohup(1) has it. To be asked before anything listens to a signal: from then on the
+ * runtime takes SIGHUP too, and ends at it unless there is a listener.
+ */
+export async function ignoresHangup(): Promise<boolean> {
   const status = await readKernelFile("/proc/self/status").catch(() => "");
   const [, mask = "0"] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(status) ?? [];
-  return (BigInt(`0x${mask}`) >> BigInt(NUMBERS[signal] - 1) & 1n) === 1n;
+  // the signal of number 1 is the lowest bit
+  return (BigInt(`0x${mask}`) & 1n) === 1n;
 }
-
-const NUMBERS = { SIGHUP: 1 } as const;
 
 /** stdout, which fails loudly; and stderr, which has nobody to tell that it failed. */
 export const OUTPUT: Output = {

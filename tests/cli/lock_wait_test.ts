@@ -55,6 +55,21 @@ class Place implements AsyncDisposable {
     return { child, ended: child.output().then(ended) };
   }
 
+  /** The same through another program, which becomes this one. */
+  async startBy([program = "", ...args]: readonly string[], ...words: string[]) {
+    const env = { LOCKSMITH_CACHE_DIR: CACHE_DIR, USER: "admin", LOCKSMITHCTL_ENDPOINT: this.endpoint };
+    const child = new Deno.Command(program, {
+      args: [...args, await locksmith(), ...words],
+      cwd: "/",
+      clearEnv: true,
+      env: { PATH: Deno.env.get("PATH") ?? "", ...env },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    return { child, ended: child.output().then(ended) };
+  }
+
   /** Resolves when so many wait by hand for the machine. Each has a key that only it knows, so there is none to watch. */
   async inLine(machine: string, priority = 0, count = 1): Promise<void> {
     const key = placeKey("", priority, machine);
@@ -141,6 +156,17 @@ for (const [name, setUp] of Object.entries(STORES)) {
     }
   });
 
+  test("goes on when the terminal hangs up under nohup", async (place) => {
+    await place.run("lock", "A");
+    const waiter = await place.startBy(["nohup"], "lock", "B", "--wait");
+    await place.inLine("B");
+    waiter.child.kill("SIGHUP");
+    assertEquals(await place.status(), { holders: ["A"], waiting: ["B"] });
+    await place.run("unlock", "A");
+    assertEquals((await waiter.ended).code, 0);
+    assertEquals(await place.status(), { holders: ["B"], waiting: [] });
+  });
+
   test("exits 75 when its time is over, says who holds, and has left the line", async (place) => {
     await place.run("lock", "A");
     const { code, stdout, stderr } = await place.run("lock", "B", "--wait=250ms");
@@ -157,10 +183,11 @@ for (const [name, setUp] of Object.entries(STORES)) {
     assertEquals(await place.status(), { holders: ["A"], waiting: [] });
   });
 
-  test("gives its place up at SIGINT and SIGTERM, and exits as a shell would say", async (place) => {
+  test("gives its place up at SIGHUP, SIGINT and SIGTERM, and exits as a shell would say", async (place) => {
     await place.run("lock", "A");
-    for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-      const waiter = await place.start("lock", "B", "--wait");
+    for (const [signal, code] of [["SIGHUP", 129], ["SIGINT", 130], ["SIGTERM", 143]] as const) {
+      // whoever runs these tests may ignore the hang-up
+      const waiter = await place.startBy(["env", "--default-signal=HUP"], "lock", "B", "--wait");
       await place.inLine("B");
       const sent = performance.now();
       waiter.child.kill(signal);

@@ -97,7 +97,7 @@ Deno.test("simulateRollout() takes the windows that one counts by hand", async (
     `500 machines, 5 at once; a reboot takes 1m30s; every Thu at 23:00 for 1h30m, Europe/Berlin
 
 Start:         Wed 2026-05-20 00:00:00 +02:00
-Through:       Fri 2026-05-29 00:00:02 +02:00
+Done:          Fri 2026-05-29 00:00:02 +02:00
 Takes:         216h2s, ideal: 215h58m30s
 Windows:       2
 Slots busy:    99.9 % of the time that the window is open
@@ -171,7 +171,7 @@ Deno.test("simulateRollout() says never, and why", async () => {
   assertEquals(await whyNot({ schedule: short, graceMs: 10 * MINUTE }), noRoom);
   assertEquals(
     await whyNot({ machines: 20_000, max: 1, schedule: THURSDAYS }),
-    "not within 366 days, and no further is looked",
+    "not within 366 days; stopped looking there",
   );
 });
 
@@ -199,6 +199,7 @@ Deno.test("rolloutReport() has the shape that docs/protocol.md promises", async 
   const report = JSON.stringify(rolloutReport(rollout, BERLIN));
   // whole seconds: how many messages it takes is nobody's promise
   assertEquals(JSON.parse(report.replace(/(\d)\.\d{1,3}(?=[,}+])/g, "$1")), {
+    max: 1,
     start: "2026-05-20T00:00:00+02:00",
     through: "2026-05-21T23:03:00+02:00",
     why: null,
@@ -207,6 +208,7 @@ Deno.test("rolloutReport() has the shape that docs/protocol.md promises", async 
     windowsUsed: 1,
     busyShare: 0.9999,
     longestWaitSeconds: 169_290,
+    lost: 0,
     windows: [{ start: "2026-05-21T23:00:00+02:00", end: "2026-05-22T00:30:00+02:00", reboots: 2 }],
     machines: [
       {
@@ -231,6 +233,7 @@ Deno.test("rolloutReport() has the shape that docs/protocol.md promises", async 
   });
   const never = rolloutReport(await simulateRollout(plan({ max: 0 })), BERLIN);
   assertEquals({ ...never, machines: never.machines.length }, {
+    max: 0,
     start: "2026-05-20T00:00:00+02:00",
     through: null,
     why: "never: max is 0, and no slot is ever granted",
@@ -239,6 +242,7 @@ Deno.test("rolloutReport() has the shape that docs/protocol.md promises", async 
     windowsUsed: null,
     busyShare: 0,
     longestWaitSeconds: 0,
+    lost: 0,
     windows: [],
     machines: 20,
   });

@@ -446,28 +446,73 @@ Deno.test("daemon tells every mistake of its configuration at once before it sta
   assertEquals(await machine.read("run/update-engine/coordinator.conf"), "");
 });
 
-Deno.test("daemon without a strategy chooses one, says which, and why", async () => {
+Deno.test("daemon without a strategy takes the lock where an endpoint is configured, and says why", async () => {
   await using machine = await TestMachine.make();
-  const configured = machine.start([], { env: { LOCKSMITHD_ENDPOINT: machine.store } });
+  await machine.write("etc/locksmith/locksmith.conf", `LOCKSMITHD_ENDPOINT=${machine.store}\n`);
+  const daemon = machine.start([]);
   assertEquals(
-    await configured.line(/^info: strategy/),
-    "info: strategy etcd-lock: none is configured, and an endpoint is, by LOCKSMITHD_ENDPOINT",
+    await daemon.line(/^info: strategy/),
+    `info: strategy etcd-lock: an endpoint is configured by ${machine.root}/etc/locksmith/locksmith.conf:1`,
   );
-  await assertStops(configured, "idle");
+  await assertStops(daemon, "idle");
+});
 
-  // somebody else's etcd may be there: it is only asked
-  const listens = await Deno.connect({ hostname: "127.0.0.1", port: 2379 }).then((connection) => {
-    connection.close();
-    return true;
-  }, () => false);
-  const unconfigured = machine.start([]);
-  assertMatch(
-    await unconfigured.line(/^info: strategy/),
-    listens
-      ? /^info: strategy (etcd-lock|reboot): none is configured/
-      : /^info: strategy reboot: none is configured, no endpoint is, and nothing answers at http:\/\/127\.0\.0\.1:2379$/,
+Deno.test("daemon that nobody configured does not start, exit code 2, and the machine stays up", async () => {
+  await using machine = await TestMachine.make();
+  await machine.need();
+  const daemon = machine.start(["--reboot-command", 'touch "$LOCKSMITH_ROOT/rebooted"']);
+  assertEquals((await daemon.status).code, 2);
+  assertEquals(daemon.lines.slice(0, 4), [
+    "locksmith: error: neither a reboot strategy nor an endpoint is configured: the daemon does not start",
+    "locksmith: hint: write two lines into /etc/locksmith/locksmith.conf, then check with 'locksmith config':",
+    "locksmith: hint:   LOCKSMITHD_REBOOT_STRATEGY=etcd-lock",
+    "locksmith: hint:   LOCKSMITHD_ENDPOINT=https://etcd1.example.net:2379",
+  ]);
+  assertEquals([await machine.read("rebooted"), await machine.coordinator()], ["", "undefined undefined"]);
+});
+
+Deno.test("daemon with auto waits for the etcd of a configured endpoint, however long that is away", async () => {
+  await using machine = await TestMachine.make();
+  await machine.need();
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const endpoint = `http://127.0.0.1:${listener.addr.port}`;
+  listener.close();
+  const daemon = machine.start(["--reboot-strategy", "auto", "--endpoint", endpoint, ...REBOOT_LOG]);
+  assertEquals(
+    await daemon.line(/^info: strategy/),
+    "info: strategy etcd-lock: auto is configured by --reboot-strategy, and an endpoint is configured by --endpoint",
   );
-  await unconfigured.stop();
+  await daemon.line(/cannot .*connection refused/);
+  assertEquals(await machine.read("rebooted"), "");
+  await daemon.stop();
+});
+
+Deno.test("daemon says at its start what is written for it and has no effect", async () => {
+  await using machine = await TestMachine.make();
+  await machine.write("etc/locksmith/locksmith.conf", "LOCKSMITHD_GROPU=web\nREBOOT_STRATEGY=off\n");
+  const daemon = machine.start([], { env: { LOCKSMITHD_SENTINAL: "/x" } });
+  assertEquals((await daemon.status).code, 0);
+  assertEquals(daemon.lines.filter((line) => line.startsWith("warning:")), [
+    "warning: LOCKSMITHD_SENTINAL is not a setting and has no effect, did you mean 'LOCKSMITHD_SENTINEL'?",
+    `warning: ${machine.root}/etc/locksmith/locksmith.conf:1: LOCKSMITHD_GROPU is not a setting and has no effect, did you mean 'LOCKSMITHD_GROUP'?`,
+  ]);
+});
+
+Deno.test("daemon --dry-run does everything but the call, says what it would be, and gives the slot back", async () => {
+  await using machine = await TestMachine.make();
+  await using lock = await TestLock.open(machine.store);
+  await machine.need();
+  const daemon = machine.start(["--dry-run", "--endpoint", machine.store, ...REBOOT_LOG]);
+  await daemon.line(/^notice: dry run: everything is done but the reboot call$/);
+  await daemon.line(/^notice: rebooting: /);
+  assertMatch(
+    await daemon.line(/refused/),
+    /: this is a dry run, and this machine would have rebooted now, by the command '.*'; the next try comes in 5 minutes$/,
+  );
+  await daemon.line(/gave the slot back/);
+  assertEquals((await lock.read()).holders, []);
+  assertEquals(await machine.read("rebooted"), "");
+  await daemon.stop();
 });
 
 Deno.test("daemon with the strategy reboot needs no etcd", async () => {

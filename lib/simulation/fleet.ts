@@ -31,7 +31,7 @@ export interface MachineConfig {
   readonly group: string;
   readonly priority: number;
   readonly schedule: { readonly window: Window; readonly zone: string } | null;
-  /** From going down to the start of the daemon, in milliseconds. */
+  /** From going down to the start of the daemon, in milliseconds; `Infinity`: it never comes back. */
   readonly rebootMs: number;
   readonly graceMs: number;
 }
@@ -221,6 +221,7 @@ export class Fleet {
     return rebootByHand({
       lock: new Lock(this.#store(process), machine.group, process.surroundings, "admin"),
       machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
+      dryRun: false,
       newMark: () => `mark-${++this.#marks}`,
       underHand: () => {},
       call: () => this.#callReboot(machine, process, CALL_LIMIT_MS.most),
@@ -360,7 +361,8 @@ export class Fleet {
     machine.commands.clear();
     machine.up = false;
     machine.needed = false;
-    this.time.after(machine.config.rebootMs, () => this.boot(machine));
+    const { rebootMs } = machine.config;
+    if (rebootMs < Infinity) this.time.after(rebootMs, () => this.boot(machine));
   }
 
   #end(machine: Computer): void {

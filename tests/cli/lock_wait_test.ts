@@ -56,6 +56,21 @@ class Place implements AsyncDisposable {
     return { child, ended: child.output().then(ended) };
   }
 
+  /** The same through another program, which becomes this one. */
+  async startBy([program = "", ...args]: readonly string[], ...words: string[]) {
+    const env = { LOCKSMITH_CACHE_DIR: CACHE_DIR, USER: "admin", LOCKSMITHCTL_ENDPOINT: this.endpoint };
+    const child = new Deno.Command(program, {
+      args: [...args, await locksmith(), ...words],
+      cwd: "/",
+      clearEnv: true,
+      env: { PATH: Deno.env.get("PATH") ?? "", ...env },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    return { child, ended: child.output().then(ended) };
+  }
+
   /** Resolves when so many wait by hand for the machine. Each has a key that only it knows, so there is none to watch. */
   async inLine(machine: string, priority = 0, count = 1): Promise<void> {
     const key = placeKey("", priority, machine);
@@ -91,12 +106,12 @@ function ended({ code, stdout, stderr }: Deno.CommandOutput): Ended {
 const STORES: Readonly<Record<string, () => Promise<Place>>> = {
   async etcd() {
     const etcd = await startEtcd();
-    const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+    const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
     return new Place(etcd.endpoint, store, async () => await etcd[Symbol.asyncDispose]());
   },
   async "the embedded store"() {
     const dir = await Deno.makeTempDir();
-    const store = await openStore({ kind: "sqlite", path: `${dir}/locksmith.db`, configured: true });
+    const store = await openStore({ kind: "sqlite", path: `${dir}/locksmith.db` });
     return new Place(`sqlite:${dir}/locksmith.db`, store, () => Deno.remove(dir, { recursive: true }));
   },
 };
@@ -142,6 +157,17 @@ for (const [name, setUp] of Object.entries(STORES)) {
     }
   });
 
+  test("goes on when the terminal hangs up under nohup", async (place) => {
+    await place.run("lock", "A");
+    const waiter = await place.startBy(["nohup"], "lock", "B", "--wait");
+    await place.inLine("B");
+    waiter.child.kill("SIGHUP");
+    assertEquals(await place.status(), { holders: ["A"], waiting: ["B"] });
+    await place.run("unlock", "A");
+    assertEquals((await waiter.ended).code, 0);
+    assertEquals(await place.status(), { holders: ["B"], waiting: [] });
+  });
+
   test("exits 75 when its time is over, says who holds, and has left the line", async (place) => {
     await place.run("lock", "A");
     const { code, stdout, stderr } = await place.run("lock", "B", "--wait=250ms");
@@ -158,10 +184,11 @@ for (const [name, setUp] of Object.entries(STORES)) {
     assertEquals(await place.status(), { holders: ["A"], waiting: [] });
   });
 
-  test("gives its place up at SIGINT and SIGTERM, and exits as a shell would say", async (place) => {
+  test("gives its place up at SIGHUP, SIGINT and SIGTERM, and exits as a shell would say", async (place) => {
     await place.run("lock", "A");
-    for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-      const waiter = await place.start("lock", "B", "--wait");
+    for (const [signal, code] of [["SIGHUP", 129], ["SIGINT", 130], ["SIGTERM", 143]] as const) {
+      // whoever runs these tests may ignore the hang-up
+      const waiter = await place.startBy(["env", "--default-signal=HUP"], "lock", "B", "--wait");
       await place.inLine("B");
       const sent = performance.now();
       waiter.child.kill(signal);
@@ -280,7 +307,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
 
 Deno.test("lock --wait on a frozen etcd ends within a second of SIGTERM, and says that its place goes by itself", async () => {
   await using etcd = await startEtcd();
-  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());
   await place.run("lock", "A");
   const waiter = await place.start("lock", "B", "--wait");
@@ -303,7 +330,7 @@ Deno.test("lock --wait on a frozen etcd ends within a second of SIGTERM, and say
 
 Deno.test("lock --wait whose time is over while etcd is frozen still ends, with 75", async () => {
   await using etcd = await startEtcd();
-  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());
   await place.run("lock", "A");
   const waiter = await place.start("lock", "B", "--wait=2s");
@@ -323,7 +350,7 @@ Deno.test("lock --wait whose time is over while etcd is frozen still ends, with 
 
 Deno.test("lock --wait rides out a restart of etcd, and has the slot when it comes", async () => {
   await using etcd = await startEtcd();
-  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());
   await place.run("lock", "A");
   const waiter = await place.start("lock", "B", "--wait");
@@ -372,7 +399,7 @@ async function waitInMemory(commit: (grant: () => Promise<CommitOutcome>) => Pro
   };
   const lock = new Lock(doubtful, "", REAL, "admin@here");
   const hold = { by: "admin@here", grant: "g1", extra: {} };
-  const wait = { limitMs: undefined, priority: 0, overdueMs: 3_600_000 };
+  const wait = { limitMs: Infinity, priority: 0, overdueMs: 3_600_000 };
   // nothing else keeps this process alive until its signal comes
   const alive = setInterval(() => {}, 60_000);
   const code = await new LockByWaiting(context, lock, "B", hold, wait).run().finally(() => {

@@ -29,7 +29,7 @@ Deno.test("rolloutText() tells what a planner asks, and each window that it take
     `500 machines, 5 at once; a reboot takes 1m30s; every Thu at 23:00 for 1h30m, Europe/Berlin
 
 Start:         Wed 2026-05-20 00:00:00 +02:00
-Through:       Fri 2026-05-29 00:00:02 +02:00
+Done:          Fri 2026-05-29 00:00:02 +02:00
 Takes:         216h2s, ideal: 215h58m30s
 Windows:       2
 Slots busy:    99.9 % of the time that the window is open

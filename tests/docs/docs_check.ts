@@ -8,7 +8,8 @@
 
 import { COMMANDS } from "../../lib/cli/commands.ts";
 import { commandHelpText, helpText } from "../../lib/cli/help.ts";
-import { CONFIGURABLE, DEFAULTS, variableNames } from "../../lib/cli/settings.ts";
+import { OPTIONS, type OptionTable } from "../../lib/cli/options.ts";
+import { variableNames } from "../../lib/cli/settings.ts";
 import { table } from "../../lib/cli/output.ts";
 import { agentPage } from "./agent_diagram.ts";
 import { picture as housePicture, readImports } from "./house.ts";
@@ -19,17 +20,23 @@ const FAULTS_OF_THE_OLD_PROGRAM = 15;
 /** docs/commands.md: every help text, and every setting with its variables. */
 function commandsPage(): string {
   const block = (text: string) => "```text\n" + text.trimEnd() + "\n```\n";
-  const settings = CONFIGURABLE.map(({ name }) => {
-    const variables = variableNames(name, "locksmithd");
-    return [`--${name}`, variables.join(" "), DEFAULTS.get(name) ?? "-"];
-  });
+  const options: OptionTable = OPTIONS;
+  const settings = Object.entries(options).filter(([, { variable }]) => variable !== undefined).map((
+    [name, { fallback = "-" }],
+  ) => [
+    `--${name}`,
+    variableNames(name, "locksmithd").join(" "),
+    typeof fallback === "function" ? "this machine's" : fallback,
+  ]);
   return [
     "# Commands\n",
     "Made from the program's own help by `deno task docs --write`.\n",
     block(helpText()),
-    ...COMMANDS.map((command) => `## ${command.name}\n\n${block(commandHelpText(command))}`),
+    ...Object.entries(COMMANDS).map(([name, command]) =>
+      `## ${name}\n\n${block(commandHelpText(name, command))}`
+    ),
     "## Settings and their variables\n",
-    "In the environment and in `update.conf`, the first that is set counts; for the client's commands\n`LOCKSMITHCTL_` comes first.\n",
+    "In the environment and in files, the first that is set counts; for the client's commands\n`LOCKSMITHCTL_` comes first. `--root` is for the environment only.\n",
     block(table([["OPTION", "VARIABLES", "DEFAULT"], ...settings])),
   ].join("\n");
 }
@@ -152,7 +159,7 @@ async function check(): Promise<string[]> {
   if (!shown.replace(/\s*\\\n\s*/g, " ").includes(`simulate ${PICTURE} --svg`)) {
     faults.push("docs/operations.md does not show the command that makes docs/rollout.svg");
   }
-  for (const { name } of COMMANDS) {
+  for (const name of Object.keys(COMMANDS)) {
     if (!readme.includes(`locksmith ${name}`)) faults.push(`README.md does not show 'locksmith ${name}'`);
   }
   return [...faults, ...await unnamedFaults()];

@@ -155,7 +155,7 @@ Deno.test("simulateRollout() says never, and why", async () => {
   assertEquals(await whyNot({ schedule: short, graceMs: 10 * MINUTE }), noRoom);
   assertEquals(
     await whyNot({ machines: 20_000, max: 1, schedule: THURSDAYS }),
-    "not within 366 days, and no further is looked",
+    "not within 366 days; stopped looking there",
   );
 });
 

@@ -6,7 +6,6 @@
  */
 
 import { openStore } from "../../lib/cli/open_store.ts";
-import { resolveStore } from "../../lib/cli/config.ts";
 import { Lock } from "../../lib/lock.ts";
 import type { Hold, Semaphore } from "../../lib/semaphore.ts";
 import { REAL } from "../../lib/surroundings.ts";
@@ -227,9 +226,9 @@ export class TestMachine implements AsyncDisposable {
 /** The semaphore that daemons use, seen from outside. */
 export class TestLock extends Lock implements AsyncDisposable {
   static async open(endpoint: string, group = ""): Promise<TestLock> {
-    const values = new Map([["endpoint", { values: [endpoint], origin: "the test" }]]);
-    const config = resolveStore({ values, faults: [] }, () => new Uint8Array());
-    if (config === undefined) throw new Error(`${endpoint} is no endpoint`);
+    const config = endpoint.startsWith("sqlite:")
+      ? { kind: "sqlite", path: endpoint.slice("sqlite:".length) } as const
+      : { kind: "etcd", endpoints: [endpoint] } as const;
     return new TestLock(await openStore(config), group, REAL, "anna@desk");
   }
 

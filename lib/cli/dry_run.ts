@@ -1,12 +1,10 @@
 /** A reboot that is not called: how it would be done, or why it would be refused right now. */
 
 import type { Host } from "../daemon.ts";
-import { formatDuration } from "../duration.ts";
-import { BusError } from "../host/bus.ts";
-import { blockingInhibitors, describeInhibitor } from "../host/logind.ts";
-import type { RebootMethod } from "../host/reboot.ts";
+import { describeDuration } from "../description.ts";
+import { mayReboot, type RebootMethod } from "../host/reboot.ts";
 
-const INHIBITORS_TIMEOUT_MS = 10_000;
+const QUESTION_TIMEOUT_MS = 10_000;
 
 export type Foreseen =
   /** `how`: `by logind`. */
@@ -15,16 +13,10 @@ export type Foreseen =
 
 /** Asks what the reboot call would be told, and calls nothing. Never throws for what happens outside. */
 export async function foresee(method: RebootMethod): Promise<Foreseen> {
-  if (method.kind === "command") return { kind: "would-reboot", how: `by the command '${method.command}'` };
-  try {
-    const [blocker] = await blockingInhibitors(method.bus, { timeoutMs: INHIBITORS_TIMEOUT_MS });
-    return blocker === undefined
-      ? { kind: "would-reboot", how: "by logind" }
-      : { kind: "refused", why: `shutdown is inhibited by ${describeInhibitor(blocker)}` };
-  } catch (error) {
-    if (!(error instanceof BusError)) throw error;
-    return { kind: "refused", why: `cannot ask logind who inhibits a shutdown: ${error.detail}` };
-  }
+  const clearance = await mayReboot(method, { timeoutMs: QUESTION_TIMEOUT_MS });
+  if (clearance.kind !== "clear") return { kind: "refused", why: clearance.why };
+  const how = method.kind === "command" ? `by the command '${method.command}'` : "by logind";
+  return { kind: "would-reboot", how };
 }
 
 /** A host that is never rebooted by the daemon, and whose people are not alarmed. The log says what would happen. */
@@ -32,7 +24,10 @@ export function rehearsing(host: Host, method: RebootMethod): Host {
   return {
     ...host,
     warn(graceMs) {
-      host.log("notice", `dry run: those logged in would be told that they have ${formatDuration(graceMs)}`);
+      host.log(
+        "notice",
+        `dry run: those logged in would be told that they have ${describeDuration(graceMs)}`,
+      );
       return Promise.resolve();
     },
     async reboot() {

@@ -47,6 +47,8 @@ Deno.test("rolloutReport() has the shape that docs/protocol.md promises", async 
   const report = JSON.stringify(rolloutReport(rollout, BERLIN));
   // whole seconds: how many messages it takes is nobody's promise
   assertEquals(JSON.parse(report.replace(/(\d)\.\d{1,3}(?=[,}+])/g, "$1")), {
+    max: 1,
+    lost: 0,
     start: "2026-05-20T00:00:00+02:00",
     through: "2026-05-21T23:03:00+02:00",
     why: null,
@@ -82,6 +84,8 @@ Deno.test("rolloutReport() has the shape that docs/protocol.md promises", async 
 Deno.test("rolloutReport() of a roll-out that never ends says why, and has no figures for it", async () => {
   const never = rolloutReport(await simulateRollout(plan({ max: 0 })), BERLIN);
   assertEquals({ ...never, machines: never.machines.length }, {
+    max: 0,
+    lost: 0,
     start: "2026-05-20T00:00:00+02:00",
     through: null,
     why: "never: max is 0, and no slot is ever granted",

@@ -116,13 +116,11 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: "a reboot call that nobody answered counts as refused",
-    patches: [
-      {
-        file: "lib/daemon.ts",
-        find: `        return { kind: \`reboot-\${outcome.kind}\`, why: outcome.why };`,
-        replace: `        return { kind: "reboot-refused", why: outcome.why };`,
-      },
-    ],
+    patches: [{
+      file: "lib/daemon.ts",
+      find: `return { kind: "reboot-unknown", why: outcome.why };`,
+      replace: `return { kind: "reboot-refused", why: outcome.why };`,
+    }],
     exit: EXIT.safety,
   },
   {

@@ -58,6 +58,8 @@ function command(
       ...(program === undefined ? {} : { LOCKSMITH_CACHE_DIR: CACHE_DIR }),
       NO_COLOR: "1",
       DBUS_SYSTEM_BUS_ADDRESS: bus,
+      // without a bus nobody can tell who is logged in, and each reboot would wait for the grace
+      ...(bus === NO_BUS ? { LOCKSMITHD_SESSION_GRACE: "0s" } : {}),
       ...(path === undefined ? {} : { PATH: path }),
       ...env,
     },

@@ -180,18 +180,23 @@ export interface WindowConfig {
   readonly zone: string;
 }
 
-/** The window; `null` where none is configured; `undefined` after adding to the faults. */
+/**
+ * The window; `null` where none is configured; `undefined` after adding to the faults. `localZone` is asked for this machine's
+ * zone where a window needs it, and may throw an `Error` that becomes a fault.
+ */
 export function resolveWindow(
   { values, faults }: Settings,
-  localZone: string,
+  localZone: () => string,
 ): WindowConfig | null | undefined {
   const before = faults.length;
   const [start, length, zoneSetting] = ["reboot-window-start", "reboot-window-length", "zone"].map((name) =>
     values.get(name)
   );
-  let zone: string | undefined = localZone;
+  let zone: string | undefined;
   if (zoneSetting !== undefined) {
     zone = guard(faults, zoneSetting.origin, () => parseZone(zoneSetting.values.at(-1) ?? ""));
+  } else if (start !== undefined || length !== undefined) {
+    zone = guard(faults, "time zone", localZone);
   }
   if ((start === undefined) !== (length === undefined)) {
     const [given, missing] = start === undefined ? [length, "start"] : [start, "length"];

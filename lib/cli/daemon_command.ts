@@ -33,7 +33,8 @@ import { StoreError } from "../store.ts";
 import { chooseStrategy, openingAt, type Strategy, type StrategyChoice } from "../strategy.ts";
 import { watchUpdateEngine } from "../need/update_engine.ts";
 import { LOOK_INTERVAL_MS } from "../waiter.ts";
-import { describeWindow, localZone } from "../window.ts";
+import { describeWindow } from "../window.ts";
+import { machineZone } from "./window_options.ts";
 import type { Log } from "../surroundings.ts";
 import { REQUEST_FILE, watchRequest } from "../need/request.ts";
 import { watchSentinel } from "../need/sentinel.ts";
@@ -52,7 +53,7 @@ export async function daemon(context: Context): Promise<number> {
   const store = resolveStore(settings, context.readFile);
   const group = resolveGroup(settings);
   const configured = resolveStrategy(settings);
-  const schedule = resolveWindow(settings, localZone());
+  const schedule = resolveWindow(settings, () => machineZone(context));
   const graceMs = resolveSessionGrace(settings);
   const overdueMs = resolveHoldOverdue(settings);
   const priority = resolvePriority(settings);

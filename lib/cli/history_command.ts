@@ -12,7 +12,8 @@ import { TOTAL_TIMEOUT_MS } from "../lock.ts";
 import { oneLine, table } from "./output.ts";
 import { row } from "./report.ts";
 import type { History } from "../store.ts";
-import { localZone, WindowError } from "../window.ts";
+import { WindowError } from "../window.ts";
+import { machineZone } from "./window_options.ts";
 import { parseInstant } from "./window_report.ts";
 
 export function history(context: Context): Promise<number> {
@@ -85,7 +86,7 @@ function sinceOption(context: Context): number | undefined {
   const { settings: { faults }, surroundings } = context;
   const isTime = /^[0-9]{4}-/.test(text);
   try {
-    if (isTime) return parseInstant(text, localZone()).epochMilliseconds;
+    if (isTime) return parseInstant(text, machineZone(context)).epochMilliseconds;
     const agoMs = parseDuration(text);
     if (agoMs >= 0) return surroundings.now() - agoMs;
     faults.push(`--since: '${text}' is negative; 24h is the last 24 hours`);

@@ -26,8 +26,7 @@ import { below, CONFIGURABLE, DEFAULTS } from "./settings.ts";
 import { OwnedFileError } from "../host/owned_file.ts";
 import { leaveRequest, REQUEST_FILE } from "../need/request.ts";
 import { sendNeedReboot } from "../need/update_engine.ts";
-import { localZone } from "../window.ts";
-import { atOption, windowOption } from "./window_options.ts";
+import { atOption, machineZone, windowOption, zoneOption } from "./window_options.ts";
 import { MAX_REPORT_COUNT, renderWindowReport, windowReport } from "./window_report.ts";
 import type { Machine } from "../machine.ts";
 
@@ -181,7 +180,7 @@ export function showWindow(context: Context): Promise<number> {
   limitOperands(context, 0);
   const { settings } = context;
   const config = windowOf(context);
-  const zone = config?.zone ?? localZone();
+  const zone = config?.zone ?? zoneOption(context);
   const at = atOption(context, zone);
   const count = countOption(context);
   throwFaults(settings.faults);
@@ -204,7 +203,9 @@ export function showWindow(context: Context): Promise<number> {
 function windowOf(context: Context): WindowConfig | null | undefined {
   const { settings } = context;
   const given = option(context, "start") ?? option(context, "length");
-  return given === undefined ? resolveWindow(settings, localZone()) : windowOption(context, "start");
+  return given === undefined
+    ? resolveWindow(settings, () => machineZone(context))
+    : windowOption(context, "start");
 }
 
 function countOption(context: Context): number {

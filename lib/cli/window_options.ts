@@ -2,7 +2,8 @@
 
 import { type Context, option } from "./command.ts";
 import { resolveWindow, type WindowConfig } from "./config.ts";
-import { localZone, parseZone, WindowError } from "../window.ts";
+import { localZone, ZoneError } from "../host/zone.ts";
+import { parseZone, WindowError } from "../window.ts";
 import { parseInstant } from "./window_report.ts";
 
 /**
@@ -23,17 +24,25 @@ export function windowOption(context: Context, startName: string): WindowConfig 
     faults.push(`--${given} needs --${missing} beside it`);
     return undefined;
   }
-  return resolveWindow({ values: own, faults }, localZone());
+  return resolveWindow({ values: own, faults }, () => machineZone(context));
 }
 
-/** The configured zone, else that of this machine; of one that is not known the window has told. */
-export function zoneOption({ settings }: Context): string {
-  const name = settings.values.get("zone")?.values.at(-1);
+/** The zone of this machine. Throws {@linkcode ZoneError}. */
+export function machineZone({ env, surroundings }: Context): string {
+  return localZone({ tz: env("TZ"), nowMs: surroundings.now() });
+}
+
+/** The configured zone, else that of this machine; one that cannot be told is a fault, which a window may have told. */
+export function zoneOption(context: Context): string {
+  const { values, faults } = context.settings;
+  const name = values.get("zone")?.values.at(-1);
   try {
-    return name === undefined ? localZone() : parseZone(name);
+    return name === undefined ? machineZone(context) : parseZone(name);
   } catch (error) {
-    if (!(error instanceof WindowError)) throw error;
-    return localZone();
+    if (!(error instanceof WindowError || error instanceof ZoneError)) throw error;
+    const fault = `time zone: ${error.message}`;
+    if (error instanceof ZoneError && !faults.includes(fault)) faults.push(fault);
+    return "UTC";
   }
 }
 

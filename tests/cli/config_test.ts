@@ -160,16 +160,16 @@ Deno.test("resolveStrategy() gives a known one, none where none is set, and name
 });
 
 Deno.test("resolveWindow() gives the window in its zone, null where none is set", () => {
-  assertEquals(resolveWindow(settings({}), "UTC"), null);
+  assertEquals(resolveWindow(settings({}), () => "UTC"), null);
   const window = { "reboot-window-start": "Thu 23:00", "reboot-window-length": "1h30m" };
-  assertEquals(resolveWindow(settings(window), "Europe/Berlin")?.zone, "Europe/Berlin");
-  const zoned = resolveWindow(settings({ ...window, zone: "America/New_York" }), "Europe/Berlin");
+  assertEquals(resolveWindow(settings(window), () => "Europe/Berlin")?.zone, "Europe/Berlin");
+  const zoned = resolveWindow(settings({ ...window, zone: "America/New_York" }), () => "Europe/Berlin");
   assertEquals([zoned?.zone, zoned?.window.lengthMs], ["America/New_York", 90 * 60_000]);
 });
 
 Deno.test("resolveWindow() tells every fault of start, length and zone at once (fault 11 of the old locksmith: noticed only when the update came)", () => {
   const half = settings({ "reboot-window-length": "1h" });
-  assertEquals([resolveWindow(half, "UTC"), half.faults], [undefined, [
+  assertEquals([resolveWindow(half, () => "UTC"), half.faults], [undefined, [
     "--reboot-window-length: needs --reboot-window-start beside it: a window has a start and a length",
   ]]);
   const wrong = settings({
@@ -177,7 +177,7 @@ Deno.test("resolveWindow() tells every fault of start, length and zone at once (
     "reboot-window-length": "1j",
     zone: "Europe/Berln",
   });
-  assertEquals(resolveWindow(wrong, "UTC"), undefined);
+  assertEquals(resolveWindow(wrong, () => "UTC"), undefined);
   assertEquals(wrong.faults.map((fault) => fault.replace(/(["'][^"']*["']).*/, "$1")), [
     '--zone: time zone "Europe/Berln"',
     '--reboot-window-start: window start "25:00"',

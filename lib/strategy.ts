@@ -40,15 +40,15 @@ export function chooseStrategy(
 }
 
 /** Whether reboots are allowed at a moment, and until or from when; instants in milliseconds since the epoch. */
-export type Opening =
+export type WindowState =
   | { readonly open: true; readonly closesAt: number; readonly nextOpensAt: number }
   | { readonly open: false; readonly nextOpensAt: number };
 
-/** The opening at `now`. Without a window it is always open. */
-export function openingAt(
+/** The state of a window at `now`. Without a window it is always open. */
+export function windowStateAt(
   schedule: { readonly window: Window; readonly zone: string } | null,
   now: number,
-): Opening {
+): WindowState {
   if (schedule === null) return { open: true, closesAt: Infinity, nextOpensAt: now };
   const at = Temporal.Instant.fromEpochMilliseconds(now).toZonedDateTimeISO(schedule.zone);
   const coming = occurrences(schedule.window, at);
@@ -67,7 +67,7 @@ export interface Facts {
   readonly need: Need;
   /** Whether this machine has a slot that the daemon took. */
   readonly holds: boolean;
-  readonly opening: Opening;
+  readonly window: WindowState;
 }
 
 export type Action =
@@ -80,15 +80,15 @@ export type Action =
   | { readonly kind: "prepare" };
 
 /** What to do now. An unknown need never reboots a machine. */
-export function decide({ strategy, need, holds, opening }: Facts): Action {
+export function decide({ strategy, need, holds, window }: Facts): Action {
   if (need.kind === "unknown") return holds ? { kind: "await-need" } : { kind: "rest" };
   if (need.kind === "not-needed") {
     return holds ? { kind: "give-back", why: "no reboot is needed" } : { kind: "rest" };
   }
-  if (!opening.open) {
+  if (!window.open) {
     return holds
       ? { kind: "give-back", why: "the window is closed" }
-      : { kind: "await-window", until: opening.nextOpensAt };
+      : { kind: "await-window", until: window.nextOpensAt };
   }
   return strategy === "etcd-lock" && !holds ? { kind: "acquire" } : { kind: "prepare" };
 }

@@ -7,22 +7,24 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   type Agent,
   type AgentConfig,
-  AgentError,
-  CALL_LIMIT_MS,
   coordinatorState,
   dueIn,
   type Effect,
   type Event,
-  NEED_PATIENCE_MS,
-  REBOOT_PATIENCE_MS,
-  REFUSED_PAUSE_MS,
-  RETRY_MS,
   type Slot,
   START,
-  step,
 } from "../lib/agent.ts";
 import type { Need } from "../lib/need.ts";
-import type { Opening } from "../lib/strategy.ts";
+import type { WindowState } from "../lib/strategy.ts";
+import {
+  AgentError,
+  CALL_LIMIT_MS,
+  NEED_PATIENCE_MS,
+  REBOOT_PATIENCE_MS,
+  REFUSED_BACKOFF_MS,
+  RETRY_MS,
+  step,
+} from "../lib/transitions.ts";
 
 const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"], fingerprint: "kernel" };
 const NOT_NEEDED: Need = { kind: "not-needed" };
@@ -35,9 +37,9 @@ const GRANTED: Event = { kind: "granted", slot: SLOT, called: false };
 const NOTHING: Event = { kind: "recovered", slot: null, called: false, note: "" };
 const NOBODY: Event = { kind: "sessions", users: [] };
 const ANNA: Event = { kind: "sessions", users: ["anna"] };
-const CONFIRMED: Event = { kind: "confirmed" };
+const CONFIRMED: Event = { kind: "confirmed", called: false };
 const LOST: Event = { kind: "lost" };
-const RELEASED: Event = { kind: "released", note: "gave the slot back" };
+const RELEASED: Event = { kind: "cancelled", note: "gave the slot back" };
 const TICK: Event = { kind: "tick" };
 const LEFT: Event = { kind: "left" };
 const FULL: Event = { kind: "in-line", why: "first in line, all slots are held (available: 0)" };
@@ -48,9 +50,9 @@ const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine
 const KEPT_TEXT = "keeping the slot, a reboot was called under it and may still come; " +
   "if not, 'locksmith unlock' ends it";
 
-const ALWAYS = (now: number): Opening => ({ open: true, closesAt: Infinity, nextOpensAt: now });
+const ALWAYS = (now: number): WindowState => ({ open: true, closesAt: Infinity, nextOpensAt: now });
 /** Windows from `start` to `end` every `everyMs`; the end belongs to the window. */
-const windows = (startMs: number, endMs: number, everyMs: number) => (now: number): Opening => {
+const windows = (startMs: number, endMs: number, everyMs: number) => (now: number): WindowState => {
   const begin = startMs + Math.floor((now - startMs) / everyMs) * everyMs;
   return now <= begin + endMs - startMs
     ? { open: true, closesAt: begin + endMs - startMs, nextOpensAt: begin + everyMs }
@@ -68,12 +70,14 @@ class Story {
   readonly config: AgentConfig;
   /** The clock that does not leap; it shows something else than the wall clock. */
   elapsed = 7_000;
+  /** Back-offs take their full length. */
+  readonly chance = 1;
   constructor(config: Partial<AgentConfig> = {}, public now = HOUR_MS) {
     this.config = {
       strategy: "etcd-lock",
       graceMs: GRACE_MS,
       idleLookMs: IDLE_LOOK_MS,
-      openingAt: ALWAYS,
+      windowAt: ALWAYS,
       ...config,
     };
   }
@@ -159,14 +163,14 @@ Deno.test("step() with the lock: recover, need, slot, sessions, confirm, reboot,
 });
 
 Deno.test("step() without a lock asks for window and sessions alone, and gives nothing back", () => {
-  const story = new Story({ strategy: "reboot", openingAt: NIGHTLY }, 0);
+  const story = new Story({ strategy: "reboot", windowAt: NIGHTLY }, 0);
   assertEquals(story.kinds({ kind: "started" }), []);
   assertEquals(story.kinds(need(NEEDED)), []);
   assertEquals([story.phase, story.due], ["awaiting-window", HOUR_MS]);
   assertEquals(story.wake(), ["ask-sessions"]);
   assertEquals(story.kinds(NOBODY), ["reboot"]);
   assertEquals(story.kinds(REFUSED), []);
-  assertEquals([story.phase, story.due], ["pausing", REFUSED_PAUSE_MS]);
+  assertEquals([story.phase, story.due], ["backing-off", REFUSED_BACKOFF_MS]);
   assertEquals(story.wake(), ["ask-sessions"]);
   assertEquals(story.kinds(ANNA), ["warn-sessions"]);
   assertEquals(story.kinds(need(NOT_NEEDED)), []);
@@ -187,7 +191,7 @@ Deno.test("step() without a lock: a machine that is still up after its reboot wa
 });
 
 Deno.test("step() asks for no slot while the window is closed, says once when it opens, and asks then", () => {
-  const story = at([NOTHING, need(NEEDED)], { openingAt: NIGHTLY }, 0);
+  const story = at([NOTHING, need(NEEDED)], { windowAt: NIGHTLY }, 0);
   assertEquals([story.phase, story.due], ["awaiting-window", HOUR_MS]);
   assertEquals(story.log, [
     "info: a reboot is needed (a new kernel); waiting for the window at 1970-01-01T01:00:00Z",
@@ -198,22 +202,22 @@ Deno.test("step() asks for no slot while the window is closed, says once when it
 });
 
 Deno.test("step() looks for a slot that came late while the window is closed too: others could wait for it for days", () => {
-  const story = at([NOTHING, need(NEEDED)], { openingAt: NIGHTLY, idleLookMs: 900_000 }, 0);
+  const story = at([NOTHING, need(NEEDED)], { windowAt: NIGHTLY, idleLookMs: 900_000 }, 0);
   assertEquals([story.phase, story.due], ["awaiting-window", 900_000]);
   story.now += 600_000;
   story.elapsed += 600_000;
   assertEquals(story.kinds(TICK), []);
   assertEquals([story.phase, story.due], ["awaiting-window", 300_000], "a tick does not put the look off");
   assertEquals(story.wake(), ["recover"]);
-  assertEquals(story.kinds({ kind: "recovered", slot: SLOT, called: false, note: "" }), ["release"]);
+  assertEquals(story.kinds({ kind: "recovered", slot: SLOT, called: false, note: "" }), ["cancel"]);
   story.on(RELEASED);
   assertEquals([story.phase, story.due], ["awaiting-window", 900_000]);
-  const without = at([need(NEEDED)], { strategy: "reboot", openingAt: NIGHTLY, idleLookMs: 900_000 }, 0);
+  const without = at([need(NEEDED)], { strategy: "reboot", windowAt: NIGHTLY, idleLookMs: 900_000 }, 0);
   assertEquals([without.phase, without.due], ["awaiting-window", HOUR_MS], "without a lock there is none");
 });
 
 Deno.test("step() leaves the line as soon as the window is closed (fault 1 of the old locksmith: the window was checked before an unbounded wait)", () => {
-  const story = at([...TO_GRANT, FULL], { openingAt: NIGHTLY }, 2 * HOUR_MS - 5_000);
+  const story = at([...TO_GRANT, FULL], { windowAt: NIGHTLY }, 2 * HOUR_MS - 5_000);
   assertEquals([story.phase, story.due], ["waiting", 5_001], "the end belongs to the window");
   story.pass(5_000);
   assertEquals(story.kinds(TICK), []);
@@ -229,7 +233,7 @@ Deno.test("step() leaves the line as soon as the window is closed (fault 1 of th
 });
 
 Deno.test("step() keeps its place where one window ends as the next begins", () => {
-  const story = at(TO_GRANT, { openingAt: windows(0, DAY_MS, DAY_MS) }, 2 * HOUR_MS);
+  const story = at(TO_GRANT, { windowAt: windows(0, DAY_MS, DAY_MS) }, 2 * HOUR_MS);
   for (let day = 0; day < 3; day++) {
     assertEquals(story.wake(), []);
     assertEquals([story.phase, story.due], ["waiting", DAY_MS]);
@@ -237,20 +241,20 @@ Deno.test("step() keeps its place where one window ends as the next begins", () 
 });
 
 Deno.test("step() gives a slot back that comes while it leaves the line, and uses it where it may again", () => {
-  const closed = at(TO_GRANT, { openingAt: NIGHTLY }, 2 * HOUR_MS);
+  const closed = at(TO_GRANT, { windowAt: NIGHTLY }, 2 * HOUR_MS);
   assertEquals(closed.wake(), ["leave"]);
-  assertEquals(closed.on(GRANTED), [{ kind: "release", slot: SLOT }]);
+  assertEquals(closed.on(GRANTED), [{ kind: "cancel", slot: SLOT }]);
   assertEquals(closed.log, ["info: got a slot", "info: giving the slot back: the window is closed"]);
   assertEquals(closed.kinds(RELEASED), []);
   assertEquals([closed.phase, closed.state.slot], ["awaiting-window", null]);
 
-  const reopened = at(TO_GRANT, { openingAt: NIGHTLY }, 2 * HOUR_MS);
+  const reopened = at(TO_GRANT, { windowAt: NIGHTLY }, 2 * HOUR_MS);
   assertEquals(reopened.wake(), ["leave"]);
   reopened.pass(DAY_MS - 1);
   assertEquals(reopened.on(GRANTED), [{ kind: "ask-sessions" }]);
 
   const unneeded = at([...TO_GRANT, need(NOT_NEEDED)]);
-  assertEquals(unneeded.on(GRANTED), [{ kind: "release", slot: SLOT }]);
+  assertEquals(unneeded.on(GRANTED), [{ kind: "cancel", slot: SLOT }]);
   const neededAgain = at([...TO_GRANT, need(NOT_NEEDED), need(NEEDED)]);
   assertEquals(neededAgain.on(GRANTED), [{ kind: "ask-sessions" }]);
   const left = at([...TO_GRANT, need(NOT_NEEDED), need(NEEDED)]);
@@ -258,9 +262,9 @@ Deno.test("step() gives a slot back that comes while it leaves the line, and use
 });
 
 Deno.test("step() gives a slot back that was granted after the window closed", () => {
-  const story = at(TO_GRANT, { openingAt: NIGHTLY }, 2 * HOUR_MS);
+  const story = at(TO_GRANT, { windowAt: NIGHTLY }, 2 * HOUR_MS);
   story.pass(1);
-  assertEquals(story.on(GRANTED), [{ kind: "release", slot: SLOT }]);
+  assertEquals(story.on(GRANTED), [{ kind: "cancel", slot: SLOT }]);
   assertEquals(story.log, ["info: got a slot", "info: giving the slot back: the window is closed"]);
   assertEquals(story.kinds(RELEASED), []);
   assertEquals([story.phase, story.state.slot], ["awaiting-window", null]);
@@ -286,34 +290,34 @@ Deno.test("step() leaves the line when the need is gone, and keeps its place whi
 
 Deno.test("step() asks for the window again after the sessions were asked: nobody is warned of a reboot that cannot be", () => {
   for (const sessions of [NOBODY, ANNA]) {
-    const story = at(TO_CHECK, { openingAt: NIGHTLY }, 2 * HOUR_MS);
+    const story = at(TO_CHECK, { windowAt: NIGHTLY }, 2 * HOUR_MS);
     story.pass(1);
-    assertEquals(story.kinds(sessions), ["release"]);
+    assertEquals(story.kinds(sessions), ["cancel"]);
   }
 });
 
 Deno.test("step() asks for window and need again after the confirm, right before the call", () => {
-  const closing = at(TO_CONFIRM, { openingAt: NIGHTLY }, 2 * HOUR_MS);
+  const closing = at(TO_CONFIRM, { windowAt: NIGHTLY }, 2 * HOUR_MS);
   closing.pass(1);
-  assertEquals(closing.kinds(CONFIRMED), ["release"]);
+  assertEquals(closing.kinds(CONFIRMED), ["cancel"]);
   assertEquals(closing.kinds(RELEASED), []);
   assertEquals(closing.phase, "awaiting-window");
 
-  assertEquals(at([...TO_CONFIRM, need(NOT_NEEDED)]).kinds(CONFIRMED), ["release"]);
+  assertEquals(at([...TO_CONFIRM, need(NOT_NEEDED)]).kinds(CONFIRMED), ["cancel"]);
   const unsure = at([...TO_CONFIRM, need(UNKNOWN)]);
   assertEquals(unsure.kinds(CONFIRMED), []);
   assertEquals([unsure.phase, unsure.state.slot], ["awaiting-need", SLOT]);
 });
 
 Deno.test("step() bounds the reboot call by the end of the window", () => {
-  const call = (now: number) => at(TO_CONFIRM, { openingAt: NIGHTLY }, now).on(CONFIRMED);
+  const call = (now: number) => at(TO_CONFIRM, { windowAt: NIGHTLY }, now).on(CONFIRMED);
   assertEquals(call(HOUR_MS), [{ kind: "reboot", timeoutMs: CALL_LIMIT_MS.most }]);
   assertEquals(call(2 * HOUR_MS - 20_000), [{ kind: "reboot", timeoutMs: 20_000 }]);
   assertEquals(call(2 * HOUR_MS), [{ kind: "reboot", timeoutMs: CALL_LIMIT_MS.least }]);
 });
 
 Deno.test("step() gives those who are logged in their grace, then asks for window, need and slot again", () => {
-  const story = at(TO_CHECK, { openingAt: NIGHTLY }, HOUR_MS);
+  const story = at(TO_CHECK, { windowAt: NIGHTLY }, HOUR_MS);
   assertEquals(story.on(ANNA), [
     { kind: "warn-sessions", users: ["anna"], graceMs: GRACE_MS, reasons: ["a new kernel"] },
   ]);
@@ -323,9 +327,9 @@ Deno.test("step() gives those who are logged in their grace, then asks for windo
   assertEquals(story.kinds(TICK, need(NEEDED), TICK), []);
   assertEquals(story.wake(), ["confirm"]);
 
-  const suspended = at([...TO_CHECK, ANNA], { openingAt: NIGHTLY }, HOUR_MS);
+  const suspended = at([...TO_CHECK, ANNA], { windowAt: NIGHTLY }, HOUR_MS);
   suspended.pass(2 * HOUR_MS);
-  assertEquals(suspended.kinds(TICK), ["release"]);
+  assertEquals(suspended.kinds(TICK), ["cancel"]);
 });
 
 Deno.test("step() warns nobody where there is no grace", () => {
@@ -334,8 +338,8 @@ Deno.test("step() warns nobody where there is no grace", () => {
 
 Deno.test("step() without room for the grace gives the slot back and waits for the next window, not in a loop", () => {
   const now = 2 * HOUR_MS - GRACE_MS + 1;
-  const story = at(TO_CHECK, { openingAt: NIGHTLY }, now);
-  assertEquals(story.kinds(ANNA), ["release"]);
+  const story = at(TO_CHECK, { windowAt: NIGHTLY }, now);
+  assertEquals(story.kinds(ANNA), ["cancel"]);
   assertEquals(
     story.said,
     "warning: anna logged in, and the window closes at 1970-01-01T02:00:00Z, before their 300 s of grace are over; " +
@@ -347,12 +351,12 @@ Deno.test("step() without room for the grace gives the slot back and waits for t
   assertEquals(story.phase, "awaiting-window", "nobody who left meanwhile makes this window good");
   assertEquals(story.wake(), ["wait"]);
   // a grace that ends with the window has room
-  assertEquals(at(TO_CHECK, { openingAt: NIGHTLY }, now - 1).kinds(ANNA), ["warn-sessions"]);
+  assertEquals(at(TO_CHECK, { windowAt: NIGHTLY }, now - 1).kinds(ANNA), ["warn-sessions"]);
 });
 
 Deno.test("step() gives the slot back when the need goes away during the grace", () => {
   const story = at(TO_GRACE);
-  assertEquals(story.on(need(NOT_NEEDED)), [{ kind: "release", slot: SLOT }]);
+  assertEquals(story.on(need(NOT_NEEDED)), [{ kind: "cancel", slot: SLOT }]);
   assertEquals(story.said, "info: giving the slot back: no reboot is needed");
   assertEquals(story.kinds(RELEASED), []);
   assertEquals([story.phase, story.state.slot], ["idle", null]);
@@ -360,9 +364,9 @@ Deno.test("step() gives the slot back when the need goes away during the grace",
 
 Deno.test("step() weighs a need that went away while something was under way as soon as that is done", () => {
   const gone = need(NOT_NEEDED);
-  assertEquals(at([...TO_GRANT, gone]).kinds(GRANTED), ["release"]);
-  assertEquals(at([...TO_CHECK, gone]).kinds(NOBODY), ["release"]);
-  assertEquals(at([...TO_CHECK, gone]).kinds(ANNA), ["release"]);
+  assertEquals(at([...TO_GRANT, gone]).kinds(GRANTED), ["cancel"]);
+  assertEquals(at([...TO_CHECK, gone]).kinds(NOBODY), ["cancel"]);
+  assertEquals(at([...TO_CHECK, gone]).kinds(ANNA), ["cancel"]);
   // and one that comes back while its slot is on the way out asks for another
   assertEquals(at([...TO_GRACE, gone, need(NEEDED)]).kinds(RELEASED), ["wait"]);
 });
@@ -374,22 +378,22 @@ Deno.test("step() never reboots on an unknown need: it keeps the slot for a minu
   story.pass(1_000);
   story.on(need({ kind: "unknown", why: ["another reason"] }));
   assertEquals(story.due, NEED_PATIENCE_MS - 1_000, "another reason does not begin the patience anew");
-  assertEquals(story.wake(), ["release"]);
+  assertEquals(story.wake(), ["cancel"]);
   assertEquals(story.said, "warning: nobody can tell whether a reboot is needed; giving the slot back");
   assertEquals(story.kinds(RELEASED), []);
   assertEquals(story.phase, "idle");
 
   assertEquals(at([...TO_GRACE, need(UNKNOWN)]).kinds(need(NEEDED)), ["ask-sessions"]);
-  assertEquals(at([...TO_GRACE, need(UNKNOWN)]).kinds(need(NOT_NEEDED)), ["release"]);
+  assertEquals(at([...TO_GRACE, need(UNKNOWN)]).kinds(need(NOT_NEEDED)), ["cancel"]);
   assertEquals(at([NOTHING, need(UNKNOWN)]).phase, "idle");
 });
 
 Deno.test("step() gives the slot back when the reboot is refused, and tries again later (fault 4 of the old locksmith: a refused reboot kept the slot)", () => {
   const story = at(TO_CALL);
-  assertEquals(story.kinds(REFUSED), ["release"]);
+  assertEquals(story.kinds(REFUSED), ["cancel"]);
   assertEquals(story.said, "error: the reboot was refused: apt is at work; the next try comes in 5 minutes");
   assertEquals(story.kinds(RELEASED), []);
-  assertEquals([story.phase, story.due], ["pausing", REFUSED_PAUSE_MS]);
+  assertEquals([story.phase, story.due], ["backing-off", REFUSED_BACKOFF_MS]);
   assertEquals(story.kinds(TICK, need(NEEDED), TICK), []);
   assertEquals(story.wake(), ["wait"]);
 });
@@ -398,7 +402,7 @@ Deno.test("step() never gives a slot back by itself once its reboot was accepted
   for (
     const outcome of [{ kind: "reboot-accepted" }, { kind: "reboot-unknown", why: "no answer" }] as const
   ) {
-    const story = at([...TO_CALL, outcome, need(NOT_NEEDED)], { openingAt: NIGHTLY });
+    const story = at([...TO_CALL, outcome, need(NOT_NEEDED)], { windowAt: NIGHTLY });
     const kept: Event = { kind: "recovered", slot: SLOT, called: true, note: "" };
     for (let round = 0; round < 200; round++) {
       assertEquals(story.wake(), ["recover"]);
@@ -414,7 +418,7 @@ Deno.test("step() never gives a slot back by itself once its reboot was accepted
 
 Deno.test("step() whose reboot was called and never came looks again when the window opens, however short it is", () => {
   const minute = windows(HOUR_MS, HOUR_MS + 60_000, DAY_MS);
-  const story = new Story({ openingAt: minute }, 2 * HOUR_MS);
+  const story = new Story({ windowAt: minute }, 2 * HOUR_MS);
   story.on({ kind: "started" }, need(NEEDED), { kind: "recovered", slot: SLOT, called: true, note: "" });
   assertEquals([story.phase, story.due], ["rebooting", REBOOT_PATIENCE_MS]);
   story.now = HOUR_MS + DAY_MS - 90_000;
@@ -455,7 +459,7 @@ Deno.test("step() starts over without a reboot when an administrator unlocked th
   const story = at(TO_GRACE);
   assertEquals(story.wake(), ["confirm"]);
   assertEquals(story.kinds(LOST), []);
-  assertEquals([story.phase, story.state.slot], ["pausing", null]);
+  assertEquals([story.phase, story.state.slot], ["backing-off", null]);
   assertEquals(story.said, `warning: ${LOST_TEXT}`);
   assertEquals(story.due, RETRY_MS.first);
   assertEquals(story.wake(), ["wait"]);
@@ -475,7 +479,7 @@ Deno.test("step() looks now and then, while nothing is needed, whether it has a 
   const late = at([NOTHING, need(NOT_NEEDED)]);
   late.wake();
   assertEquals(late.on({ kind: "recovered", slot: SLOT, called: false, note }), [
-    { kind: "release", slot: SLOT },
+    { kind: "cancel", slot: SLOT },
   ]);
   assertEquals(late.log, [`info: ${note}`, "info: giving the slot back: no reboot is needed"]);
 
@@ -488,7 +492,7 @@ Deno.test("step() looks now and then, while nothing is needed, whether it has a 
   away.wake();
   assertEquals(away.kinds(failed()), []);
   assertEquals([away.phase, away.due, coordinatorState(away.state)], [
-    "recovery-pause",
+    "recovery-backoff",
     RETRY_MS.first,
     "running",
   ]);
@@ -521,11 +525,11 @@ Deno.test("step() without a lock has nothing to look for while nothing is needed
 Deno.test("step() measures grace, pauses and patience by the clock that does not leap", () => {
   const paths: [string, Event[], number][] = [
     ["idle", [NOTHING], IDLE_LOOK_MS],
-    ["recovery-pause", [failed()], RETRY_MS.first],
-    ["release-pause", [...TO_GRACE, need(NOT_NEEDED), failed()], RETRY_MS.first],
+    ["recovery-backoff", [failed()], RETRY_MS.first],
+    ["cancel-backoff", [...TO_GRACE, need(NOT_NEEDED), failed()], RETRY_MS.first],
     ["awaiting-need", [...TO_GRACE, need(UNKNOWN)], NEED_PATIENCE_MS],
     ["grace", TO_GRACE, GRACE_MS],
-    ["pausing", [...TO_CALL, REFUSED, RELEASED], REFUSED_PAUSE_MS],
+    ["backing-off", [...TO_CALL, REFUSED, RELEASED], REFUSED_BACKOFF_MS],
     ["rebooting", [...TO_CALL, { kind: "reboot-accepted" }], REBOOT_PATIENCE_MS],
   ];
   for (const [phase, events, lasts] of paths) {
@@ -545,20 +549,20 @@ Deno.test("step() measures grace, pauses and patience by the clock that does not
 
 Deno.test("step() does not reboot after the grace where the clock was set out of the window meanwhile", () => {
   for (const leap of [-HOUR_MS, 2 * HOUR_MS]) {
-    const story = at(TO_GRACE, { openingAt: NIGHTLY }, HOUR_MS);
+    const story = at(TO_GRACE, { windowAt: NIGHTLY }, HOUR_MS);
     story.now += leap;
-    assertEquals(story.wake(), ["release"]);
+    assertEquals(story.wake(), ["cancel"]);
     assertEquals(story.said, "info: giving the slot back: the window is closed");
   }
 });
 
 Deno.test("step() leaves the line when the clock is set out of the window, and stays when it is set within", () => {
   for (const leap of [-HOUR_MS, HOUR_MS]) {
-    const story = at(TO_GRANT, { openingAt: NIGHTLY }, 1.5 * HOUR_MS);
+    const story = at(TO_GRANT, { windowAt: NIGHTLY }, 1.5 * HOUR_MS);
     story.now += leap;
     assertEquals(story.kinds(TICK), ["leave"]);
   }
-  const story = at(TO_GRANT, { openingAt: NIGHTLY }, DAY_MS + 1.5 * HOUR_MS);
+  const story = at(TO_GRANT, { windowAt: NIGHTLY }, DAY_MS + 1.5 * HOUR_MS);
   story.now -= DAY_MS;
   assertEquals(story.kinds(TICK), []);
   assertEquals(
@@ -569,15 +573,15 @@ Deno.test("step() leaves the line when the clock is set out of the window, and s
 });
 
 Deno.test("step() that waits for a window sees at the next tick that the clock was set", () => {
-  const { due } = at(TO_GRANT, { openingAt: NIGHTLY }, 0);
+  const { due } = at(TO_GRANT, { windowAt: NIGHTLY }, 0);
   assertEquals(due, HOUR_MS);
 
-  const forward = at(TO_GRANT, { openingAt: NIGHTLY }, 0);
+  const forward = at(TO_GRANT, { windowAt: NIGHTLY }, 0);
   forward.now += 1.5 * HOUR_MS;
   assertEquals(forward.kinds(TICK), ["wait"]);
 
   // a machine without a battery for its clock, which learns the time after the daemon has started
-  const back = at(TO_GRANT, { openingAt: NIGHTLY }, 1_000 * DAY_MS);
+  const back = at(TO_GRANT, { windowAt: NIGHTLY }, 1_000 * DAY_MS);
   assertEquals(back.due, HOUR_MS);
   back.now -= 900 * DAY_MS;
   assertEquals(back.kinds(TICK), []);
@@ -587,13 +591,17 @@ Deno.test("step() that waits for a window sees at the next tick that the clock w
     "info: a reboot is needed (a new kernel); waiting for the window at 1970-04-11T01:00:00Z",
   ]);
 
-  const into = at(TO_GRANT, { openingAt: NIGHTLY }, 2 * HOUR_MS + 1);
+  const into = at(TO_GRANT, { windowAt: NIGHTLY }, 2 * HOUR_MS + 1);
   into.now -= HOUR_MS;
   assertEquals(into.kinds(TICK), ["wait"]);
 });
 
 Deno.test("step() does not hold a window without room for the grace against those before it, when the clock was set back", () => {
-  const story = at([...TO_CHECK, ANNA, RELEASED], { openingAt: NIGHTLY }, 1_000 * DAY_MS + 2 * HOUR_MS - 1);
+  const story = at(
+    [...TO_CHECK, ANNA, RELEASED],
+    { windowAt: NIGHTLY },
+    1_000 * DAY_MS + 2 * HOUR_MS - 1,
+  );
   assertEquals(story.phase, "awaiting-window");
   story.now -= 900 * DAY_MS + HOUR_MS / 2;
   assertEquals(story.kinds(TICK), ["wait"]);
@@ -611,7 +619,7 @@ Deno.test("step() pauses longer after each setback, so that a store that fails a
   const story = at(TO_GRANT);
   for (let round = 0; round < 9; round++) {
     story.on(GRANTED, NOBODY, ...(round % 2 === 0 ? [LOST] : [failed(), RELEASED]));
-    assertEquals(story.phase, "pausing");
+    assertEquals(story.phase, "backing-off");
     pauses.push(story.due / 1000);
     assertEquals(story.wake(), ["wait"]);
   }
@@ -624,7 +632,7 @@ Deno.test("step() pauses longer after each setback, so that a store that fails a
 
 Deno.test("step() does not reboot when the confirm fails", () => {
   const story = at(TO_CONFIRM);
-  assertEquals(story.kinds(failed()), ["release"]);
+  assertEquals(story.kinds(failed()), ["cancel"]);
   assertEquals(story.said, "warning: no reboot without a confirmed slot: etcd is away");
 });
 
@@ -648,8 +656,8 @@ Deno.test("step() recovers from a boot: no slot is kept over it, whatever is nee
 Deno.test("step() recovers within the same boot: goes on with the slot, or cancels it", () => {
   const held: Event = { kind: "recovered", slot: SLOT, called: false, note: "has a slot" };
   assertEquals(at([need(NEEDED)]).kinds(held), ["ask-sessions"]);
-  assertEquals(at([need(NOT_NEEDED)]).kinds(held), ["release"]);
-  assertEquals(at([need(NEEDED)], { openingAt: NIGHTLY }, 0).kinds(held), ["release"]);
+  assertEquals(at([need(NOT_NEEDED)]).kinds(held), ["cancel"]);
+  assertEquals(at([need(NEEDED)], { windowAt: NIGHTLY }, 0).kinds(held), ["cancel"]);
 
   const unsure = at([]);
   assertEquals(unsure.kinds(held), []);
@@ -675,8 +683,8 @@ Deno.test("step() waits for a slot taken by hand to go, and never gives it back 
 
 Deno.test("step() tries again what the store failed to do, after pauses that grow and are bounded", () => {
   const slots: [string, Event[], string][] = [
-    ["recover", [], "cannot look which slot this machine has, trying again: etcd is away"],
-    ["release", [...TO_GRACE, need(NOT_NEEDED)], "cannot give the slot back, trying again: etcd is away"],
+    ["recover", [], "cannot find out which slot this machine holds, trying again: etcd is away"],
+    ["cancel", [...TO_GRACE, need(NOT_NEEDED)], "cannot give the slot back, trying again: etcd is away"],
   ];
   for (const [effect, events, text] of slots) {
     const story = at(events);
@@ -698,11 +706,11 @@ Deno.test("step() throws AgentError for an outcome that nothing can have had", (
     [GRANTED, ["waiting", "leaving"]],
     [FULL, ["waiting", "leaving"]],
     [LEFT, ["leaving"]],
-    [failed(), ["recovering", "confirming", "releasing"]],
+    [failed(), ["recovering", "confirming", "cancelling"]],
     [NOBODY, ["checking"]],
     [CONFIRMED, ["confirming"]],
     [LOST, ["confirming"]],
-    [RELEASED, ["releasing"]],
+    [RELEASED, ["cancelling"]],
     [{ kind: "reboot-accepted" }, ["calling"]],
     [{ kind: "reboot-unknown", why: "" }, ["calling"]],
     [REFUSED, ["calling"]],
@@ -712,7 +720,7 @@ Deno.test("step() throws AgentError for an outcome that nothing can have had", (
     at([failed()]),
     at([NOTHING]),
     at([...TO_GRACE, need(UNKNOWN)]),
-    at(TO_GRANT, { openingAt: NIGHTLY }, 0),
+    at(TO_GRANT, { windowAt: NIGHTLY }, 0),
     at(TO_GRANT),
     at([...TO_GRANT, need(NOT_NEEDED)]),
     at(TO_CHECK),
@@ -727,13 +735,16 @@ Deno.test("step() throws AgentError for an outcome that nothing can have had", (
   assertEquals(new Set(stories.map(({ phase }) => phase)).size, 15, "every state is tried");
   for (const { config, state, now, elapsed, phase } of stories) {
     for (const [event, allowed] of outcomes) {
-      if (allowed.includes(phase)) step(config, state, event, { now, elapsed });
+      if (allowed.includes(phase)) step(config, state, event, { now, elapsed, chance: 1 });
       else {
-        const { message } = assertThrows(() => step(config, state, event, { now, elapsed }), AgentError);
+        const { message } = assertThrows(
+          () => step(config, state, event, { now, elapsed, chance: 1 }),
+          AgentError,
+        );
         assertEquals(message, `'${event.kind}' cannot come in the state ${phase}`);
       }
     }
-    for (const event of [TICK, need(NEEDED)]) step(config, state, event, { now, elapsed });
+    for (const event of [TICK, need(NEEDED)]) step(config, state, event, { now, elapsed, chance: 1 });
   }
 });
 
@@ -749,7 +760,7 @@ function seeded(seed: number): () => number {
   };
 }
 
-const OUTSIDE = new Set(["recover", "wait", "leave", "release", "ask-sessions", "confirm", "reboot"]);
+const OUTSIDE = new Set(["recover", "wait", "leave", "cancel", "ask-sessions", "confirm", "reboot"]);
 
 /** The world around one machine: a lock that may fail in every way, and answers that keep to the contract. */
 class World {
@@ -793,21 +804,21 @@ class World {
     this.underWay = outside[0] ?? this.underWay;
     for (const effect of effects) {
       if (effect.kind === "reboot") {
-        assert(config.openingAt(now).open, "a reboot while the window is closed");
+        assert(config.windowAt(now).open, "a reboot while the window is closed");
         assertEquals(state.need.kind, "needed");
         if (config.strategy === "etcd-lock") assertEquals(event.kind, "confirmed");
       }
       if (effect.kind === "wait") {
         assertEquals(state.slot, null, "a second slot is asked for");
-        assert(config.openingAt(now).open, "a place is taken while the window is closed");
+        assert(config.windowAt(now).open, "a place is taken while the window is closed");
       }
     }
     if (event.kind === "tick" && story.phase === "waiting") {
-      assert(config.openingAt(now).open, "a place is kept while the window is closed");
+      assert(config.windowAt(now).open, "a place is kept while the window is closed");
     }
     if (before !== null && state.slot === null) {
       assert(
-        ["released", "lost", "recovered"].includes(event.kind),
+        ["cancelled", "lost", "recovered"].includes(event.kind),
         `the slot dropped from sight at ${event.kind}`,
       );
     }
@@ -834,7 +845,7 @@ class World {
           note: "",
         };
       }
-      case "release":
+      case "cancel":
         assert(!this.story.state.called, "a slot is given back whose reboot was called");
         if (this.chance(0.3)) return failed();
         if (this.hold?.grant === effect.slot.grant) this.hold = undefined;
@@ -906,11 +917,11 @@ class World {
 
 Deno.test("step() keeps its promises on 20,000 random steps: no reboot but confirmed, needed and in the window; no slot out of sight; no place in line but in the window; no loop", () => {
   const configs: Partial<AgentConfig>[] = [
-    { openingAt: ALWAYS },
-    { openingAt: NIGHTLY },
-    { openingAt: windows(0, 20_000, 60_000), graceMs: 5_000 },
-    { strategy: "reboot", openingAt: windows(0, 100_000, 600_000), graceMs: 60_000 },
-    { openingAt: windows(0, 400_000, 1_000_000), graceMs: 300_000 },
+    { windowAt: ALWAYS },
+    { windowAt: NIGHTLY },
+    { windowAt: windows(0, 20_000, 60_000), graceMs: 5_000 },
+    { strategy: "reboot", windowAt: windows(0, 100_000, 600_000), graceMs: 60_000 },
+    { windowAt: windows(0, 400_000, 1_000_000), graceMs: 300_000 },
   ];
   const phases = new Set<string>();
   for (let seed = 0; seed < 20; seed++) {
@@ -950,7 +961,7 @@ function answerWithoutFault(world: World): Event {
       };
     case "leave":
       return LEFT;
-    case "release":
+    case "cancel":
       world.hold = undefined;
       return RELEASED;
     case "ask-sessions":
@@ -964,7 +975,7 @@ function answerWithoutFault(world: World): Event {
 
 Deno.test("step() gets to its reboot once faults stop, from wherever faults have brought it", () => {
   for (let seed = 100; seed < 200; seed++) {
-    const world = new World(seeded(seed), { openingAt: NIGHTLY });
+    const world = new World(seeded(seed), { windowAt: NIGHTLY });
     for (let steps = 0; steps < 200; steps++) world.move();
     const { story } = world;
     const deadline = story.now + 3 * DAY_MS;

@@ -146,7 +146,7 @@ Deno.test("daemon reboots by logind after send-need-reboot on a real bus, and gi
   await bus.logind.nextReboot();
   await first.line(/^notice: the reboot is accepted, this machine goes down$/);
   assertEquals(await machine.coordinator(), "etcd-lock rebooting");
-  const { since, grant, ...hold } = await lock.hold(machine.id) ?? { extra: {} };
+  const { since, grant, confirm, ...hold } = await lock.hold(machine.id) ?? { extra: {} };
   assertEquals(hold, {
     host: machine.host,
     boot: await machine.bootId(),
@@ -157,6 +157,7 @@ Deno.test("daemon reboots by logind after send-need-reboot on a real bus, and gi
   });
   assertMatch(since ?? "", /^\d{4}-\d\d-\d\dT.*Z$/);
   assertMatch(grant ?? "", /^[0-9a-f-]{36}$/);
+  assertMatch(confirm ?? "", /^[0-9a-f-]{36}$/);
   assertEquals(bus.logind.rebootCalls(), 1);
 
   await first.stop("SIGKILL");
@@ -504,14 +505,14 @@ Deno.test("daemon on a host without busctl, or without a bus, says so once and h
     await idle.line(/^debug: need of a reboot: \{"kind":"not-needed"\}$/);
     await assertStops(idle, "idle");
     await machine.need();
-    const daemon = machine.start(args, { path });
+    const daemon = machine.start([...args, "--session-grace", "5m"], { path });
     assertMatch(
       await daemon.line(/who is logged in/),
       /^warning: grace is given as if somebody were logged in: cannot ask logind who is logged in: /,
     );
     await daemon.line(/^notice: somebody, perhaps, logged in; rebooting in 300 s$/);
     await assertStops(daemon, "in the grace");
-    const hurried = machine.start([...args, "--session-grace", "0s"], { path });
+    const hurried = machine.start(args, { path });
     await hurried.line(/the reboot is accepted/);
     await assertStops(hurried, "rebooting");
     await machine.need(false);
@@ -586,7 +587,7 @@ Deno.test("daemon on a frozen etcd: it starts, says that it cannot look, ends at
     await assertStops(first, "starting, etcd frozen");
 
     const second = start();
-    await second.line(/^warning: cannot look which slot this machine has, trying again: /);
+    await second.line(/^warning: cannot find out which slot this machine holds, trying again: /);
     assertEquals(await machine.coordinator(), "etcd-lock starting");
     server.thaw();
     await second.line(/the reboot is accepted/);

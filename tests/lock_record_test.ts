@@ -44,18 +44,20 @@ Deno.test("Lock records of every change who made it, when, what it was, and of w
   const { lock } = client(line);
   const hold = { ...daemonHold("m"), since: new Date(BEGIN_MS).toISOString() };
   const proof = { holder: "m", boot: hold.boot ?? "", grant: hold.grant };
-  const ground = { boot: proof.boot, grant: proof.grant };
   const take = () => lock.acquire("m", hold);
   const changes: [Record<string, string>, () => Promise<unknown>][] = [
     [{ what: "set-max" }, () => lock.setMax(2)],
     [{ what: "lock", machine: "m", reason: "a new kernel" }, take],
-    [{ what: "confirm", machine: "m" }, () => lock.confirm(proof)],
-    [{ what: "release", machine: "m" }, () => lock.release("m", { kind: "rebooted", boot: "another" })],
+    [{ what: "confirm", machine: "m" }, () => lock.confirm(proof, "mark")],
+    [
+      { what: "release", machine: "m" },
+      () => lock.release({ id: "m", bootId: "another", hostname: "host m" }),
+    ],
     [{ what: "lock", machine: "m", reason: "a new kernel" }, take],
-    [{ what: "cancel", machine: "m" }, () => lock.release("m", { kind: "cancelled", ...ground })],
+    [{ what: "cancel", machine: "m" }, () => lock.cancel(proof)],
     [{ what: "lock", machine: "m", reason: "a new kernel" }, take],
-    [{ what: "unlock", machine: "m" }, () => lock.release("m", { kind: "administrator" })],
-    [{ what: "cancel", machine: "m" }, () => lock.withdraw("m", proof.boot, proof.grant)],
+    [{ what: "unlock", machine: "m" }, () => lock.unlock("m")],
+    [{ what: "cancel", machine: "m" }, () => lock.cancel(proof, { fence: true })],
     [{ what: "pause", reason: "a fair" }, () => lock.pause({ reason: "a fair", extra: {} })],
     [{ what: "resume" }, () => lock.resume()],
   ];
@@ -75,10 +77,13 @@ Deno.test("Lock changes nothing, and records nothing, where there is nothing to 
   line.hold("anna");
   const before = line.memory.read(line.key);
   assertEquals((await ended(line, lock.acquire("m", daemonHold("m")))).kind, "full");
-  assertEquals((await ended(line, lock.release("m", { kind: "administrator" }))).kind, "not-held");
+  assertEquals((await ended(line, lock.unlock("m"))).kind, "not-held");
   assertEquals(await ended(line, lock.setMax(1)), { oldMax: 1 });
   assertEquals(await ended(line, lock.resume()), { before: undefined });
-  assertEquals((await ended(line, lock.confirm({ holder: "m", boot: "b", grant: "g" }))).kind, "lost");
+  assertEquals(
+    (await ended(line, lock.confirm({ holder: "m", boot: "b", grant: "g" }, "mark"))).kind,
+    "lost",
+  );
   assertEquals(line.memory.read(line.key), before);
 });
 
@@ -134,7 +139,7 @@ Deno.test("Lock.readWithQueue() sees the document and the line at one moment, by
 Deno.test("Lock.confirm() right after a grant costs one commit and no read", async () => {
   const line = new Line();
   const { lock, store, proof } = await granted(line);
-  assertEquals((await ended(line, lock.confirm(proof))).kind, "confirmed");
+  assertEquals((await ended(line, lock.confirm(proof, "mark"))).kind, "confirmed");
   assertEquals(store.takeCalls(), ["commit"]);
   assertEquals(line.semaphore.holds.get("m")?.phase, REBOOTING);
 });
@@ -143,7 +148,7 @@ Deno.test("Lock.confirm() on a guess that is wrong costs one commit more and no 
   const line = new Line();
   const { lock, store, proof } = await granted(line);
   line.setMax(5);
-  assertEquals((await ended(line, lock.confirm(proof))).kind, "confirmed");
+  assertEquals((await ended(line, lock.confirm(proof, "mark"))).kind, "confirmed");
   assertEquals(store.takeCalls(), ["commit", "commit"]);
   assertEquals([line.semaphore.max, line.semaphore.holds.get("m")?.phase], [5, REBOOTING]);
 });
@@ -152,13 +157,13 @@ Deno.test("Lock.confirm() of a hold that is gone is lost, whatever it was guesse
   const line = new Line();
   const { lock, proof } = await granted(line);
   line.unlock("m");
-  assertEquals((await ended(line, lock.confirm(proof))).kind, "lost");
+  assertEquals((await ended(line, lock.confirm(proof, "mark"))).kind, "lost");
 
   const taken = new Line();
   const again = await granted(taken);
   taken.unlock("m");
   taken.hold("m");
-  assertEquals((await ended(taken, again.lock.confirm(again.proof))).kind, "lost");
+  assertEquals((await ended(taken, again.lock.confirm(again.proof, "mark"))).kind, "lost");
   assertEquals(taken.semaphore.holds.get("m"), BY_HAND);
 });
 
@@ -167,7 +172,7 @@ Deno.test("Lock.confirm() never says lost by a guess alone: it reads first", asy
   const { lock, store, proof } = await granted(line);
   // what it saw last is a document without the hold; what is there has it
   lock.saw(null);
-  assertEquals((await ended(line, lock.confirm(proof))).kind, "confirmed");
+  assertEquals((await ended(line, lock.confirm(proof, "mark"))).kind, "confirmed");
   assertEquals(store.takeCalls(), ["read", "commit"]);
 });
 
@@ -178,7 +183,7 @@ Deno.test("Lock.confirm() whose answer was lost is confirmed by another commit",
     const line = new Line();
     const { lock, store, proof } = await granted(line);
     store.fates.push(fate);
-    assertEquals((await ended(line, lock.confirm(proof))).kind, "confirmed", fate.kind);
+    assertEquals((await ended(line, lock.confirm(proof, "mark"))).kind, "confirmed", fate.kind);
     assertEquals(line.semaphore.holds.get("m")?.phase, REBOOTING);
   }
 });
@@ -187,14 +192,14 @@ Deno.test("Lock.confirm() that nobody answers says that nobody can tell", async 
   const line = new Line();
   const { lock, store, proof } = await granted(line);
   store.down = true;
-  const error = await assertRejects(() => ended(line, lock.confirm(proof)), LockError);
+  const error = await assertRejects(() => ended(line, lock.confirm(proof, "mark")), LockError);
   assertEquals(error.kind, "unknown");
   assertEquals(line.semaphore.holds.get("m")?.phase, GRANTED);
 });
 
 // ----------------------------------------------------------------------------------------------------------- taken back
 
-Deno.test("Lock.withdraw() makes sure that a grant in doubt never happens", async () => {
+Deno.test("Lock.cancel() with a fence makes sure that a grant in doubt never happens", async () => {
   for (const used of [false, true]) {
     const line = new Line();
     if (used) line.setMax(1);
@@ -204,32 +209,50 @@ Deno.test("Lock.withdraw() makes sure that a grant in doubt never happens", asyn
     const hold = daemonHold("m");
     await assertRejects(() => ended(line, lock.acquire("m", hold)), LockError);
     store.fates.length = 0;
-    assertEquals((await ended(line, lock.withdraw("m", hold.boot, hold.grant))).kind, "not-held");
+    assertEquals(
+      (await ended(line, lock.cancel({ holder: "m", boot: hold.boot, grant: hold.grant }, { fence: true })))
+        .kind,
+      "not-held",
+    );
     await line.time.advance(20_000);
     assertEquals(line.semaphore.holders, []);
   }
 });
 
-Deno.test("Lock.withdraw() ends the grant that happened, and no other", async () => {
+Deno.test("Lock.cancel() with a fence ends the grant that happened, and no other", async () => {
   const line = new Line();
   const { lock } = client(line);
   const hold = { ...daemonHold("m"), since: new Date(BEGIN_MS).toISOString() };
   line.hold("m", hold);
-  assertEquals((await ended(line, lock.withdraw("m", hold.boot, "another"))).kind, "not-held");
-  assertEquals((await ended(line, lock.withdraw("m", "another", hold.grant))).kind, "not-held");
+  assertEquals(
+    (await ended(line, lock.cancel({ holder: "m", boot: hold.boot, grant: "another" }, { fence: true })))
+      .kind,
+    "kept",
+  );
+  assertEquals(
+    (await ended(line, lock.cancel({ holder: "m", boot: "another", grant: hold.grant }, { fence: true })))
+      .kind,
+    "kept",
+  );
   assertEquals(line.semaphore.holds.get("m"), hold);
-  const decision = await ended(line, lock.withdraw("m", hold.boot, hold.grant));
+  const decision = await ended(
+    line,
+    lock.cancel({ holder: "m", boot: hold.boot, grant: hold.grant }, { fence: true }),
+  );
   assertEquals(decision.kind, "released");
   assertEquals(line.semaphore.holders, []);
 });
 
-Deno.test("Lock.withdraw() without an answer is no withdrawal", async () => {
+Deno.test("Lock.cancel() with a fence without an answer gives nothing back", async () => {
   const line = new Line();
   const { lock, store } = client(line);
   line.hold("m");
   const before = line.memory.read(line.key);
   store.fates.push(...Array<Fate>(500).fill({ kind: "request-lost" }));
-  const error = await assertRejects(() => ended(line, lock.withdraw("m", "b", "g")), LockError);
+  const error = await assertRejects(
+    () => ended(line, lock.cancel({ holder: "m", boot: "b", grant: "g" }, { fence: true })),
+    LockError,
+  );
   assertEquals(error.kind, "unknown");
   assertEquals(line.memory.read(line.key), before);
 });

@@ -80,8 +80,8 @@ Deno.test("pause() stops new grants and nothing else; resume() allows them again
   assertEquals(semaphore, { ...before, paused });
   assertEquals(acquire(semaphore, { holder: "m2", hold: { extra: {} } }), { kind: "paused", pause: paused });
   assertEquals(acquire(semaphore, { holder: "m1", hold: { extra: {} } }).kind, "held");
-  assertEquals(confirm(semaphore, { holder: "m1", boot: "b1", grant: "g1" }).kind, "confirmed");
-  assertEquals(release(semaphore, "m1", { kind: "rebooted", boot: "b2" }).kind, "released");
+  assertEquals(confirm(semaphore, { holder: "m1", boot: "b1", grant: "g1" }, "mark").kind, "confirmed");
+  assertEquals(release(semaphore, { id: "m1", bootId: "b2", hostname: "host" }).kind, "released");
   assertEquals(setMax(semaphore, 3).paused, paused);
   assertEquals(resume(semaphore), before);
   assertEquals(resume(before), before);

@@ -6,6 +6,7 @@ import {
   acquire,
   type AcquireDecision,
   available,
+  cancel,
   compareCodePoints,
   confirm,
   FRESH,
@@ -14,16 +15,16 @@ import {
   HOLDER_LENGTH_LIMIT,
   holderFault,
   MAX_LIMIT,
+  ownership,
   REBOOTING,
   release,
-  type ReleaseGround,
   type Semaphore,
   SemaphoreError,
   setMax,
+  unlock,
 } from "../lib/semaphore.ts";
+import type { Machine } from "../lib/machine.ts";
 import { parseSemaphore, serializeSemaphore } from "../lib/document.ts";
-
-const ADMINISTRATOR: ReleaseGround = { kind: "administrator" };
 
 /** A hold that a daemon took under the boot `boot`. */
 function hold(
@@ -74,10 +75,11 @@ Deno.test("serializeSemaphore() keeps what it does not know (fault 12 of the old
       "1.5",
     ),
   );
-  const marked = confirm(next, { holder: "A", boot: "b1", grant: "g" });
+  const marked = confirm(next, { holder: "A", boot: "b1", grant: "g" }, "mark");
   assert(marked.kind === "confirmed");
   assertEquals(marked.next.holds.get("A"), {
     boot: "b1",
+    confirm: "mark",
     grant: "g",
     phase: REBOOTING,
     extra: { rack: { row: 7 } },
@@ -263,8 +265,9 @@ Deno.test("acquire() throws for a name that must not come into the document", ()
 Deno.test("confirm() marks the very hold that the proof names, and no other", () => {
   const document = semaphore(2, "A", "B");
   const proof = { holder: "A", boot: "b1", grant: "grant of A" };
-  const confirmed = confirm(document, proof);
+  const confirmed = confirm(document, proof, "mark");
   assert(confirmed.kind === "confirmed");
+  assertEquals(confirmed.called, false);
   assertEquals(confirmed.next.holds.get("A")?.phase, REBOOTING);
   assertEquals(confirmed.next.holds.get("B")?.phase, GRANTED);
   assertEquals(confirmed.next.holders, ["A", "B"]);
@@ -276,36 +279,103 @@ Deno.test("confirm() marks the very hold that the proof names, and no other", ()
       { ...proof, holder: "B" },
       { ...proof, holder: "C" },
     ]
-  ) assertEquals(confirm(document, other).kind, "lost", JSON.stringify(other));
+  ) assertEquals(confirm(document, other, "mark").kind, "lost", JSON.stringify(other));
   const byHand = parseSemaphore('{"semaphore":0,"max":1,"holders":["A"]}');
-  assertEquals(confirm(byHand, proof).kind, "lost");
+  assertEquals(confirm(byHand, proof, "mark").kind, "lost");
 });
 
-Deno.test("release() by a boot needs another boot id than the hold's", () => {
+Deno.test("ownership() goes by the boot id first, then by what the machine remembers, and by its name only without a memory", () => {
+  const machine = { id: "A", bootId: "b1", hostname: "web1" };
+  const held = (hold: Partial<Hold>) => ({
+    ...FRESH,
+    holders: ["A"],
+    holds: new Map([["A", { extra: {}, ...hold }]]),
+  });
+  const whose = (hold: Partial<Hold>, of: Partial<Machine> = {}) =>
+    ownership(held(hold), { ...machine, ...of }).kind;
+  assertEquals(ownership(FRESH, machine), { kind: "none" });
+  assertEquals(ownership({ ...FRESH, holders: ["A"] }, machine), { kind: "by-hand", hold: undefined });
+  assertEquals(whose({ grant: "g" }), "by-hand", "no boot ends it");
+  assertEquals(whose({ boot: "b1" }), "by-hand", "without a grant there is nothing to prove");
+  assertEquals(whose({ boot: "b1", grant: "g", host: "renamed since" }), "ours");
+  const before = { boot: "b0", grant: "g", host: "web1" };
+  assertEquals(whose(before), "earlier-boot");
+  assertEquals(whose({ ...before, host: "web2" }), "other-host", "a clone of another name");
+  assertEquals(whose({ boot: "b0", grant: "g" }), "earlier-boot", "nothing speaks against it");
+  assertEquals(
+    whose({ ...before, host: "web2" }, { grants: new Set(["g"]) }),
+    "earlier-boot",
+    "a renamed host",
+  );
+  assertEquals(whose(before, { grants: new Set(["another"]) }), "other-host", "a clone of the same name");
+});
+
+Deno.test("ownership() tells whether the reboot may have been called under a hold of this boot", () => {
+  const machine = { id: "A", bootId: "b1", hostname: "web1" };
   const document = semaphore(1, "A");
-  const again = release(document, "A", { kind: "rebooted", boot: "b1" });
-  assertEquals(again, { kind: "kept", why: "same-boot", hold: hold("b1", "grant of A") });
-  const released = release(document, "A", { kind: "rebooted", boot: "b2" });
+  const ours = ownership(document, machine);
+  assert(ours.kind === "ours");
+  assertEquals([ours.grant, ours.called], ["grant of A", false]);
+  const confirmed = confirm(document, { holder: "A", boot: "b1", grant: ours.grant }, "mark");
+  assert(confirmed.kind === "confirmed");
+  const after = ownership(confirmed.next, machine);
+  assert(after.kind === "ours");
+  assertEquals(after.called, true);
+});
+
+Deno.test("release() gives back what an earlier boot held, and nothing else", () => {
+  const document = semaphore(1, "A");
+  const machine = { id: "A", bootId: "b1", hostname: "host" };
+  const again = release(document, machine);
+  assert(again.kind === "kept");
+  assertEquals([again.why.kind, again.hold], ["ours", hold("b1", "grant of A")]);
+  const released = release(document, { ...machine, bootId: "b2" });
   assert(released.kind === "released");
   assertEquals([released.next.holders, released.next.holds.size, released.hold?.grant], [
     [],
     0,
     "grant of A",
   ]);
+  const twin = release(document, { ...machine, bootId: "b2", grants: new Set() });
+  assert(twin.kind === "kept");
+  assertEquals(twin.why.kind, "other-host");
 });
 
-Deno.test("release() by its owner needs the boot and the grant of the hold", () => {
+Deno.test("cancel() needs the boot and the grant of the hold", () => {
   const document = semaphore(1, "A");
-  const ground = { kind: "cancelled", boot: "b1", grant: "grant of A" } as const;
-  assertEquals(release(document, "A", ground).kind, "released");
-  for (const other of [{ ...ground, grant: "another" }, { ...ground, boot: "b2" }]) {
-    const kept = release(document, "A", other);
+  const proof = { holder: "A", boot: "b1", grant: "grant of A" };
+  assertEquals(cancel(document, proof, undefined).kind, "released");
+  for (const other of [{ ...proof, grant: "another" }, { ...proof, boot: "b2" }]) {
+    const kept = cancel(document, other, undefined);
     assert(kept.kind === "kept");
     assertEquals(kept.why, "another-grant");
   }
 });
 
-Deno.test("release() of a hold taken by hand is an administrator's alone", () => {
+Deno.test("cancel() leaves a slot under which somebody else may have called the reboot", () => {
+  const proof = { holder: "A", boot: "b1", grant: "grant of A" };
+  const confirmedBy = (document: Semaphore, mark: string) => {
+    const decision = confirm(document, proof, mark);
+    assert(decision.kind === "confirmed");
+    return decision;
+  };
+  const first = confirmedBy(semaphore(1, "A"), "first");
+  assertEquals(first.called, false);
+  assertEquals(cancel(first.next, proof, "first").kind, "released", "its own call was refused");
+  for (const mark of ["second", undefined]) {
+    const kept = cancel(first.next, proof, mark);
+    assert(kept.kind === "kept");
+    assertEquals(kept.why, "rebooting");
+  }
+  assertEquals(confirmedBy(first.next, "first").called, false, "the same one, once more");
+  const second = confirmedBy(first.next, "second");
+  assertEquals(second.called, true);
+  for (const mark of ["first", "second"]) assertEquals(cancel(second.next, proof, mark).kind, "kept", mark);
+  const third = confirmedBy(second.next, "first");
+  assertEquals([third.called, cancel(third.next, proof, "first").kind], [true, "kept"]);
+});
+
+Deno.test("a hold taken by hand ends by hand only, or by the very request that took it", () => {
   for (
     const text of [
       '{"semaphore":0,"max":1,"holders":["A"]}',
@@ -313,28 +383,23 @@ Deno.test("release() of a hold taken by hand is an administrator's alone", () =>
     ]
   ) {
     const document = parseSemaphore(text);
-    for (
-      const ground of [{ kind: "rebooted", boot: "b2" }, {
-        kind: "cancelled",
-        boot: "b1",
-        grant: "g",
-      }] as const
-    ) {
-      const kept = release(document, "A", ground);
-      assert(kept.kind === "kept");
-      assertEquals(kept.why, "by-hand");
-    }
-    const released = release(document, "A", ADMINISTRATOR);
+    const kept = release(document, { id: "A", bootId: "b2", hostname: "host" });
+    assert(kept.kind === "kept");
+    assertEquals(kept.why.kind, "by-hand");
+    assertEquals(cancel(document, { holder: "A", boot: "b1", grant: "g" }, undefined).kind, "kept");
+    const released = unlock(document, "A");
     assert(released.kind === "released");
     assertEquals(serializeSemaphore(released.next), serializeSemaphore(FRESH));
   }
+  const taken = parseSemaphore('{"semaphore":0,"max":1,"holders":["A"],"holds":{"A":{"grant":"g"}}}');
+  assertEquals(cancel(taken, { holder: "A", boot: undefined, grant: "g" }, undefined).kind, "released");
 });
 
-Deno.test("release() of who holds nothing says so and leaves the others", () => {
+Deno.test("the ends of a hold say of who holds nothing that it does not", () => {
   const document = semaphore(1, "A");
-  for (const ground of [ADMINISTRATOR, { kind: "rebooted", boot: "b2" }] as const) {
-    assertEquals(release(document, "B", ground), { kind: "not-held" });
-  }
+  assertEquals(unlock(document, "B"), { kind: "not-held" });
+  assertEquals(release(document, { id: "B", bootId: "b2", hostname: "host" }), { kind: "not-held" });
+  assertEquals(cancel(document, { holder: "B", boot: "b1", grant: "g" }, undefined), { kind: "not-held" });
 });
 
 Deno.test("setMax() below the number of holders frees nobody", () => {
@@ -361,11 +426,11 @@ Deno.test("the rules never hold more slots than max by their own grants, and nev
     let document = setMax(FRESH, max);
     for (const { holder, boot, act } of steps) {
       const before = document;
-      const decision = act === "acquire" ? acquire(document, { holder, hold: hold(boot) }) : release(
-        document,
-        holder,
-        act === "rebooted" ? { kind: act, boot } : { kind: "cancelled", ...hold(boot) },
-      );
+      const decision = act === "acquire"
+        ? acquire(document, { holder, hold: hold(boot) })
+        : act === "rebooted"
+        ? release(document, { id: holder, bootId: boot, hostname: "host" })
+        : cancel(document, { holder, ...hold(boot) }, undefined);
       if (decision.kind === "granted" || decision.kind === "released") document = decision.next;
       assert(document.holders.length <= max);
       for (const other of before.holders.filter((id) => id !== holder)) {
@@ -383,8 +448,8 @@ Deno.test("the rules never hold more slots than max by their own grants, and nev
 function changes(document: Semaphore, holder: string): Semaphore[] {
   const decisions = [
     acquire(document, { holder, hold: hold("b1") }),
-    confirm(document, { holder, boot: "b1", grant: "grant of b1" }),
-    ...document.holders.map((id) => release(document, id, ADMINISTRATOR)),
+    confirm(document, { holder, boot: "b1", grant: "grant of b1" }, "mark"),
+    ...document.holders.map((id) => unlock(document, id)),
   ];
   return decisions.flatMap((decision) => "next" in decision ? [decision.next] : []);
 }

@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { PLACE_TTL_MS } from "../lib/queue.ts";
 import { REBOOTING } from "../lib/semaphore.ts";
-import { LOOK_INTERVAL_MS } from "../lib/waiter.ts";
+import { LOOK_INTERVAL_MS } from "../lib/wait.ts";
 import { BY_HAND, daemonHold, HOUR_MS, Line, type Member } from "./support/line.ts";
 import { BEGIN_MS, type Fate, Virtual } from "./support/virtual.ts";
 
@@ -655,8 +655,10 @@ Deno.test("Waiter goes on by itself while the store is away, after pauses that g
   // 3/4 of 250 ms, 500 ms and so on, up to 30 s
   assertEquals(tries.slice(0, 8), [0, 1, 2, 5, 11, 23, 46, 68]);
   assertEquals(tries.length, 18);
-  const told = member.news.map((news) => news.kind === "waiting" ? [news.why, news.error?.name] : news);
-  assertEquals(told, [["cannot get in line, trying again: memory: nobody answers", "StoreError"]]);
+  const told = member.news.map((news) =>
+    news.kind === "failing" ? [news.error.message, news.error.name] : news
+  );
+  assertEquals(told, [["memory: nobody answers", "StoreError"]]);
   member.store.down = false;
   await line.time.advance(30_000);
   assertEquals(member.last, "granted");
@@ -716,7 +718,7 @@ Deno.test("Waiter leaves a document that contradicts itself alone, says so, and 
   await line.time.advance(60_000);
   assertEquals(
     member.last,
-    `cannot get in line, trying again: ${line.key} at memory is not a sound semaphore, and was left as it is: ` +
+    `cannot get in line, trying again: ${line.key} at memory is corrupt (left unchanged): ` +
       '"semaphore" is 5, but max 1 less 0 holders is 1',
   );
   line.write('{"semaphore": 1, "max": 1, "holders": []}');

@@ -22,18 +22,12 @@ import { groupLabel } from "../group.ts";
 import { LockError } from "../lock.ts";
 import { openStore } from "./open_store.ts";
 import { oneLine, printError, printHint } from "./output.ts";
-import {
-  describeHold,
-  describeHolders,
-  groupsText,
-  statusJson,
-  statusText,
-  verboseStatusText,
-} from "./report.ts";
+import { groupsText, statusJson, statusText, verboseStatusText } from "./report.ts";
 import { FRESH, isCount, overdueHolders, type Semaphore, SemaphoreError } from "../semaphore.ts";
 import { repairSemaphore } from "../repair.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";
 import { readGroups } from "../groups.ts";
+import { describeHold, describeHolders } from "../description.ts";
 
 export function status(context: Context): Promise<number> {
   limitOperands(context, 0);

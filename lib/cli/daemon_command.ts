@@ -23,6 +23,7 @@ import { formatDuration } from "../duration.ts";
 import { groupLabel, semaphoreKey } from "../group.ts";
 import { realHost, told } from "../host/host.ts";
 import { rebootMethod } from "./host_commands.ts";
+import { type Keeper, LockKeeper, NO_KEEPER } from "../keeper.ts";
 import { Lock } from "../lock.ts";
 import { readMachine } from "../host/identity.ts";
 import { type Detector, watchNeed } from "../need.ts";
@@ -30,9 +31,9 @@ import { openStore } from "./open_store.ts";
 import { logLine, printError } from "./output.ts";
 import { below, DEFAULT_ENDPOINT, DEFAULT_SENTINEL } from "./settings.ts";
 import { StoreError } from "../store.ts";
-import { chooseStrategy, openingAt, type Strategy, type StrategyChoice } from "../strategy.ts";
+import { chooseStrategy, type Strategy, type StrategyChoice, windowStateAt } from "../strategy.ts";
 import { watchUpdateEngine } from "../need/update_engine.ts";
-import { LOOK_INTERVAL_MS } from "../waiter.ts";
+import { LOOK_INTERVAL_MS } from "../wait.ts";
 import { describeWindow } from "../window.ts";
 import { machineZone } from "./window_options.ts";
 import type { Log } from "../surroundings.ts";
@@ -70,7 +71,7 @@ export async function daemon(context: Context): Promise<number> {
 
   const stop = new AbortController();
   const log = logger(context, debug);
-  const running: { daemon?: Daemon } = {};
+  const running: { keeper?: Keeper } = {};
   let stopping: Promise<unknown> | undefined;
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     Deno.addSignalListener(name, () => {
@@ -78,7 +79,7 @@ export async function daemon(context: Context): Promise<number> {
       stop.abort();
       // calls end with the process, and a slot that is held stays held; a reboot command goes on, it may be what stops us
       const late = new Promise((resolve) => setTimeout(resolve, LEAVE_LIMIT_MS));
-      stopping = Promise.race([running.daemon?.stop(), late]);
+      stopping = Promise.race([running.keeper?.stop(), late]);
       stopping.finally(() => Deno.exit(0));
     });
   }
@@ -127,19 +128,20 @@ export async function daemon(context: Context): Promise<number> {
     );
   }
   const bus = new Bus();
+  const broken = Promise.withResolvers<never>();
+  const keeper = lock === null
+    ? NO_KEEPER
+    : new LockKeeper({ lock, machine, priority, overdueMs, lookMs: LOOK_INTERVAL_MS, failed: broken.reject });
+  running.keeper = keeper;
   const daemon = new Daemon({
     strategy: choice.strategy,
     graceMs,
     idleLookMs: IDLE_LOOK_MS * (1 + context.surroundings.random() / 2),
-    openingAt: (now) => openingAt(schedule, now),
+    windowAt: (now) => windowStateAt(schedule, now),
     surroundings: context.surroundings,
-    lock,
-    priority,
-    overdueMs,
-    lookMs: LOOK_INTERVAL_MS,
+    keeper,
     tickMs: TICK_INTERVAL_MS,
     host: realHost({
-      machine,
       bus,
       rebootMethod: rebootMethod(context, machine, group),
       coordinator,
@@ -160,9 +162,9 @@ export async function daemon(context: Context): Promise<number> {
     ]),
     log,
   );
-  running.daemon = daemon;
   await Promise.race([
     daemon.failed,
+    broken.promise,
     Promise.all([
       daemon.start(),
       watchNeed(detectors, stop.signal, (need) => {

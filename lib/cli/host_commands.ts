@@ -15,13 +15,13 @@ import {
 } from "./command.ts";
 import { resolveText, resolveWindow, type WindowConfig } from "./config.ts";
 import { Bus, BusError } from "../host/bus.ts";
-import { groupLabel } from "../group.ts";
-import { type Lock, newGrant } from "../lock.ts";
+import { type Lock, newMark } from "../lock.ts";
 import { readMachine } from "../host/identity.ts";
 import { printError, printHint, table } from "./output.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
-import { describeHold } from "./report.ts";
-import { GRANTED } from "../semaphore.ts";
+import { describeHold, describeOtherHost } from "../description.ts";
+import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
+import { tellRefusal } from "./refusal.ts";
 import { below, CONFIGURABLE, DEFAULTS } from "./settings.ts";
 import { OwnedFileError } from "../host/owned_file.ts";
 import { leaveRequest, REQUEST_FILE } from "../need/request.ts";
@@ -42,84 +42,31 @@ export async function reboot(context: Context): Promise<number> {
   }
   return await withLock(context, async (lock) => {
     const machine = await readMachine(context.root);
-    const slot = await take(context, lock, machine);
-    if (slot === undefined) return 1;
-    if (slot.grant !== undefined) {
-      const proof = { holder: machine.id, boot: machine.bootId, grant: slot.grant };
-      if ((await lock.confirm(proof)).kind === "lost") {
-        printError(
-          context,
-          `the slot of ${machine.id} is not ours any more, somebody unlocked it; not rebooting`,
-        );
-        return 1;
-      }
-    }
-    return await callReboot(context, lock, machine, slot);
-  });
-}
-
-/** The slot under which this machine reboots: `grant` is missing where somebody took it by hand, and it stays so. */
-interface Taken {
-  readonly grant?: string;
-  readonly byHand: boolean;
-}
-
-async function take(context: Context, lock: Lock, machine: Machine): Promise<Taken | undefined> {
-  const grant = newGrant();
-  const now = context.surroundings.now();
-  const reason = option(context, "reason");
-  const decision = await lock.acquire(machine.id, {
-    host: machine.hostname,
-    boot: machine.bootId,
-    since: new Date(now).toISOString(),
-    by: `${lock.by} (locksmith reboot)`,
-    ...(reason === undefined ? {} : { reason }),
-    phase: GRANTED,
-    grant,
-    extra: {},
-  });
-  switch (decision.kind) {
-    case "granted":
-      return { grant, byHand: false };
-    case "held": {
-      const { hold } = decision;
-      const details = describeHold(hold, now);
-      if (hold?.boot === undefined) {
+    const outcome = await rebootByHand({
+      lock,
+      machine,
+      reason: option(context, "reason"),
+      newMark,
+      underHand: (hold) =>
         printHint(
           context,
-          `rebooting under the slot taken by hand${details}; give it back afterwards: locksmith unlock ${machine.id}`,
-        );
-        return { byHand: true };
-      }
-      if (hold.boot === machine.bootId && hold.grant !== undefined) {
-        return { grant: hold.grant, byHand: false };
-      }
-      context.err("Error locking: holder exists\n");
-      printHint(
-        context,
-        `the slot is from another boot${details}; the daemon gives it back, or 'locksmith unlock ${machine.id}'`,
-      );
-      return undefined;
-    }
-    case "full":
-      context.err(`Error locking: semaphore is at ${decision.available}\n`);
-      printHint(
-        context,
-        `group ${groupLabel(lock.group)} is full; 'locksmith status --verbose' shows who holds it`,
-      );
-      return undefined;
-    case "paused":
-      context.err("Error locking: group is paused\n");
-      printHint(
-        context,
-        `no slots are granted in group ${groupLabel(lock.group)}${describeHold(decision.pause, now)}`,
-      );
-      return undefined;
-  }
+          `rebooting under the slot taken by hand${
+            describeHold(hold, context.surroundings.now())
+          }; give it back afterwards: locksmith unlock ${machine.id}`,
+        ),
+      call: () => rebootMachine(rebootMethod(context, machine, lock.group)),
+    });
+    return await tellOutcome(context, lock, machine, outcome);
+  });
 }
 
-async function callReboot(context: Context, lock: Lock, machine: Machine, slot: Taken): Promise<number> {
-  const outcome = await rebootMachine(rebootMethod(context, machine, lock.group));
+/** Says how a reboot ended, and gives the exit code. */
+async function tellOutcome(
+  context: Context,
+  lock: Lock,
+  machine: Machine,
+  outcome: ManualOutcome,
+): Promise<number> {
   switch (outcome.kind) {
     case "accepted":
       return 0;
@@ -130,15 +77,31 @@ async function callReboot(context: Context, lock: Lock, machine: Machine, slot: 
         "the slot is kept",
       );
       return 1;
-    case "refused": {
-      const kept = slot.grant === undefined
-        ? "kept"
-        : (await lock.release(machine.id, { kind: "cancelled", boot: machine.bootId, grant: slot.grant }))
-          .kind;
+    case "refused":
       printError(
         context,
         `the reboot was refused: ${outcome.why}`,
-        kept === "released" ? "the slot was given back" : "the slot stays as it was",
+        outcome.slotKept ? "the slot stays as it was" : "the slot was given back",
+      );
+      return 1;
+    case "lost":
+      printError(
+        context,
+        `the slot of ${machine.id} is not ours any more, somebody unlocked it; not rebooting`,
+      );
+      return 1;
+    case "no-slot":
+      return await tellRefusal(context, lock, outcome.decision);
+    case "not-ours": {
+      const { kind, hold } = outcome.owner;
+      context.err("Error locking: holder exists\n");
+      printHint(
+        context,
+        kind === "earlier-boot"
+          ? `the slot is from an earlier boot${
+            describeHold(hold, context.surroundings.now())
+          }; the daemon gives it back, or 'locksmith unlock ${machine.id}'`
+          : describeOtherHost(hold, machine.id),
       );
       return 1;
     }

@@ -14,8 +14,9 @@ import {
 } from "./command.ts";
 import { resolveHoldOverdue, resolvePriority } from "./config.ts";
 import { DurationError, parseDuration } from "../duration.ts";
-import { type Lock, newGrant } from "../lock.ts";
-import type { NewHold, Wait } from "./lock_wait.ts";
+import { type Lock, newMark } from "../lock.ts";
+import type { NewHold } from "../semaphore.ts";
+import type { Wait } from "./lock_wait.ts";
 import { readHostname } from "../host/identity.ts";
 import { tellRefusal } from "./refusal.ts";
 
@@ -30,7 +31,7 @@ export function lock(context: Context): Promise<number> {
       ...(own ? { host: await readHostname(context.root) } : {}),
       by: lock.by,
       ...reasonOption(context),
-      grant: newGrant(),
+      grant: newMark(),
       extra: {},
     };
     if (wait === undefined) return await lockNow(context, lock, holder, hold);
@@ -92,7 +93,7 @@ export function unlock(context: Context): Promise<number> {
   limitOperands(context, 1);
   checkHolder(context);
   return withLock(context, async (lock) => {
-    const decision = await lock.release(await holderOf(context), { kind: "administrator" });
+    const decision = await lock.unlock(await holderOf(context));
     if (decision.kind === "released") return 0;
     context.err("Error unlocking: holder does not exist\n");
     return 1;

@@ -6,6 +6,7 @@
  * nevertheless.
  */
 
+import { describeWait } from "../description.ts";
 import { formatDuration } from "../duration.ts";
 import { groupLabel } from "../group.ts";
 import { type Lock, LockError } from "../lock.ts";
@@ -13,9 +14,10 @@ import { printError, printHint, printProgress } from "./output.ts";
 import { PLACE_TTL_MS } from "../queue.ts";
 import { type Teller, tellRefusal } from "./refusal.ts";
 import { whyNoSlot } from "./report.ts";
-import type { Hold } from "../semaphore.ts";
+import type { NewHold } from "../semaphore.ts";
 import type { StoreError } from "../store.ts";
-import { LOOK_INTERVAL_MS, Waiter, type WaitNews } from "../waiter.ts";
+import { Waiter } from "../waiter.ts";
+import { type LastNews, LOOK_INTERVAL_MS, type WaitNews } from "../wait.ts";
 
 /** sysexits.h: a failure that may be none when tried later. */
 const EXIT_IN_VAIN = 75;
@@ -35,9 +37,6 @@ export interface Wait {
   readonly overdueMs: number;
 }
 
-/** What is to be recorded of the slot. */
-export type NewHold = Omit<Hold, "since"> & { readonly grant: string };
-
 /** Why a wait shall end without its slot. */
 type Stop =
   | { readonly kind: "time"; readonly limitMs: number }
@@ -46,7 +45,6 @@ type Stop =
   | { readonly kind: "error"; readonly error: StoreError | LockError };
 
 type Interruption = Stop & { readonly kind: "signal" };
-type LastNews = Exclude<WaitNews, { kind: "waiting" }>;
 
 /** `lock --wait`: one wait, from the first look to its exit code. */
 export class LockByWaiting {
@@ -65,7 +63,7 @@ export class LockByWaiting {
     private readonly wait: Wait,
   ) {
     const { priority, overdueMs } = wait;
-    const request = { holder, hold, priority, overdueMs, lookMs: LOOK_INTERVAL_MS };
+    const request = { waits: { id: holder }, hold, priority, overdueMs, lookMs: LOOK_INTERVAL_MS };
     this.#waiter = new Waiter(lock, request, (news) => this.#hear(news));
   }
 
@@ -87,12 +85,13 @@ export class LockByWaiting {
   }
 
   #hear(news: WaitNews): void {
-    if (news.kind !== "waiting") return this.#end.resolve(news);
-    if (news.error !== undefined && isHopeless(news.error)) {
+    if (news.kind !== "waiting" && news.kind !== "failing") return this.#end.resolve(news);
+    if (news.kind === "failing" && isHopeless(news.error)) {
       return this.#stop.resolve({ kind: "error", error: news.error });
     }
     if (this.context.watched) {
-      printProgress(this.context, `waiting for a slot in group ${groupLabel(this.lock.group)}: ${news.why}`);
+      const why = describeWait(news, this.holder);
+      printProgress(this.context, `waiting for a slot in group ${groupLabel(this.lock.group)}: ${why}`);
     }
   }
 
@@ -143,7 +142,10 @@ export class LockByWaiting {
   /** The grant came before the interruption was through: a hold by hand would stay for good. */
   async #giveBack(stop: Interruption): Promise<number> {
     const { context, lock, holder, hold } = this;
-    const given = lock.withdraw(holder, hold.boot, hold.grant).then(() => true, () => false);
+    const given = lock.cancel({ holder, boot: hold.boot, grant: hold.grant }, { fence: true }).then(
+      () => true,
+      () => false,
+    );
     if (await Promise.race([given, this.#interruptionLimit()]) === true) {
       context.err(`Error locking: ${stop.name}, the slot was given back\n`);
     } else {

@@ -4,8 +4,9 @@ import type { Context } from "./command.ts";
 import { groupLabel } from "../group.ts";
 import type { Lock } from "../lock.ts";
 import { printHint } from "./output.ts";
-import { describeHold, whyNoSlot } from "./report.ts";
+import { whyNoSlot } from "./report.ts";
 import type { AcquireDecision } from "../semaphore.ts";
+import { describeHold } from "../description.ts";
 
 /** What telling needs of a command's context. */
 export type Teller = Pick<Context, "out" | "err" | "surroundings" | "watched">;

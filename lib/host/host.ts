@@ -8,8 +8,6 @@ import type { Coordinator } from "./coordinator.ts";
 import type { Host } from "../daemon.ts";
 import type { Bus } from "./bus.ts";
 import { formatDuration } from "../duration.ts";
-import { newGrant } from "../lock.ts";
-import type { Machine } from "../machine.ts";
 import type { Detector } from "../need.ts";
 import type { Log, LogLevel } from "../surroundings.ts";
 import { rebootMachine, type RebootMethod } from "./reboot.ts";
@@ -19,7 +17,6 @@ const SESSIONS_TIMEOUT_MS = 10_000;
 const WALL_TIMEOUT_MS = 10_000;
 
 export interface RealHost {
-  readonly machine: Machine;
   readonly bus: Bus;
   readonly rebootMethod: RebootMethod;
   readonly coordinator: Coordinator;
@@ -30,12 +27,10 @@ export interface RealHost {
 }
 
 export function realHost(
-  { machine, bus, rebootMethod, coordinator, strategy, graceMs, log }: RealHost,
+  { bus, rebootMethod, coordinator, strategy, graceMs, log }: RealHost,
 ): Host {
   return {
-    machine,
     log,
-    newGrant,
     async loggedIn() {
       if (graceMs === 0) return { kind: "known", users: [] };
       const answer = await listSessions(bus, { timeoutMs: SESSIONS_TIMEOUT_MS });

@@ -18,7 +18,7 @@ import {
   type Stretch,
   whyNot,
 } from "./plan.ts";
-import { Fleet, type Happening, type Machine, type MachineConfig, NO_FAULTS } from "./fleet.ts";
+import { type Computer, Fleet, type Happening, type MachineConfig, NO_FAULTS } from "./fleet.ts";
 import { Random } from "./virtual_time.ts";
 
 /** `waiting` for a window or a slot; `holding` a slot, up; `rebooting`, down. */
@@ -161,11 +161,11 @@ class Record {
     for (const { id } of machines) this.spans.set(id, []);
   }
 
-  called({ id }: Machine, elapsedMs: number): void {
+  called({ id }: Computer, elapsedMs: number): void {
     this.calls.set(id, elapsedMs);
   }
 
-  happens({ id }: Machine, what: Happening, elapsedMs: number): void {
+  happens({ id }: Computer, what: Happening, elapsedMs: number): void {
     this.#end(id, elapsedMs);
     switch (what) {
       case "needs":

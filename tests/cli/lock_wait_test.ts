@@ -239,7 +239,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
     const { code, stderr } = await waiter.ended;
     assertEquals(code, 1);
     assertStringIncludes(stderr, `locksmith: error: ${key} at `);
-    assertStringIncludes(stderr, "see how it can be mended: locksmith repair --dry-run\n");
+    assertStringIncludes(stderr, "see what a repair would do: locksmith repair --dry-run\n");
     const { found: [places = []] } = await place.store.view(
       [{ range: { from: `${key.slice(0, -9)}queue/`, to: `${key.slice(0, -9)}queue0` } }],
       CALL,

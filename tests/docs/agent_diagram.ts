@@ -7,17 +7,10 @@
  * for the grace. The wall clock may leap from any of these to any other at every step, as a real one may.
  */
 
-import {
-  type Agent,
-  type AgentConfig,
-  type Effect,
-  type Event,
-  type Phase,
-  START,
-  step,
-} from "../../lib/agent.ts";
+import { type Agent, type AgentConfig, type Effect, type Event, type Phase, START } from "../../lib/agent.ts";
 import type { Need } from "../../lib/need.ts";
-import type { Opening } from "../../lib/strategy.ts";
+import type { WindowState } from "../../lib/strategy.ts";
+import { step } from "../../lib/transitions.ts";
 
 export type PhaseName = Phase["name"];
 /** Where it starts, or a state. */
@@ -33,7 +26,7 @@ export interface Edge {
 /** Every state, and what the page says of it. */
 export const PHASES: Readonly<Record<PhaseName, string>> = {
   recovering: "looks which slot this machine has; one from before the boot is given back",
-  "recovery-pause": "could not look, and tries again later",
+  "recovery-backoff": "could not look, and tries again later",
   idle: "no reboot is needed; now and then it looks again",
   "awaiting-window": "a reboot is needed, and the window is closed; now and then it looks again",
   waiting: "stands in line for a slot",
@@ -43,10 +36,10 @@ export const PHASES: Readonly<Record<PhaseName, string>> = {
   confirming: "lets the store prove that the slot is its own, and mark it",
   calling: "calls the reboot",
   rebooting: "the reboot was accepted, or may have been",
-  releasing: "gives the slot back",
-  "release-pause": "could not give it back, and tries again later",
+  cancelling: "gives the slot back",
+  "cancel-backoff": "could not give it back, and tries again later",
   "awaiting-need": "has a slot, and nobody knows whether a reboot is needed",
-  pausing: "the reboot was refused, or the slot was lost: the next try comes later",
+  "backing-off": "the reboot was refused, or the slot was lost: the next try comes later",
 };
 
 /** Every event, in the order of a label. */
@@ -64,7 +57,8 @@ const EVENTS: Readonly<Record<Event["kind"], true>> = {
   "reboot-accepted": true,
   "reboot-unknown": true,
   "reboot-refused": true,
-  released: true,
+  cancelled: true,
+  kept: true,
   failed: true,
 };
 
@@ -79,7 +73,7 @@ const [CLOSED, OPEN, SHORT] = [0, 1, 2];
 /** Times: now; what the state waits for has come; what is not to be tried before has come too. */
 const [NOW, DUE, LATER] = [0, 1, 2];
 
-function openingAt(now: number): Opening {
+function windowAt(now: number): WindowState {
   if (now === CLOSED) return { open: false, nextOpensAt: OPEN };
   return { open: true, closesAt: now + (now === OPEN ? GRACE_MS : 1), nextOpensAt: now + 1 };
 }
@@ -107,9 +101,14 @@ function answers(effect: Effect | undefined): Event[] {
     case "ask-sessions":
       return [{ kind: "sessions", users: [] }, { kind: "sessions", users: ["anna"] }];
     case "confirm":
-      return [{ kind: "confirmed" }, { kind: "lost" }, { kind: "failed", why: "" }];
-    case "release":
-      return [{ kind: "released", note: "" }, { kind: "failed", why: "" }];
+      return [
+        { kind: "confirmed", called: false },
+        { kind: "confirmed", called: true },
+        { kind: "lost" },
+        { kind: "failed", why: "" },
+      ];
+    case "cancel":
+      return [{ kind: "cancelled", note: "" }, { kind: "kept" }, { kind: "failed", why: "" }];
     case "reboot":
       return [
         { kind: "reboot-accepted" },
@@ -136,7 +135,7 @@ export interface Drawing {
 
 /** Everything that the agent can do. Throws where it would forget what is under way. */
 export function explore(strategy: AgentConfig["strategy"]): Drawing {
-  const config: AgentConfig = { strategy, graceMs: GRACE_MS, idleLookMs: 1_000, openingAt };
+  const config: AgentConfig = { strategy, graceMs: GRACE_MS, idleLookMs: 1_000, windowAt };
   const arrows = new Map<string, { from: Source; to: PhaseName; events: Set<Event["kind"]> }>();
   const underWay = new Map<PhaseName, Set<Effect["kind"]>>();
   const seen = new Set<string>();
@@ -149,7 +148,7 @@ export function explore(strategy: AgentConfig["strategy"]): Drawing {
     for (const event of events) {
       for (const now of [CLOSED, OPEN, SHORT]) {
         for (const elapsed of [NOW, DUE, LATER]) {
-          const { state, effects } = step(config, agent, event, { now, elapsed });
+          const { state, effects } = step(config, agent, event, { now, elapsed, chance: 1 });
           const to = state.phase.name;
           if (to !== from || !anytime.includes(event)) {
             const arrow = arrows.get(`${from} ${to}`) ?? { from, to, events: new Set() };
@@ -197,7 +196,7 @@ function abstract(state: Agent, elapsed: number): Agent {
 
 function abstractPhase(phase: Phase): Phase {
   switch (phase.name) {
-    case "pausing":
+    case "backing-off":
     case "idle":
     case "rebooting":
       // these two last longer than any pause before the next try
@@ -207,11 +206,11 @@ function abstractPhase(phase: Phase): Phase {
       return { ...phase, opensAt: OPEN, lookAt: phase.lookAt === Infinity ? Infinity : DUE };
     case "waiting":
       return { ...phase, closesAt: OPEN };
-    case "recovery-pause":
-    case "release-pause":
+    case "recovery-backoff":
+    case "cancel-backoff":
       return { ...phase, until: DUE, failures: 1 };
     case "recovering":
-    case "releasing":
+    case "cancelling":
       return { ...phase, failures: Math.min(phase.failures, 1) };
     default:
       return "until" in phase ? { ...phase, until: DUE } : phase;

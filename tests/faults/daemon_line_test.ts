@@ -5,11 +5,12 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Daemon, type DaemonOptions, type Host, type RebootOutcome } from "../../lib/daemon.ts";
+import { LockKeeper } from "../../lib/keeper.ts";
 import { Lock } from "../../lib/lock.ts";
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
 import { REBOOTING } from "../../lib/semaphore.ts";
-import type { Opening } from "../../lib/strategy.ts";
-import { LOOK_INTERVAL_MS } from "../../lib/waiter.ts";
+import type { WindowState } from "../../lib/strategy.ts";
+import { LOOK_INTERVAL_MS } from "../../lib/wait.ts";
 import { daemonHold, GROUP, HOUR_MS, Line } from "../support/line.ts";
 import { BEGIN_MS, Machine } from "../support/virtual.ts";
 
@@ -25,7 +26,7 @@ const NEEDED = {
 const NOT_NEEDED = { kind: "need", need: { kind: "not-needed" } } as const;
 
 /** From 1:00 to 2:00 UTC. */
-function nightly(now: number): Opening {
+function nightly(now: number): WindowState {
   const begin = Math.floor((now - HOUR_MS) / DAY_MS) * DAY_MS + HOUR_MS;
   return now <= begin + HOUR_MS
     ? { open: true, closesAt: begin + HOUR_MS, nextOpensAt: begin + DAY_MS }
@@ -42,9 +43,10 @@ class Box {
   users: readonly string[] = [];
   outcome: RebootOutcome = { kind: "accepted" };
   #stop = new AbortController();
-  #grants = 0;
+  #marks = 0;
   store: Machine;
   daemon: Daemon;
+  keeper!: LockKeeper;
 
   constructor(readonly line: Line, readonly id: string, readonly options: Partial<DaemonOptions> = {}) {
     this.store = new Machine(line.memory, line.time);
@@ -62,9 +64,7 @@ class Box {
     this.store = new Machine(line.memory, line.time);
     this.#stop = new AbortController();
     const host: Host = {
-      machine: { id, hostname: `host ${id}`, bootId: `boot ${boots} of ${id}` },
       log: (level, text) => void (level === "debug" || this.log.push(`${level}: ${text}`)),
-      newGrant: () => `${id} ${boots} ${++this.#grants}`,
       loggedIn: () => Promise.resolve({ kind: "known", users: this.users }),
       warn: () => Promise.resolve(),
       report: (state) => void this.reported.push(state),
@@ -73,17 +73,25 @@ class Box {
         return Promise.resolve(this.outcome);
       },
     };
+    this.keeper = new LockKeeper({
+      lock: new Lock(this.store, GROUP, line.time, "locksmithd"),
+      machine: { id, hostname: `host ${id}`, bootId: `boot ${boots} of ${id}` },
+      priority: 0,
+      overdueMs: HOUR_MS,
+      lookMs: LOOK_INTERVAL_MS,
+      newMark: () => `${id} ${boots} ${++this.#marks}`,
+      failed: (error) => {
+        throw error;
+      },
+    });
     this.daemon = new Daemon({
       strategy: "etcd-lock",
       graceMs: 300_000,
       idleLookMs: IDLE_LOOK_MS,
-      openingAt: (now) => ({ open: true, closesAt: Infinity, nextOpensAt: now }),
+      windowAt: (now) => ({ open: true, closesAt: Infinity, nextOpensAt: now }),
       host,
       surroundings: line.time,
-      lock: new Lock(this.store, GROUP, line.time, "locksmithd"),
-      priority: 0,
-      overdueMs: HOUR_MS,
-      lookMs: LOOK_INTERVAL_MS,
+      keeper: this.keeper,
       tickMs: 30_000,
       ...this.options,
     }, this.#stop.signal);
@@ -100,7 +108,7 @@ class Box {
   /** A signal ends its daemon. */
   stop(): Promise<void> {
     this.#stop.abort();
-    return this.daemon.stop();
+    return this.keeper.stop();
   }
 
   get phase(): string {
@@ -150,7 +158,7 @@ Deno.test("Daemon publishes each change of what it is doing, once", async () => 
 Deno.test("Daemon in line leaves it when the window closes, and gets in line when it opens", async () => {
   const line = new Line();
   line.hold("anna");
-  const box = new Box(line, "a", { openingAt: nightly });
+  const box = new Box(line, "a", { windowAt: nightly });
   await line.time.advance(HOUR_MS / 2);
   box.daemon.dispatch(NEEDED);
   await line.time.advance(HOUR_MS / 2 - 1_000);
@@ -171,7 +179,7 @@ Deno.test("Daemon in line leaves it when the window closes, and gets in line whe
 Deno.test("Daemon sees within half a minute that the clock was set, into the window or out of it", async () => {
   const line = new Line();
   line.hold("anna");
-  const box = new Box(line, "a", { openingAt: nightly });
+  const box = new Box(line, "a", { windowAt: nightly });
   box.daemon.dispatch(NEEDED);
   await line.time.advance(SOON_MS);
   assertEquals(box.phase, "awaiting-window");
@@ -263,7 +271,7 @@ Deno.test("Daemon goes on through an outage in every state, without a reboot tha
   box.store.down = true;
   box.daemon.dispatch(NEEDED);
   await line.time.advance(HOUR_MS);
-  assertEquals(box.phase, "recovery-pause");
+  assertEquals(box.phase, "recovery-backoff");
   box.store.down = false;
   await line.time.advance(60_000);
   assertEquals([box.phase, line.queue], ["waiting", ["a"]]);
@@ -276,7 +284,7 @@ Deno.test("Daemon goes on through an outage in every state, without a reboot tha
   assertEquals(box.phase, "grace");
   box.store.down = true;
   await line.time.advance(HOUR_MS);
-  assertEquals([box.phase, box.reboots], ["release-pause", []]);
+  assertEquals([box.phase, box.reboots], ["cancel-backoff", []]);
   box.store.down = false;
   box.users = [];
   await line.time.advance(120_000);
@@ -288,7 +296,7 @@ Deno.test("Daemon.failed rejects with what an effect must not have thrown", asyn
   const line = new Line();
   const box = new Box(line, "a");
   await line.time.advance(SOON_MS);
-  box.daemon.dispatch({ kind: "confirmed" });
+  box.daemon.dispatch({ kind: "confirmed", called: false });
   const error = await assertRejects(() => box.daemon.failed);
   assert(error instanceof Error);
   assertEquals(error.message, "'confirmed' cannot come in the state idle");

@@ -7,10 +7,10 @@ import { semaphoreKey } from "../../lib/group.ts";
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
 import { LockError } from "../../lib/lock.ts";
 import {
+  type Computer,
   type Faults,
   Fleet,
   type FleetConfig,
-  type Machine,
   type MachineConfig,
   type RebootFate,
 } from "../../lib/simulation/fleet.ts";
@@ -51,6 +51,7 @@ export const FAULT_KINDS = [
   "reboot slow",
   "host question hung",
   "administrator unlocked",
+  "person rebooted by hand",
   "administrator locked by hand",
   "administrator set max",
   "administrator paused",
@@ -225,7 +226,7 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
       );
       for (const id of semaphore.holders) seen.add(grantOf(semaphore, id));
       const byHand = semaphore.holders.filter((id) => semaphore.holds.get(id)?.boot === undefined);
-      for (const id of [...byHand, ...overdue]) await lock.release(id, { kind: "administrator" });
+      for (const id of [...byHand, ...overdue]) await lock.unlock(id);
     }
     state.done = true;
     fleet.time.after(HOUR, again);
@@ -368,7 +369,7 @@ class Mischief implements Faults {
     return this.#world.time.elapsed < this.#outageUntil ? "simulated: the store is restarting" : undefined;
   }
 
-  checkpoint(machine: Machine): void {
+  checkpoint(machine: Computer): void {
     if (!this.#active) return;
     if (this.random.chance(this.#rates.crash)) {
       this.#count("daemon crashed", () => this.#world.crash(machine));
@@ -416,7 +417,7 @@ class Mischief implements Faults {
   }
 
   /** A machine does not reach the store, or is not heard; its leases end meanwhile if it takes long. */
-  #cut(machine: Machine): void {
+  #cut(machine: Computer): void {
     const { process } = machine;
     if (process === undefined) return;
     const ms = this.random.between(SECOND, 2 * MINUTE);
@@ -454,11 +455,18 @@ class Mischief implements Faults {
     const lock = fleet.administrate(group);
     const { holders } = fleet.judge.document(group);
     const act = async () => {
-      switch (random.integer(0, 4)) {
+      switch (random.integer(0, 5)) {
+        case 5: {
+          const up = fleet.machines.filter((machine) => machine.group === group && machine.up);
+          if (up.length === 0) return;
+          this.#count("person rebooted by hand");
+          await fleet.rebootByHand(random.pick(up));
+          return;
+        }
         case 0: {
           if (holders.length === 0) return;
           this.#count("administrator unlocked");
-          await lock.release(random.pick(holders), { kind: "administrator" });
+          await lock.unlock(random.pick(holders));
           return;
         }
         case 1: {

@@ -4,13 +4,23 @@
  */
 
 import { assert } from "@std/assert";
+import { describeWait } from "../../lib/description.ts";
 import { Lock } from "../../lib/lock.ts";
 import { type Place, queueRange, readQueue } from "../../lib/queue.ts";
-import { FRESH, GRANTED, type Hold, release, type Semaphore, SemaphoreError } from "../../lib/semaphore.ts";
+import {
+  FRESH,
+  GRANTED,
+  type Hold,
+  type NewHold,
+  type Semaphore,
+  SemaphoreError,
+  unlock,
+} from "../../lib/semaphore.ts";
 import { Memory } from "../../lib/simulation/memory.ts";
-import { LOOK_INTERVAL_MS, Waiter, type WaitNews, type WaitRequest } from "../../lib/waiter.ts";
+import { Waiter } from "../../lib/waiter.ts";
 import { BEGIN_MS, Machine, Virtual } from "./virtual.ts";
 import { parseSemaphore, serializeSemaphore } from "../../lib/document.ts";
+import { LOOK_INTERVAL_MS, type WaitNews, type WaitRequest } from "../../lib/wait.ts";
 
 export const GROUP = "web";
 export const HOUR_MS = 3_600_000;
@@ -84,7 +94,7 @@ export class Line {
 
   unlock(id: string): void {
     this.change((semaphore) => {
-      const decision = release(semaphore, id, { kind: "administrator" });
+      const decision = unlock(semaphore, id);
       assert(decision.kind === "released", `${id} holds no slot`);
       return decision.next;
     });
@@ -138,8 +148,9 @@ export class Member {
     this.lock = new Lock(this.store, GROUP, line.time, "locksmithd");
     const hold = request.hold ?? daemonHold(id);
     this.grant = hold.grant;
+    const { boot: bootId, host: hostname = "" } = hold;
     this.waiter = new Waiter(this.lock, {
-      holder: id,
+      waits: bootId === undefined ? { id } : { id, bootId, hostname },
       priority: 0,
       overdueMs: HOUR_MS,
       lookMs: LOOK_INTERVAL_MS,
@@ -156,7 +167,11 @@ export class Member {
   /** What it told last: `granted`, `left`, or why it waits. */
   get last(): string {
     const news = this.news.at(-1);
-    return news === undefined ? "" : news.kind === "waiting" ? news.why : news.kind;
+    return news === undefined
+      ? ""
+      : news.kind === "waiting" || news.kind === "failing"
+      ? describeWait(news, this.id)
+      : news.kind;
   }
 
   /** Its machine boots anew, and gives the slot back. */
@@ -171,7 +186,7 @@ export class Member {
 }
 
 /** What a daemon asks to be recorded. */
-export function daemonHold(id: string, boot = `boot of ${id}`): Omit<Hold, "since"> & { grant: string } {
+export function daemonHold(id: string, boot = `boot of ${id}`): NewHold {
   return {
     host: `host ${id}`,
     boot,

@@ -576,7 +576,7 @@ Deno.test("daemon on a host without busctl, or without a bus, says so once and h
       /^notice: cannot tell who is logged in \(.*\), so grace is given as if somebody were; rebooting in 5 min$/,
     );
     await assertStops(daemon, "in the grace");
-    const hurried = machine.start([...args, "--session-grace", "0s"], { path });
+    const hurried = machine.start(args, { path });
     await hurried.line(/the reboot is accepted/);
     await assertStops(hurried, "rebooting");
     await machine.need(false);

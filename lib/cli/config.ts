@@ -137,7 +137,7 @@ function readFallback(name: string, option: Option, faults: string[]): unknown {
   const { fallback, required, repeatable, parse } = option;
   if (required !== undefined) faults.push(`--${name} is missing: ${required}`);
   if (fallback === undefined) return undefined;
-  const attempted = attempt(() => parse(typeof fallback === "string" ? fallback : fallback()), "");
+  const attempted = attempt(() => typeof fallback === "string" ? parse(fallback) : fallback(), "");
   if ("faults" in attempted) {
     faults.push(...attempted.faults.map((fault) => `the default of --${name}: ${fault}`));
     return undefined;

@@ -19,7 +19,8 @@ import {
   parseWithin,
 } from "./values.ts";
 import { MAX_REPORT_COUNT } from "./window_report.ts";
-import { localZone, parseZone } from "../window.ts";
+import { hostZone } from "./process.ts";
+import { parseZone } from "../window.ts";
 
 /** Every command, in the order of the help. */
 export const COMMAND_NAMES = [
@@ -178,7 +179,7 @@ export const OPTIONS = {
     help: "time zone of the window, such as Europe/Berlin; default: this machine's",
     by: WINDOW,
     variable: "prefixed",
-    fallback: localZone,
+    fallback: hostZone,
     sample: "Europe/Berlin",
     parse: parseZone,
   },

@@ -4,6 +4,8 @@
  */
 
 import { readKernelFile } from "../host/identity.ts";
+import { localZone, ZoneError } from "../host/zone.ts";
+import { ValueError } from "./option.ts";
 import { type Output, OutputError } from "./output.ts";
 import { reasonOf } from "../system_error.ts";
 
@@ -21,6 +23,16 @@ export function env(name: string): string | undefined {
     return Deno.env.get(name);
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) return undefined;
+    throw error;
+  }
+}
+
+/** The time zone of this host. Throws {@linkcode ValueError} where it cannot be understood. */
+export function hostZone(): string {
+  try {
+    return localZone({ tz: env("TZ"), nowMs: Date.now() });
+  } catch (error) {
+    if (error instanceof ZoneError) throw new ValueError(error.message, { cause: error });
     throw error;
   }
 }

@@ -10,7 +10,7 @@ import type { Limit } from "../simulation/least_max.ts";
 import { LENGTH_LIMIT_MS, type RolloutPlan } from "../simulation/plan.ts";
 import { AUTO, STRATEGIES, type StrategySetting } from "../strategy.ts";
 import { didYouMean } from "../suggest.ts";
-import { localZone } from "../window.ts";
+import { hostZone } from "./process.ts";
 import { parseInstant } from "./window_report.ts";
 
 const ENDPOINT = "an endpoint is http(s)://HOST:PORT or sqlite:PATH";
@@ -72,7 +72,7 @@ export function parseWait(text: string): number {
 export type Past = { readonly at: number } | { readonly ago: number };
 
 export function parsePast(text: string): Past {
-  if (/^[0-9]{4}-/.test(text)) return { at: parseInstant(text, localZone()).epochMilliseconds };
+  if (/^[0-9]{4}-/.test(text)) return { at: parseInstant(text, hostZone()).epochMilliseconds };
   try {
     const ago = parseDuration(text);
     if (ago >= 0) return { ago };

@@ -22,6 +22,7 @@ import { Bus } from "../host/bus.ts";
 import { formatDuration } from "../duration.ts";
 import { groupLabel, semaphoreKey } from "../group.ts";
 import { realHost, told } from "../host/host.ts";
+import { notifyReady } from "../host/notify.ts";
 import { rebootMethod } from "./host_commands.ts";
 import { type Keeper, LockKeeper, NO_KEEPER } from "../keeper.ts";
 import { Lock } from "../lock.ts";
@@ -98,6 +99,7 @@ export async function daemon(context: Context): Promise<number> {
     printError(context, error.message, error.hint);
     return 1;
   }
+  await notifyReady(log);
   log("info", `strategy ${choice.strategy}: ${choice.why}`);
   if (choice.strategy === "off") {
     log("notice", "the strategy is off: this machine is not rebooted by locksmith; nothing to do");

@@ -28,7 +28,7 @@ mkdir -p "$layer/var/log/journal" "$layer/usr/local/bin" "$layer/etc/systemd/sys
 : >"$layer/etc/fstab"
 cp "$executable" "$layer/usr/local/bin/locksmith"
 ln -s locksmith "$layer/usr/local/bin/locksmithd"
-cp -R "$units/." "$layer/etc/systemd/system/"
+cp "$units/locksmithd.service" "$layer/etc/systemd/system/"
 ln -s ../locksmithd.service "$layer/etc/systemd/system/multi-user.target.wants/"
 # unpacked once, and not by every host
 chmod 1700 "$layer/var/cache/locksmith"

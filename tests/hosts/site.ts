@@ -34,8 +34,9 @@ export class Site implements AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     const lab = stack.use(await Lab.start());
     const network = await Network.lay(lab);
+    await lab.run("mkdir", "/run/etcd");
     const [etcd] = await Promise.all([
-      startEtcd({ host: network.address, through: lab.networkOnly }),
+      startEtcd({ host: network.address, through: lab.networkOnly, folder: lab.path("/run/etcd") }),
       makeImage(lab),
     ]);
     stack.use(etcd);

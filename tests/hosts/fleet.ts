@@ -8,7 +8,6 @@ import { TestLock } from "../support/daemon_process.ts";
 import type { Host } from "./host.ts";
 import type { Site, SiteHostOptions } from "./site.ts";
 
-const GAVE_BACK = /^this machine has rebooted; gave back the slot/;
 /** How long all hosts may take to reboot in turns. */
 const ROUND_MS = 120_000;
 
@@ -33,20 +32,25 @@ export class Fleet implements AsyncDisposable {
     const lock = stack.use(await TestLock.open(site.etcd.endpoint, group));
     await lock.setMax(max);
     const hosts = await Promise.all(names.map((name) => site.host(name, group, options)));
-    await Promise.all(hosts.map((host) => host.powerOn()));
+    await Promise.all(hosts.map(async (host) => {
+      await host.powerOn();
+      await host.booted();
+    }));
     stack.move();
     return new Fleet(hosts, lock, chronicle);
   }
 
-  /** All of them need a reboot at once. Resolves when each has had one, and has given its slot back. */
+  /** All of them need a reboot at once. Resolves when each has had one, and all slots are given back. */
   async round(): Promise<void> {
-    await Promise.all(this.hosts.map(async (host) => {
-      host.journal.skip();
-      await host.need();
-    }));
-    await this.chronicle.telling(
-      Promise.all(this.hosts.map((host) => host.journal.line(GAVE_BACK, ROUND_MS))),
-    );
+    await Promise.all(this.hosts.map((host) => host.need()));
+    await this.rebooted();
+  }
+
+  /** Resolves when each has had one more reboot, and all slots are given back. */
+  async rebooted(): Promise<void> {
+    const turns = this.hosts.map((host) => host.lived(host.lives.length + 1, ROUND_MS));
+    await this.chronicle.telling(Promise.all(turns));
+    await this.chronicle.telling(this.lock.until(({ holders }) => holders.length === 0));
   }
 
   /** What nspawn saw: from the end of a system that rebooted to the moment when the next one was there. */

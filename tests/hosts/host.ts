@@ -6,6 +6,7 @@
  * machine of its own.
  */
 
+import { until } from "../support/daemon_process.ts";
 import { capture, type Captured, linesOf } from "./command.ts";
 import { LAYER } from "./image.ts";
 import { Journal } from "./journal.ts";
@@ -122,6 +123,12 @@ export class Host implements AsyncDisposable {
       if (Date.now() > deadline) throw new Error(`${this.name} did not come up for the ${count}th time\n${this.text}`);
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
+  }
+
+  /** Resolves when everything is started that starts with it. */
+  async booted(): Promise<void> {
+    const ask = ["systemctl", "is-active", "multi-user.target"];
+    await until(() => this.capture(...ask), ({ stdout }) => stdout === "active\n", BOOT_MS);
   }
 
   /** Runs a program on it, as root. Rejects when it fails. */

@@ -120,7 +120,9 @@ export class Host implements AsyncDisposable {
     const deadline = Date.now() + limitMs;
     while (this.#lives.length < count) {
       if (this.#fault !== undefined) throw this.#fault;
-      if (Date.now() > deadline) throw new Error(`${this.name} did not come up for the ${count}th time\n${this.text}`);
+      if (Date.now() > deadline) {
+        throw new Error(`${this.name} did not come up for the ${count}th time\n${this.text}`);
+      }
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
@@ -155,7 +157,13 @@ export class Host implements AsyncDisposable {
   /** A reboot is needed, as Debian's packages say it; the boot ends the need. */
   async need(packages: readonly string[] = ["linux-image-amd64"]): Promise<void> {
     const lines = packages.map((name) => `${name}\n`).join("");
-    await this.run("sh", "-c", 'printf %s "$1" >/run/reboot-required.pkgs && : >/run/reboot-required', "sh", lines);
+    await this.run(
+      "sh",
+      "-c",
+      'printf %s "$1" >/run/reboot-required.pkgs && : >/run/reboot-required',
+      "sh",
+      lines,
+    );
   }
 
   /** Writes a file on its disk, whether it is on or not. */

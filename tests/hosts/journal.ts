@@ -36,7 +36,15 @@ export class Journal implements AsyncDisposable {
     const [program = "", ...args] = words([
       // where the reader outlives us, nothing ends with us
       ...["setpriv", "--pdeathsig", "KILL"],
-      ...["journalctl", "--follow", "--merge", "--lines=all", "--quiet", "--output=json", `--directory=${folder}`],
+      ...[
+        "journalctl",
+        "--follow",
+        "--merge",
+        "--lines=all",
+        "--quiet",
+        "--output=json",
+        `--directory=${folder}`,
+      ],
       `--unit=${unit}`,
     ]);
     return new Journal(

@@ -41,7 +41,19 @@ export class Network {
     const subnet = lab.pid % 16_384;
     const address = (host: number) => `198.19.${subnet >> 6}.${(subnet % 64) * 4 + host}`;
     const near = `lockhost${lab.pid}`.slice(0, 15);
-    await outside("ip", "link", "add", near, "type", "veth", "peer", "name", "outside", "netns", `${lab.pid}`);
+    await outside(
+      "ip",
+      "link",
+      "add",
+      near,
+      "type",
+      "veth",
+      "peer",
+      "name",
+      "outside",
+      "netns",
+      `${lab.pid}`,
+    );
     await outside("ip", "address", "add", `${address(1)}/30`, "dev", near);
     await outside("ip", "link", "set", near, "up");
     await lab.shellLines(

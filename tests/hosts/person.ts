@@ -32,6 +32,9 @@ export class Person {
 
   async logOut(): Promise<void> {
     await this.host.run("systemctl", "stop", this.#unit);
-    await until(() => this.host.run("loginctl", "--no-legend", "list-sessions"), (text) => !text.includes(USER));
+    await until(
+      () => this.host.run("loginctl", "--no-legend", "list-sessions"),
+      (text) => !text.includes(USER),
+    );
   }
 }

@@ -48,7 +48,15 @@ export async function coordinatorState(host: Host): Promise<string> {
 export async function delayShutdown(host: Host): Promise<void> {
   await host.detach(
     DELAY_UNIT,
-    ...["systemd-inhibit", "--what=shutdown", "--mode=delay", "--who=backup", "--why=writing", "sleep", "infinity"],
+    ...[
+      "systemd-inhibit",
+      "--what=shutdown",
+      "--mode=delay",
+      "--who=backup",
+      "--why=writing",
+      "sleep",
+      "infinity",
+    ],
   );
   await until(() => host.run("systemd-inhibit", "--list", "--no-pager"), (text) => text.includes("backup"));
 }

@@ -68,7 +68,12 @@ export class Site implements AsyncDisposable {
     const folder = `${ARTEFACTS}/${this.name}`;
     await Deno.mkdir(folder, { recursive: true });
     for (const { name, root } of this.hosts) {
-      const words = ["journalctl", `--directory=${root}/var/log/journal`, "--output=short-iso-precise", "--quiet"];
+      const words = [
+        "journalctl",
+        `--directory=${root}/var/log/journal`,
+        "--output=short-iso-precise",
+        "--quiet",
+      ];
       await Deno.writeTextFile(`${folder}/${name}.journal`, await this.lab.run(...words));
     }
   }

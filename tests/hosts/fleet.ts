@@ -18,6 +18,11 @@ export class Fleet implements AsyncDisposable {
     readonly chronicle: Chronicle,
   ) {}
 
+  /** A host that shares the only slot of its group with nobody, unless a test takes it. */
+  static one(site: Site, name: string, options: SiteHostOptions = {}): Promise<Fleet> {
+    return Fleet.start(site, { group: name, names: [name], max: 1, ...options });
+  }
+
   /** Makes hosts of one group, with `max` slots, and switches them on. */
   static async start(
     site: Site,
@@ -40,6 +45,13 @@ export class Fleet implements AsyncDisposable {
     return new Fleet(hosts, lock, chronicle);
   }
 
+  /** The only host, or the first. */
+  get host(): Host {
+    const [host] = this.hosts;
+    if (host === undefined) throw new Error("a fleet without hosts");
+    return host;
+  }
+
   /** All of them need a reboot at once. Resolves when each has had one, and all slots are given back. */
   async round(): Promise<void> {
     await Promise.all(this.hosts.map((host) => host.need()));
@@ -58,8 +70,10 @@ export class Fleet implements AsyncDisposable {
     return this.hosts.flatMap(rebootsOf);
   }
 
+  /** The hosts are off afterwards. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.lock[Symbol.asyncDispose]();
+    await Promise.all(this.hosts.map((host) => host.losePower()));
   }
 }
 

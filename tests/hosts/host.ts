@@ -46,6 +46,7 @@ export class Host implements AsyncDisposable {
   comesBack = true;
   readonly #lives: Life[] = [];
   #leader = 0;
+  #isOn = false;
   #running: Promise<void> = Promise.resolve();
   #fault: unknown;
   #over = false;
@@ -94,6 +95,7 @@ export class Host implements AsyncDisposable {
 
   /** Starts its system, and resolves when that can be asked. */
   async powerOn(): Promise<void> {
+    this.comesBack = true;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#running = this.#live(resolve).catch((error) => {
       this.#fault = error;
@@ -102,10 +104,10 @@ export class Host implements AsyncDisposable {
     await promise;
   }
 
-  /** The power is gone, without a word to anybody. It stays off. */
+  /** The power is gone, without a word to anybody, and stays off. It may be off already. */
   async losePower(): Promise<void> {
     this.comesBack = false;
-    Deno.kill(this.#leader, "SIGKILL");
+    if (this.#isOn) Deno.kill(this.#leader, "SIGKILL");
     await this.off();
   }
 
@@ -196,6 +198,7 @@ export class Host implements AsyncDisposable {
       await this.#begun(system);
       up();
       const { code } = await system.status;
+      this.#isOn = false;
       await console;
       this.#end(code);
       if (code !== REBOOT) return;
@@ -227,6 +230,7 @@ export class Host implements AsyncDisposable {
       const found = await this.#first();
       if (found !== undefined) {
         this.#leader = found.pid;
+        this.#isOn = true;
         this.#lives.push({ boot: found.boot, upMs: Date.now(), endedMs: Infinity, end: "goes on" });
         return;
       }

@@ -4,6 +4,7 @@
  */
 
 import { capture } from "./command.ts";
+import { Site } from "./site.ts";
 
 const LIMIT_MS = 10_000;
 /** A program that is needed, and the package of Debian that has it. */
@@ -63,4 +64,13 @@ if (why !== undefined) console.error(`tests of real hosts are skipped: ${why}`);
 /** A test that boots hosts. */
 export function hostTest(name: string, fn: () => Promise<void>): void {
   Deno.test({ name, ignore: why !== undefined, fn });
+}
+
+/** The site of a file of tests: made when it is first asked for, and gone after the last test. */
+export function siteOfFile(name: string): () => Promise<Site> {
+  let site: Promise<Site> | undefined;
+  Deno.test.afterAll(async () => {
+    await (await site)?.[Symbol.asyncDispose]();
+  });
+  return () => site ??= Site.open(name);
 }

@@ -1,184 +1,129 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { violations } from "../support/chronicle.ts";
 import { capture } from "./command.ts";
 import { Fleet } from "./fleet.ts";
 import type { Host } from "./host.ts";
 import { CONFIGURATION } from "./image.ts";
-import { Site, type SiteHostOptions } from "./site.ts";
-import { hostTest } from "./story.ts";
+import { hostTest, siteOfFile } from "./story.ts";
 
 const UNITS = new URL("../../dist/systemd", import.meta.url).pathname;
 const UNIT = `${UNITS}/locksmithd.service`;
-const WIDER = await Deno.readTextFile(`${UNITS}/reboot-command.conf`);
+const WIDER_RULES = {
+  "/etc/systemd/system/locksmithd.service.d/reboot-command.conf": await Deno.readTextFile(
+    `${UNITS}/reboot-command.conf`,
+  ),
+};
 const LIMIT_MS = 10_000;
 /** systemd counts in tenths. */
 const EXPOSURE_MAX = 50;
 
-interface Assessment {
-  readonly name: string;
-  /** `null`: it does not matter. */
-  readonly set: boolean | null;
-}
+const site = siteOfFile("units");
 
-Deno.test("the unit is closed so far that systemd-analyze counts no more than 5.0", async () => {
-  const words = [
-    "systemd-analyze",
-    "security",
-    "--offline=true",
-    "--no-pager",
-    `--threshold=${EXPOSURE_MAX}`,
-    UNIT,
-  ];
-  const { code, stdout, stderr } = await capture(words, LIMIT_MS);
+Deno.test("the unit is so closed that systemd-analyze counts no more than 5.0 against it", async () => {
+  const { code, stdout, stderr } = await security(`--threshold=${EXPOSURE_MAX}`);
   assertEquals(code, 0, stdout.split("\n").at(-2) ?? stderr);
 });
 
-Deno.test("the unit names all that it leaves open, and says why", async () => {
-  const words = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--json=short", UNIT];
-  const assessments: Assessment[] = JSON.parse((await capture(words, LIMIT_MS)).stdout);
-  const settings = assessments.filter(({ set }) => set === false).map(({ name }) =>
-    /^\w+=/.exec(name)?.[0] ?? name
-  );
-  const comments = (await Deno.readTextFile(UNIT)).split("\n").filter((line) => line.startsWith("#")).join(
-    "\n",
-  );
-  assertEquals(settings.filter((setting) => !comments.includes(setting)), []);
+Deno.test("the unit names whatever it leaves open, and says why", async () => {
+  const { stdout } = await security("--json=short");
+  const assessments: { readonly name: string; readonly set: boolean | null }[] = JSON.parse(stdout);
+  const open = assessments.filter(({ set }) => set === false).map(({ name }) => name.replace(/=.*/, "="));
+  const lines = (await Deno.readTextFile(UNIT)).split("\n");
+  const comments = lines.filter((line) => line.startsWith("#")).join("\n");
+  assertEquals(open.filter((setting) => !comments.includes(setting)), []);
 });
 
-let site: Promise<Site> | undefined;
-/** One site for all of these; each has a group and a host of its own. */
-async function oneHost(group: string, options: SiteHostOptions = {}): Promise<{ fleet: Fleet; host: Host }> {
-  const fleet = await Fleet.start(await (site ??= Site.open("units")), {
-    group,
-    names: [group],
-    max: 1,
-    ...options,
-  });
-  const [host] = fleet.hosts;
-  assert(host);
-  return { fleet, host };
+function security(option: string) {
+  return capture(["systemd-analyze", "security", "--offline=true", "--no-pager", option, UNIT], LIMIT_MS);
 }
 
-Deno.test.afterAll(async () => {
-  await (await site)?.[Symbol.asyncDispose]();
+hostTest("systemctl start fails while the configuration is at fault, and nothing tries again", async () => {
+  await using fleet = await Fleet.one(await site(), "faulty", { settings: { REBOOT_STRATEGY: "best" } });
+  const { host } = fleet;
+  const { code, stderr } = await host.capture("systemctl", "start", "locksmithd");
+  assertEquals(code, 1);
+  assertMatch(stderr, /^Job for locksmithd\.service failed because the control process exited/);
+  assertEquals(await properties(host, "ActiveState", "ExecMainStatus", "NRestarts"), ["failed", "2", "0"]);
+  await host.journal.line(/unknown|best/);
+  await host.write(CONFIGURATION, (await host.read(CONFIGURATION)).replace("best", "etcd-lock"));
+  await host.run("systemctl", "start", "locksmithd");
+  assertEquals(await properties(host, "ActiveState"), ["active"]);
 });
-
-hostTest(
-  "systemctl start fails while the configuration is at fault, says why, and is not tried again",
-  async () => {
-    const { fleet, host } = await oneHost("faulty", {
-      settings: { REBOOT_STRATEGY: "best" },
-    });
-    await using _fleet = fleet;
-    const { code, stderr } = await host.capture("systemctl", "start", "locksmithd");
-    assertEquals(code, 1);
-    assertMatch(stderr, /^Job for locksmithd\.service failed because the control process exited/);
-    const properties = ["--property=ActiveState,ExecMainStatus,NRestarts", "locksmithd"];
-    assertEquals(
-      await host.run("systemctl", "show", ...properties),
-      "NRestarts=0\nExecMainStatus=2\nActiveState=failed\n",
-    );
-    await host.journal.line(/best/);
-    const { code: config } = await host.capture("locksmith", "config");
-    assertEquals(config, 2);
-    await host.write(
-      CONFIGURATION,
-      (await host.read(CONFIGURATION)).replace("best", "etcd-lock"),
-    );
-    await host.run("systemctl", "start", "locksmithd");
-    assertEquals(await host.run("systemctl", "is-active", "locksmithd"), "active\n");
-  },
-);
 
 hostTest("systemctl start succeeds with the strategy off, and the daemon has nothing to do", async () => {
-  const { fleet, host } = await oneHost("off", { settings: { REBOOT_STRATEGY: "off" } });
-  await using _fleet = fleet;
+  await using fleet = await Fleet.one(await site(), "off", { settings: { REBOOT_STRATEGY: "off" } });
+  const { host } = fleet;
   await host.run("systemctl", "start", "locksmithd");
-  const properties = ["--property=Result,ExecMainStatus", "locksmithd"];
-  assertEquals(await host.run("systemctl", "show", ...properties), "Result=success\nExecMainStatus=0\n");
+  assertEquals(await properties(host, "Result", "ExecMainStatus", "ActiveState"), [
+    "success",
+    "0",
+    "inactive",
+  ]);
 });
 
-hostTest(
-  "the unit stands systemd-analyze verify, alone and with the wider rules, and nothing is logged of it",
-  async () => {
-    const { fleet, host } = await oneHost("verified");
-    await using _fleet = fleet;
-    const verify = () => host.capture("systemd-analyze", "verify", "--man=yes", "locksmithd.service");
-    assertEquals(await verify(), { code: 0, stdout: "", stderr: "" });
-    await host.write("/etc/systemd/system/locksmithd.service.d/reboot-command.conf", WIDER);
-    assertEquals(await verify(), { code: 0, stdout: "", stderr: "" });
-    const { stdout } = await host.capture(
-      "journalctl",
-      "--boot",
-      "--no-pager",
-      "--output=cat",
-      "--grep=locksmithd.service:",
-    );
-    assertEquals(stdout.split("\n").filter((line) => !/^$|^-- /.test(line)), []);
-  },
-);
+hostTest("the unit stands systemd-analyze verify, alone and with the wider rules", async () => {
+  await using fleet = await Fleet.one(await site(), "verified");
+  const { host } = fleet;
+  const verify = () => host.capture("systemd-analyze", "verify", "--man=yes", "locksmithd.service");
+  assertEquals(await verify(), { code: 0, stdout: "", stderr: "" });
+  for (const [path, text] of Object.entries(WIDER_RULES)) await host.write(path, text);
+  assertEquals(await verify(), { code: 0, stdout: "", stderr: "" });
+});
 
-hostTest(
-  "under the unit's rules the first run unpacks, the boot id is the host's own, and the disk cannot be written",
-  async () => {
-    const { fleet, host } = await oneHost("closed");
-    await using _fleet = fleet;
-    await host.run("sh", "-c", "rm -r /var/cache/locksmith/*");
-    await host.run("systemctl", "restart", "locksmithd");
-    const inside = (...command: string[]) =>
-      host.capture(
-        "sh",
-        "-c",
-        'exec nsenter --mount --target "$(systemctl show -P MainPID locksmithd)" "$@"',
-        "sh",
-        ...command,
-      );
-    assertEquals((await inside("cat", "/proc/sys/kernel/random/boot_id")).stdout, `${host.life.boot}\n`);
-    for (const place of ["/usr/x", "/etc/x", "/boot/x", "/var/x", "/proc/sys/kernel/domainname"]) {
-      assertMatch((await inside("sh", "-c", `: >${place}`)).stderr, /Read-only file system/);
-    }
-    const { stdout: status } = await host.capture(
-      "grep",
-      "-E",
-      "^(CapBnd|NoNewPrivs|Seccomp):",
-      await processOf(host),
-    );
-    assertEquals(status, "CapBnd:\t0000000000000002\nNoNewPrivs:\t1\nSeccomp:\t2\n");
-  },
-);
+hostTest("under the unit's rules the first run unpacks, and the boot id is the host's own", async () => {
+  await using fleet = await Fleet.one(await site(), "closed");
+  const { host } = fleet;
+  await host.run("sh", "-c", "rm -r /var/cache/locksmith/*");
+  await host.run("systemctl", "restart", "locksmithd");
+  const asDaemon = (command: string) => host.capture("sh", "-c", `exec nsenter -t $(${PID}) -m ${command}`);
+  const { stdout } = await asDaemon("cat /proc/sys/kernel/random/boot_id");
+  assertEquals(stdout, `${host.life.boot}\n`);
+  for (const place of ["/usr/x", "/etc/x", "/boot/x", "/var/x", "/proc/sys/kernel/domainname", "/sys/x"]) {
+    assertMatch((await asDaemon(`touch ${place}`)).stderr, /Read-only file system/);
+  }
+  const status = await host.run("sh", "-c", `grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/$(${PID})/status`);
+  assertEquals(status, "CapBnd:\t0000000000000002\nNoNewPrivs:\t1\nSeccomp:\t2\n");
+});
 
-async function processOf(host: Host): Promise<string> {
-  const pid = await host.run("systemctl", "show", "-P", "MainPID", "locksmithd");
-  return `/proc/${pid.trim()}/status`;
-}
+hostTest("with the wider rules an operator's command chooses the next boot, and reboots", async () => {
+  await using fleet = await Fleet.one(await site(), "command", {
+    settings: { LOCKSMITHD_REBOOT_COMMAND: "date >/boot/next && systemctl reboot" },
+    files: WIDER_RULES,
+  });
+  await fleet.round();
+  assertNotEquals(await fleet.host.read("/boot/next"), "");
+  await fleet.chronicle.read();
+  assertEquals(violations(fleet.chronicle.snapshots, fleet.reboots), []);
+});
 
-hostTest(
-  "with the wider rules a reboot command of the operator's chooses the next boot in /boot, and reboots",
-  async () => {
-    const { fleet, host } = await oneHost("command", {
-      settings: { LOCKSMITHD_REBOOT_COMMAND: "date >/boot/next && systemctl reboot" },
-      files: { "/etc/systemd/system/locksmithd.service.d/reboot-command.conf": WIDER },
-    });
-    await using _fleet = fleet;
-    await fleet.round();
-    assert(await host.read("/boot/next") !== "");
-    await fleet.chronicle.read();
-    assertEquals(violations(fleet.chronicle.snapshots, fleet.reboots), []);
-  },
-);
-
-hostTest("a daemon that is stopped by a shutdown says nothing of a bus that went away", async () => {
-  const { fleet, host } = await oneHost("quiet");
-  await using _fleet = fleet;
+hostTest("a daemon that a shutdown stops has nothing to say of a bus that is gone", async () => {
+  await using fleet = await Fleet.one(await site(), "quiet");
+  const { host } = fleet;
   await fleet.round();
   await host.run("systemctl", "poweroff", "--no-wall");
   await host.off();
-  const stopped = host.journal.lines.filter(({ text }) => /^SIGTERM: stopping$/.test(text));
-  assertEquals(stopped.length, 2);
-  for (const { boot, atMs } of stopped) {
-    const after = host.journal.lines.filter((line) =>
-      line.boot === boot && line.by === "locksmithd" && line.atMs > atMs
-    );
-    assertEquals(after.map(({ text }) => text), []);
+  const said = host.journal.lines.filter(({ by }) => by === "locksmithd");
+  const boots = host.lives.map(({ boot }) => boot.replaceAll("-", ""));
+  for (const boot of boots) {
+    const lines = said.filter((line) => line.boot === boot).map(({ text }) => text);
+    const stopped = lines.findIndex((text) => text.startsWith("SIGTERM"));
+    assert(stopped >= 0, lines.join("\n"));
+    assertEquals(lines.slice(stopped + 1).filter((text) => !/^the reboot is accepted/.test(text)), []);
   }
 });
+
+/** Prints the id of the daemon's process. */
+const PID = "systemctl show -P MainPID locksmithd";
+
+async function properties(host: Host, ...names: string[]): Promise<string[]> {
+  const text = await host.run(
+    "systemctl",
+    "show",
+    ...names.map((name) => `--property=${name}`),
+    "locksmithd",
+  );
+  const values = new Map(
+    text.trim().split("\n").map((line) => [line.split("=")[0], line.replace(/^\w+=/, "")]),
+  );
+  return names.map((name) => values.get(name) ?? "");
+}

@@ -42,5 +42,8 @@ Deno.test("notifyReady() sends nothing where nobody waits", async () => {
 Deno.test("notifyReady() tells why systemd was not told, and lets the daemon go on", async () => {
   const [line = "", ...more] = await notify("/nonexistent/socket");
   assertEquals(more, []);
-  assertMatch(line, /^warning: cannot tell systemd that the daemon has started: systemd-notify: .*No such file/);
+  assertMatch(
+    line,
+    /^warning: cannot tell systemd that the daemon has started: systemd-notify: .*No such file/,
+  );
 });

@@ -10,10 +10,11 @@
  *     deno task test tests/lock_test.ts --filter reply
  */
 
-import { missingPackages as missingForHosts } from "./hosts/requirements.ts";
+import { HOST_PACKAGES } from "./hosts/requirements.ts";
+import { install, missing, type Needed } from "./support/packages.ts";
+import { Report } from "./support/report.ts";
 
-/** A program that tests run, and the package of Debian that has it. */
-const NEEDED: readonly { readonly program: string; readonly package: string }[] = [
+const NEEDED: readonly Needed[] = [
   { program: "etcd", package: "etcd-server" },
   { program: "etcdctl", package: "etcd-client" },
   { program: "dbus-daemon", package: "dbus" },
@@ -22,23 +23,18 @@ const NEEDED: readonly { readonly program: string; readonly package: string }[] 
   { program: "ip", package: "iproute2" },
   { program: "strace", package: "strace" },
   { program: "wall", package: "bsdutils" },
+  { file: "/usr/lib/python3/dist-packages/dbusmock", package: "python3-dbusmock" },
 ];
 
-/** Where tests may be skipped. */
-const SKIPPABLE = /^\.\/tests\/hosts\//;
-
-const MOCK = { module: "dbusmock", package: "python3-dbusmock" };
-
 async function main(args: readonly string[]): Promise<number> {
-  const missing = await missingPackages();
-  if (missing.length > 0 && !(await install(missing) && (await missingPackages()).length === 0)) {
-    console.error(`the tests need these packages of Debian, and cannot install them: ${missing.join(" ")}`);
-    console.error(`as root: apt-get install ${missing.join(" ")}`);
+  const lacking = await missing(NEEDED);
+  if (!await install(lacking) || (await missing(NEEDED)).length > 0) {
+    console.error(`the tests need these packages of Debian, and cannot install them: ${lacking.join(" ")}`);
+    console.error(`as root: apt-get install ${lacking.join(" ")}`);
     console.log("0 passed, 1 failed");
     return 1;
   }
-  const forHosts = await missingForHosts();
-  if (forHosts.length > 0) await install(forHosts);
+  await install(await missing(HOST_PACKAGES));
   const targets = args.some((arg) => !arg.startsWith("-") && arg.startsWith("tests/")) ? [] : ["tests/"];
   const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", "--quiet", "--no-check", ...targets, ...args],
@@ -49,49 +45,9 @@ async function main(args: readonly string[]): Promise<number> {
   const report = new Report();
   await passOn(child.stdout, report);
   const { code } = await child.status;
-  const { passed, failed, skipped } = report;
-  // a run that broke down before it could count has failed
-  const failures = code !== 0 ? Math.max(failed, 1) : failed + (passed + skipped === 0 ? 1 : 0);
-  console.log(`${passed} passed, ${failures} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+  const { failures, text } = report.summary(code);
+  console.log(text);
   return failures === 0 ? 0 : 1;
-}
-
-async function missingPackages(): Promise<string[]> {
-  const missing: string[] = [];
-  for (const needed of NEEDED) {
-    if (!await succeeds("sh", ["-c", 'command -v "$1"', "sh", needed.program])) missing.push(needed.package);
-  }
-  if (!await succeeds("/usr/bin/python3", ["-c", `import ${MOCK.module}`])) missing.push(MOCK.package);
-  return missing;
-}
-
-async function install(packages: readonly string[]): Promise<boolean> {
-  if (Deno.uid() !== 0 || !await succeeds("sh", ["-c", "command -v apt-get"])) return false;
-  console.error(`installing ${packages.join(" ")}`);
-  const env = {
-    DEBIAN_FRONTEND: "noninteractive",
-    // a package that starts its service on installation would take ports that tests want to find free
-    RUNLEVEL: "1",
-  };
-  const get = ["apt-get", "-y", "-q", "--no-install-recommends"];
-  return await succeeds("apt-get", ["update", "-q"], env) &&
-    await succeeds("sh", ["-c", `${get.join(" ")} install "$@"`, "sh", ...packages], env);
-}
-
-async function succeeds(program: string, args: string[], env: Record<string, string> = {}): Promise<boolean> {
-  try {
-    const { success } = await new Deno.Command(program, {
-      args,
-      env,
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).output();
-    return success;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 /** Shows the output as it comes. */
@@ -105,31 +61,6 @@ async function passOn(stream: ReadableStream<Uint8Array>, report: Report): Promi
     for (const line of lines) report.take(line);
   }
   report.take(rest);
-}
-
-/** What `deno test` prints, counted. */
-class Report {
-  passed = 0;
-  skipped = 0;
-  #failed = 0;
-  #ignored = 0;
-  #file = "";
-
-  take(coloured: string): void {
-    // deno-lint-ignore no-control-regex -- the colours of a terminal
-    const line = coloured.replace(/\u001b\[[0-9;]*m/g, "");
-    this.#file = /^running \d+ tests? from (\S+)/.exec(line)?.[1] ?? this.#file;
-    if (/\.\.\. ignored\b/.test(line) && SKIPPABLE.test(this.#file)) this.skipped++;
-    const [, passed, failed, rest = ""] = /(\d+) passed[^|]*\| (\d+) failed(.*)/.exec(line) ?? [];
-    if (passed === undefined) return;
-    [this.passed, this.#failed] = [Number(passed), Number(failed)];
-    this.#ignored = Number(/(\d+) ignored/.exec(rest)?.[1] ?? 0);
-  }
-
-  /** A test that was ignored and is none of those that may be skipped counts as failed. */
-  get failed(): number {
-    return this.#failed + this.#ignored - this.skipped;
-  }
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

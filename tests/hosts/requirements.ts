@@ -3,22 +3,25 @@
  * root make namespaces, overlays and cgroups, which few containers of builds do.
  */
 
+import { missing, type Needed } from "../support/packages.ts";
 import { capture } from "./command.ts";
 
 const LIMIT_MS = 10_000;
-/** A program that is needed, and the package of Debian that has it. */
-const PROGRAMS: readonly { readonly program: string; readonly package: string }[] = [
+/** What must be on this machine to be on a host, and what boots one. */
+export const HOST_PACKAGES: readonly Needed[] = [
   { program: "systemd-nspawn", package: "systemd-container" },
-  { program: "nsenter", package: "util-linux" },
+  { program: "dbus-daemon", package: "dbus" },
   { program: "ip", package: "iproute2" },
-  { program: "script", package: "bsdutils" },
   { program: "login", package: "login" },
-];
-/** What must be on this machine to be on a host, and the package that has it. */
-const FILES: readonly { readonly file: string; readonly package: string }[] = [
+  { program: "nsenter", package: "util-linux" },
+  { program: "script", package: "bsdutils" },
   { file: "/usr/lib/systemd/systemd", package: "systemd" },
-  { file: "/usr/bin/dbus-daemon", package: "dbus" },
   { file: "/usr/share/pam-configs/systemd", package: "libpam-systemd" },
+  { file: "/usr/bin/python3", package: "python3-minimal" },
+];
+/** What only the long stories need. */
+export const LONG_PACKAGES: readonly Needed[] = [
+  { file: "/usr/lib/*/faketime/libfaketime.so.1", package: "libfaketime" },
 ];
 /** Everything that a laboratory does to the kernel, in small. */
 const TRIAL = `mount -t tmpfs tmpfs /run && mkdir /run/1 /run/2 /run/3 &&
@@ -33,25 +36,11 @@ export function whyNoHosts(): Promise<string | undefined> {
   return reason ??= look();
 }
 
-/** The packages that hosts need and this machine lacks. */
-export async function missingPackages(): Promise<string[]> {
-  if (Deno.build.os !== "linux") return [];
-  const missing: string[] = [];
-  for (const { program, package: name } of PROGRAMS) {
-    const { code } = await capture(["sh", "-c", 'command -v "$1"', "sh", program], LIMIT_MS);
-    if (code !== 0) missing.push(name);
-  }
-  for (const { file, package: name } of FILES) {
-    if (!await Deno.stat(file).then(() => true, () => false)) missing.push(name);
-  }
-  return missing;
-}
-
 async function look(): Promise<string | undefined> {
   if (Deno.build.os !== "linux") return "they are containers of Linux";
   if (Deno.uid() !== 0) return "only root may boot containers";
-  const missing = await missingPackages();
-  if (missing.length > 0) return `these packages of Debian are missing: ${missing.join(" ")}`;
+  const lacking = await missing(HOST_PACKAGES);
+  if (lacking.length > 0) return `these packages of Debian are missing: ${lacking.join(" ")}`;
   const name = `locksmith-trial-${Deno.pid}`;
   const trial = ["unshare", "--mount", "--propagation", "private", "--net", "sh", "-c", TRIAL, "sh", name];
   const { code, stderr } = await capture(trial, LIMIT_MS);

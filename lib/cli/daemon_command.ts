@@ -11,6 +11,7 @@ import { Bus } from "../host/bus.ts";
 import { formatDuration } from "../duration.ts";
 import { groupLabel } from "../group.ts";
 import { realHost, told } from "../host/host.ts";
+import { notifyReady } from "../host/notify.ts";
 import { rebootMethod } from "./host_commands.ts";
 import { type Keeper, LockKeeper, NO_KEEPER } from "../keeper.ts";
 import { Lock } from "../lock.ts";
@@ -66,6 +67,7 @@ export async function daemon(context: DaemonContext): Promise<number> {
     printError(context, error.message, error.hint);
     return 1;
   }
+  await notifyReady(log);
   for (const warning of warnings) log("warning", warning);
   if (chosen !== AUTO) log("info", `strategy ${chosen}: ${why}`);
   if (chosen === "off") {

@@ -45,6 +45,8 @@ export interface EtcdServerOptions {
   readonly peerHost?: string;
   /** The command that is to start it, such as one that enters a namespace: it must become the server. */
   readonly through?: readonly string[];
+  /** The folder for what it writes, which stays; a temporary one when left out. */
+  readonly folder?: string;
 }
 
 /** A running server. */
@@ -207,7 +209,7 @@ class Member implements EtcdServer {
 
   async start(cluster: string = this.#cluster ?? this.peerUrl): Promise<void> {
     this.#cluster = cluster;
-    this.#dir ??= await temporaryDir();
+    this.#dir ??= this.#options.folder ?? await temporaryDir();
     const { tls, clientCertificates, users, loginSeconds, through = [] } = this.#options;
     const certificate = this.#options.certificate ?? tls?.server;
     const peer = this.peerUrl.slice(this.#name.length + 1);
@@ -293,7 +295,7 @@ class Member implements EtcdServer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
-    if (this.#dir) await Deno.remove(this.#dir, { recursive: true });
+    if (this.#dir && !this.#options.folder) await Deno.remove(this.#dir, { recursive: true });
     this.#dir = undefined;
   }
 

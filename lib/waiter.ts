@@ -382,6 +382,9 @@ export class Waiter {
   }
 
   #hear(key: string, change: Change): void {
+    if (change.kind === "refused") {
+      return this.#say(`waiting, and looking only now and then: ${change.error.message}`, change.error);
+    }
     if (key === this.lock.key && change.kind === "changed") {
       this.#wakeUp({ kind: "document", entry: change.entry, revision: change.revision });
     } else if (change.kind === "missed" || change.entry === null) this.#wakeUp({ kind: "look" });

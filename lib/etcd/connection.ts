@@ -87,6 +87,9 @@ export class Connection {
   /** What broke it. */
   #fault: Error | undefined;
   #probing = false;
+  /** Calls that have not ended. */
+  #running = 0;
+  #retired = false;
 
   private constructor(session: ClientHttp2Session) {
     this.#session = session;
@@ -181,6 +184,7 @@ export class Connection {
       hasleader: "true",
       ...metadata,
     });
+    this.#running++;
     const messages = new Messages();
     let running = true;
     let status: IncomingHttpHeaders | undefined;
@@ -207,14 +211,18 @@ export class Connection {
       try {
         for (const message of messages.take(chunk)) if (running) answer.message(message);
       } catch (error) {
-        end(error as Error);
-        cancel();
+        // the header is told of after what follows it, and may tell more
+        setTimeout(() => {
+          end(error as Error);
+          cancel();
+        }, 0);
       }
     });
     stream.on("trailers", (headers) => status = headers);
     stream.on("end", () => status && end(answered(status)));
     stream.on("error", (error) => fault = error);
     stream.on("close", () => {
+      if (--this.#running === 0 && this.#retired) this.close();
       end(status ? answered(status) : this.#fault ?? fault ?? new Error("connection closed"));
     });
     return {
@@ -222,6 +230,13 @@ export class Connection {
       finish: () => void stream.end(),
       cancel,
     };
+  }
+
+  /** Ends the connection as soon as nothing runs on it; no new calls are made on it. */
+  retire(): void {
+    this.#usable = false;
+    this.#retired = true;
+    if (this.#running === 0) this.close();
   }
 
   /** Ends the connection, and with it every call on it. */

@@ -28,6 +28,8 @@ const FAILOVER_MS = 1_500;
 const PAUSE_MS = { first: 100, last: 1_600 };
 /** How often a connection that broke is made anew within a question. */
 const RETRIES_MAX = 5;
+/** How long they are asked again for that reason: an election of a leader does not last longer, if there can be one. */
+const ELECTION_MS = 2_500;
 /** How often all endpoints are asked at most, within the deadline. */
 const ROUNDS_MAX = 100;
 const DEFAULT_PORT = 2379;
@@ -58,6 +60,8 @@ export class EtcdEndpoints {
   readonly #servers: EtcdServer[];
   readonly #options: EtcdOptions;
   readonly #pace: Pace;
+  /** The one that answered last. */
+  #good: EtcdServer | undefined;
   #closed = false;
 
   /** @throws {StoreError} when an endpoint is not one, or the certificates cannot be used */
@@ -93,6 +97,7 @@ export class EtcdEndpoints {
     if (this.#closed) throw closedError(what);
     const endMs = performance.now() + timeoutMs;
     const leftMs = () => endMs - performance.now();
+    const electionEndMs = performance.now() + ELECTION_MS;
     const failures = new Map<string, EtcdFailure>();
     let cause: unknown;
     let pauseMs = PAUSE_MS.first;
@@ -102,7 +107,9 @@ export class EtcdEndpoints {
         const server = this.first();
         const waitMs = others === 0 ? leftMs() : Math.min(leftMs() / (others + 1), FAILOVER_MS);
         try {
-          return await call(server, performance.now() + waitMs);
+          const answer = await call(server, performance.now() + waitMs);
+          this.#use(server);
+          return answer;
         } catch (error) {
           cause = error;
           const failure = this.failed(server, error);
@@ -115,7 +122,7 @@ export class EtcdEndpoints {
         }
       }
       const restMs = pauseMs * (0.5 + this.random());
-      if (!again || leftMs() <= restMs) break;
+      if (!again || performance.now() + restMs > Math.min(endMs, electionEndMs)) break;
       await new Promise((resolve) => setTimeout(resolve, restMs));
       pauseMs = Math.min(2 * pauseMs, PAUSE_MS.last);
     }
@@ -123,21 +130,29 @@ export class EtcdEndpoints {
     throw etcdStoreError(what, failures, cause);
   }
 
-  /** What went wrong at a server, which goes to the end for it. */
+  /** What went wrong at a server, which goes to the end for it unless the others would say the same. */
   failed(server: EtcdServer, error: unknown): EtcdFailure {
-    const at = this.#servers.indexOf(server);
-    if (at >= 0) this.#servers.push(...this.#servers.splice(at, 1));
     const { username } = this.#options;
-    return etcdFailure(error, {
+    const failure = etcdFailure(error, {
       endpoint: server.url,
       ...username === undefined ? {} : { username },
     });
+    const at = this.#servers.indexOf(server);
+    if (at >= 0 && failure.next !== "stop") this.#servers.push(...this.#servers.splice(at, 1));
+    return failure;
   }
 
   close(): void {
     this.#closed = true;
     for (const server of this.#servers) server.close();
     this.#pace.close();
+  }
+
+  /** One connection is enough: those to other servers end when nothing runs on them any more. */
+  #use(server: EtcdServer): void {
+    if (server === this.#good) return;
+    this.#good = server;
+    for (const other of this.#servers) if (other !== server) other.retire();
   }
 }
 

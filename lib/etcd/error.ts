@@ -37,7 +37,11 @@ type Line = readonly [kind: StoreErrorKind, next: EtcdFailure["next"], why: stri
 
 /** The failure behind an error that a call threw. */
 export function etcdFailure(error: unknown, attempt: EtcdAttempt): EtcdFailure {
-  if (error instanceof UnsentError) return { ...etcdFailure(error.cause, attempt), certain: true };
+  if (error instanceof UnsentError) {
+    const failure = etcdFailure(error.cause, attempt);
+    // a connection that cannot be made is not one that broke
+    return { ...failure, next: failure.next === "retry" ? "other" : failure.next, certain: true };
+  }
   const [line, reported] = diagnosed(error, attempt);
   const [kind, next, why, hint] = line;
   const user = quoted(attempt.username ?? "");

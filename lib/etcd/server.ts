@@ -107,6 +107,12 @@ export class EtcdServer {
     return this.login !== undefined;
   }
 
+  /** Another server is used from now on. */
+  retire(): void {
+    this.#connection?.retire();
+    this.#connection = undefined;
+  }
+
   /** The connection is not to be used again: nothing comes through it. */
   drop(): void {
     this.#connection?.close();

@@ -13,7 +13,7 @@ import { WATCH } from "./calls.ts";
 import { EtcdAnswerError, EtcdTimeoutError } from "./connection.ts";
 import type { EtcdEndpoints } from "./endpoints.ts";
 import { etcdStoreError } from "./error.ts";
-import type { EtcdServer, Stream } from "./server.ts";
+import { type EtcdServer, isStaleLogin, type Stream } from "./server.ts";
 import { bytesOf, entryOf } from "./txn.ts";
 import { type Change, isBefore, type Watch } from "../store.ts";
 
@@ -228,9 +228,10 @@ class Connection {
     }
   }
 
-  /** A login that is no longer good looks like one that has no permission. */
+  /** To some versions of etcd a login that is no longer good is one that has no permission. */
   #refused(listener: Listener, error: Error): void {
     if (this.server.hasLogin && !this.anew) return this.#fail(error, true);
+    if (isStaleLogin(error)) return this.#fail(error);
     this.events.refused(listener, error);
   }
 
@@ -256,5 +257,6 @@ class Connection {
 
 /** Why etcd ended a watch. */
 function canceled({ cancel_reason }: IWatchResponse): EtcdAnswerError {
-  return new EtcdAnswerError(0, cancel_reason === "" ? "etcd ended the watch" : cancel_reason);
+  const reason = cancel_reason.replace(/^rpc error: code = \w+ desc = /, "");
+  return new EtcdAnswerError(0, reason === "" ? "etcd ended the watch" : reason);
 }

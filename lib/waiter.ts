@@ -75,7 +75,10 @@ export class Waiter {
   ) {
     const { waits, hold, priority } = request;
     this.#key = placeKey(lock.group, priority, waits.id, waits.bootId === undefined ? hold.grant : undefined);
-    this.#mailbox = new Mailbox(lock.store);
+    this.#mailbox = new Mailbox(
+      lock.store,
+      (error) => this.#say({ kind: "failing", error }, error.message),
+    );
   }
 
   /** Begins to wait. Resolves after the last news; rejects for a bug only. */

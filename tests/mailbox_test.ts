@@ -14,7 +14,12 @@ function opened() {
       return { close: () => watch.open = false };
     },
   } as Store;
-  return { box: new Mailbox(store), watches };
+  return {
+    box: new Mailbox(store, (error) => {
+      throw error;
+    }),
+    watches,
+  };
 }
 
 const entry = (revision: string): Entry => ({ key: "k", value: `v${revision}`, revision, created: "1" });

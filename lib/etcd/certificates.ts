@@ -124,7 +124,7 @@ function checked({ ca, cert, key }: CertificateFiles): Certificates {
  * @param url the server that it was to lead to
  */
 export async function certificateFault(
-  error: Error & { readonly code?: string; readonly reason?: string },
+  error: Error & { readonly code?: string; readonly cert?: { readonly subjectaltname?: string } },
   url: string,
   certificates: Certificates,
 ): Promise<Error> {
@@ -134,7 +134,7 @@ export async function certificateFault(
   };
   const { code = "", message } = error;
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
-    return fault("name", /(?:list|altnames): (.+)$/.exec(error.reason ?? "")?.[1] ?? "it names none");
+    return fault("name", error.cert?.subjectaltname?.replaceAll("IP Address:", "IP:") || "it names none");
   }
   if (/^(UNABLE_|CERT_|SELF_SIGNED|DEPTH_ZERO|INVALID_PURPOSE)/.test(code)) {
     const reason = await whyUntrusted(url, certificates.ca);

@@ -80,9 +80,9 @@ export function isLeaseGone(error: unknown): boolean {
  */
 const REFUSALS: readonly number[] = [3, 5, 7, 8, 9, 11, 12, 16];
 
-/** A member that has no leader says so before it does anything. */
+/** A member that has no leader, or too much to do, says so before it does anything, under codes that promise nothing. */
 function isRefusal({ code, message }: EtcdAnswerError): boolean {
-  return REFUSALS.includes(code) || message === "etcdserver: no leader";
+  return REFUSALS.includes(code) || /^etcdserver: (no leader|too many requests)$/.test(message);
 }
 
 const SILENT = "etcd there is overloaded, frozen or behind a firewall that drops packets";

@@ -6,10 +6,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { RANGE, TXN } from "../../lib/etcd/calls.ts";
 import { CurrentCertificates } from "../../lib/etcd/certificates.ts";
+import { etcdFailure } from "../../lib/etcd/error.ts";
 import { EtcdEndpoints } from "../../lib/etcd/endpoints.ts";
 import { Pace } from "../../lib/etcd/pace.ts";
 import { EtcdServer as Server } from "../../lib/etcd/server.ts";
 import { type EtcdOptions, openEtcd } from "../../lib/etcd/store.ts";
+import { bytesOf, prefixRequest } from "../../lib/etcd/txn.ts";
 import { type Store, StoreError } from "../../lib/store.ts";
 import { CALL, make, put, watching } from "../contract/kit.ts";
 import { type Certificates, makeCertificates } from "../support/certificates.ts";
@@ -214,8 +216,7 @@ story("what etcd has dropped cannot be read", async (way) => {
     endpoints.ask({
       what: "cannot look back",
       ...CALL,
-      call: (server, deadlineMs) =>
-        server.call(RANGE, { key: new TextEncoder().encode(KEY) as never, revision: "2" }, deadlineMs),
+      call: (server, deadlineMs) => server.call(RANGE, { key: bytesOf(KEY), revision: "2" }, deadlineMs),
     }), StoreError);
   assertEquals(toldBy(error), [
     "failed",
@@ -278,7 +279,7 @@ story("watches of a user with a wrong password are told so, once", async (way) =
 for (const signedLogins of [false, true]) {
   const kind = signedLogins ? "signed login" : "login";
   story(`a ${kind} that expired is made anew, for calls, leases and watches`, async (way) => {
-    await using server = await startEtcd({ ...way.server, users: true, loginSeconds: 2, signedLogins });
+    await using server = await startEtcd({ ...way.server, users: true, loginSeconds: 1, signedLogins });
     await using proxy = startProxy(Number(new URL(server.endpoint).port));
     const through = server.endpoint.replace(/\d+$/, String(proxy.port));
     const store = openEtcd({ endpoints: [through], ...way.client, ...ROOT });
@@ -287,9 +288,11 @@ for (const signedLogins of [false, true]) {
     await make(store, "coreos.com/place", "1", lease.id);
     await using watch = watching(store, KEY);
     assertEquals(await watch.next(), { kind: "missed" });
+    const logins = async () => (await server.requests())["Auth/Authenticate"] ?? 0;
+    const before = await logins();
     const expired = async () => {
       // nothing tells of the end of a login
-      await new Promise((resolve) => setTimeout(resolve, 4_000));
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
     };
     await expired();
     assertEquals((await store.read(KEY, CALL))?.revision, made);
@@ -305,6 +308,7 @@ for (const signedLogins of [false, true]) {
     assert(three.kind === "committed");
     assertEquals((await watch.changed()).revision, three.revision);
     assert(await store.read("coreos.com/place", CALL) !== null);
+    assert(await logins() - before >= 3);
     await lease.end(CALL);
     await store.close();
   });
@@ -359,11 +363,11 @@ story("a read that a change of the leader ends is made again", async (way) => {
   const leader = await leaderOf(cluster.members);
   const [other] = cluster.members.filter((member) => member !== leader) as [EtcdServer];
   const server = serverAt(other, way);
-  await server.call(RANGE, { key: new TextEncoder().encode(KEY) as never }, performance.now() + 4_000);
+  await server.call(RANGE, { key: bytesOf(KEY) }, performance.now() + 4_000);
   const store = openEtcd({ endpoints: [other.endpoint], ...way.client });
   leader.freeze();
   const answers = await Promise.allSettled([
-    server.call(RANGE, { key: new TextEncoder().encode(KEY) as never }, performance.now() + 10_000),
+    server.call(RANGE, { key: bytesOf(KEY) }, performance.now() + 10_000),
     store.read(KEY, CALL),
   ]);
   const [bare, asked] = answers;
@@ -372,6 +376,45 @@ story("a read that a change of the leader ends is made again", async (way) => {
   server.close();
   await store.close();
 });
+
+story(
+  "an etcd that has more to do than it can says so, and has not done what it was asked for",
+  async (way) => {
+    await using server = await startEtcd(way.server);
+    const store = openEtcd({ endpoints: [server.endpoint], ...way.client });
+    const keys = Array.from({ length: 10_000 }, (_, index) => `many/${String(index).padStart(4, "0")}`);
+    for (let at = 0; at < keys.length; at += 100) {
+      await store.commit(
+        { expect: [], put: keys.slice(at, at + 100).map((key) => ({ key, value: "1" })) },
+        CALL,
+      );
+    }
+    // etcd refuses when more than 5,000 changes are agreed on and not made yet: behind these few that take it long
+    const look = {
+      request_range: { ...prefixRequest("many/"), sort_target: "Create", sort_order: "Descend" },
+    };
+    const put = { request_put: { key: bytesOf(KEY) } };
+    const flood = serverAt(server, way);
+    let refusal: Error | undefined;
+    for (let sent = 0; refusal === undefined && sent < 50_000; sent++) {
+      const looks = Array(sent < 30 ? 100 : 0).fill({ request_range: { ...look.request_range, limit: 1 } });
+      flood.call(TXN, { success: [put, ...looks] }, performance.now() + 60_000).catch((error) => {
+        if (error.message.includes("too many requests")) refusal = error;
+      });
+      // now and then what came back is looked at
+      if (sent % 500 === 0) await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assertEquals(etcdFailure(refusal, { endpoint: server.endpoint }), {
+      kind: "unreachable",
+      why: "it is overloaded (too many requests)",
+      hint: "etcd does not keep up with what is asked of it; look at its disk",
+      next: "again",
+      certain: true,
+    });
+    flood.close();
+    await store.close();
+  },
+);
 
 /** One server, asked once. */
 function serverAt({ endpoint }: EtcdServer, { client: { ca } }: Way): Server {

@@ -52,6 +52,8 @@ export interface LockKeeperOptions {
   readonly lookMs: number;
   /** A mark that no other request has. */
   newMark?(): string;
+  /** Makes the machine remember a grant across its boots, before it is asked for. Never throws. */
+  remember?(grant: string): Promise<void>;
   /** Hears of a bug. */
   failed(error: unknown): void;
 }
@@ -105,7 +107,7 @@ export class LockKeeper implements Keeper {
   }
 
   wait(reasons: readonly string[], listener: (event: Event) => void): void {
-    const { lock, machine, priority, overdueMs, lookMs, failed } = this.#options;
+    const { lock, machine, priority, overdueMs, lookMs, remember, failed } = this.#options;
     const hold = {
       host: machine.hostname,
       boot: machine.bootId,
@@ -122,7 +124,8 @@ export class LockKeeper implements Keeper {
       listener(eventOf(news, machine));
     });
     this.#waiter = waiter;
-    this.#waiting = waiter.start().catch(failed);
+    const remembered = remember?.(hold.grant) ?? Promise.resolve();
+    this.#waiting = remembered.then(() => waiter.start()).catch(failed);
   }
 
   leave(): void {

@@ -8,6 +8,6 @@ export interface Machine {
   readonly bootId: string;
   /** The host name, for people. */
   readonly hostname: string;
-  /** The grants that this machine remembers across its boots; absent: it has no such memory. */
+  /** The grants that this machine remembers across its boots, where it does. */
   readonly grants?: ReadonlySet<string>;
 }

@@ -18,6 +18,8 @@ export interface ManualReboot {
   readonly dryRun: boolean;
   /** A mark that no other request has. */
   newMark(): string;
+  /** Makes the machine remember a grant across its boots, before it is asked for. Never throws. */
+  remember(grant: string): Promise<void>;
   /** Tells that the reboot goes on under a slot that was taken by hand, which stays held. */
   underHand(hold: Hold | undefined): void;
   /** Calls the reboot. */
@@ -63,9 +65,10 @@ export async function rebootByHand(options: ManualReboot): Promise<ManualOutcome
 
 /** The slot under which this machine reboots; without a `grant` it was taken by hand. */
 async function take(
-  { lock, machine, reason, newMark, underHand }: ManualReboot,
+  { lock, machine, reason, newMark, remember, underHand }: ManualReboot,
 ): Promise<{ readonly grant: string | undefined; readonly fresh: boolean } | ManualOutcome> {
   const grant = newMark();
+  await remember(grant);
   const decision = await lock.acquire(machine.id, {
     host: machine.hostname,
     boot: machine.bootId,

@@ -197,8 +197,7 @@ export type Ownership =
  * Whose hold this is, decided the same way by everything that asks.
  *
  * The boot id decides first. Of an earlier boot it is where the machine remembers the grant, whatever it is called now: a
- * renamed host goes on. Where it has a memory and the grant is not in it, another machine took the slot. The host name
- * decides only for a machine without such a memory.
+ * renamed host goes on. Otherwise the host name decides, as far as one is recorded: a clone of another name took it.
  */
 export function ownership({ holders, holds }: Semaphore, machine: Machine): Ownership {
   return holders.includes(machine.id) ? ownerOf(holds.get(machine.id), machine) : { kind: "none" };
@@ -212,10 +211,9 @@ export function ownerOf(hold: Hold | undefined, machine: Machine): Exclude<Owner
     if (grant === undefined) return { kind: "by-hand", hold };
     return { kind: "ours", hold, grant, called: hold.phase === REBOOTING };
   }
-  const taken = machine.grants === undefined || grant === undefined
-    ? hold.host === undefined || hold.host === machine.hostname
-    : machine.grants.has(grant);
-  return { kind: taken ? "earlier-boot" : "other-host", hold };
+  const remembered = grant !== undefined && machine.grants?.has(grant) === true;
+  const sameName = hold.host === undefined || hold.host === machine.hostname;
+  return { kind: remembered || sameName ? "earlier-boot" : "other-host", hold };
 }
 
 /** Names one hold: whose, of which boot, and by which grant. */

@@ -539,6 +539,30 @@ Deno.test("daemon does not reboot in a loop for a sentinel that survives the boo
   await second.line(/the reboot is accepted/);
 });
 
+Deno.test("daemon of a host that was renamed knows its own slot after the boot, and a clone of another name does not take it for its own", async () => {
+  await using machine = await TestMachine.make();
+  await machine.need();
+  const start = () => machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
+  const first = start();
+  await first.line(/the reboot is accepted/);
+  await first.stop("SIGKILL");
+  await machine.need(false);
+  await machine.boot();
+  await machine.write("etc/hostname", "another-name\n");
+  await using lock = await TestLock.open(machine.store);
+  const memory = `${machine.root}/var/lib/locksmith`;
+  await Deno.rename(memory, `${memory}.away`);
+  const clone = start();
+  await clone.line(/holds a slot under another boot id and host .*; do two machines share this id\?$/);
+  await clone.stop();
+  assertEquals((await lock.read()).holders, [machine.id]);
+  await Deno.remove(memory, { recursive: true }).catch(() => {});
+  await Deno.rename(`${memory}.away`, memory);
+  const renamed = start();
+  await renamed.line(/^info: this machine has rebooted; gave back the slot/);
+  assertEquals((await lock.read()).holders, []);
+});
+
 Deno.test("daemon --dry-run does everything but the call, says what it would be, and gives the slot back", async () => {
   await using machine = await TestMachine.make();
   await using lock = await TestLock.open(machine.store);

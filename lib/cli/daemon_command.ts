@@ -11,7 +11,7 @@ import { Bus } from "../host/bus.ts";
 import { formatDuration } from "../duration.ts";
 import { groupLabel } from "../group.ts";
 import { realHost, told } from "../host/host.ts";
-import { MEMORY_FILE, RebootMemory } from "../host/reboot_memory.ts";
+import { RebootMemory } from "../host/reboot_memory.ts";
 import { notifyReady } from "../host/notify.ts";
 import { rebootMethod } from "./host_commands.ts";
 import { type Keeper, LockKeeper, NO_KEEPER } from "../keeper.ts";
@@ -125,12 +125,13 @@ async function serve(
   if (lock !== null) log("info", `group ${groupLabel(group)}: ${lock.key} at ${lock.store.name}`);
   const bus = new Bus();
   const method = rebootMethod(config, machine);
-  const memory = new RebootMemory(below(config.root, MEMORY_FILE), machine.bootId, log);
+  const memory = new RebootMemory(config.root, machine.bootId, log);
   const host = realHost({ bus, rebootMethod: method, coordinator, memory, strategy, graceMs, log });
   const broken = Promise.withResolvers<never>();
   const keeper = lock === null ? NO_KEEPER : new LockKeeper({
     lock,
-    machine,
+    machine: { ...machine, grants: await memory.grants() },
+    remember: (grant) => memory.remember(grant),
     priority: config.priority,
     overdueMs: config["hold-overdue"],
     lookMs: LOOK_INTERVAL_MS,

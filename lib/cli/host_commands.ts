@@ -12,7 +12,7 @@ import { describeHold, describeOtherHost } from "../description.ts";
 import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
 import { tellRefusal } from "./refusal.ts";
 import { OwnedFileError, removeOwned } from "../host/owned_file.ts";
-import { MEMORY_FILE } from "../host/reboot_memory.ts";
+import { MEMORY_FILE, RebootMemory } from "../host/reboot_memory.ts";
 import { leaveRequest, REQUEST_FILE } from "../need/request.ts";
 import { below } from "./settings.ts";
 import { sendNeedReboot } from "../need/update_engine.ts";
@@ -32,9 +32,11 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
     const { root, reason } = context.config;
     const machine = await readMachine(root);
     const method = rebootMethod(context.config, machine);
+    const memory = new RebootMemory(root, machine.bootId, (_, text) => printWarning(context, text));
     const outcome = await rebootByHand({
       lock,
-      machine,
+      machine: { ...machine, grants: await memory.grants() },
+      remember: (grant) => memory.remember(grant),
       reason,
       dryRun: context.config["dry-run"],
       newMark,

@@ -38,7 +38,7 @@ export const PHASES: Readonly<Record<PhaseName, string>> = {
   idle: "no reboot is needed; now and then it looks again",
   "awaiting-window": "a reboot is needed, and the window is closed; now and then it looks again",
   inquiring: "asks the host whether it could reboot, and who is logged in, before it gets in line",
-  waiting: "stands in line for a slot",
+  waiting: "waits in line for a slot",
   leaving: "gives its place in line up; a slot may still come",
   checking: "asks who is logged in",
   blocked: "holds a slot, and somebody on the host inhibits a shutdown",

@@ -3,26 +3,26 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { MEMORY_FILE, RebootMemory } from "../../lib/host/reboot_memory.ts";
 
-async function inFolder(story: (path: string, log: string[]) => Promise<void>): Promise<void> {
+async function inFolder(story: (root: string, log: string[]) => Promise<void>): Promise<void> {
   const root = await Deno.makeTempDir();
   try {
     await Deno.mkdir(`${root}/var/lib/locksmith`, { recursive: true });
-    await story(`${root}${MEMORY_FILE}`, []);
+    await story(root, []);
   } finally {
     await Deno.remove(root, { recursive: true });
   }
 }
 
-const memory = (path: string, boot: string, log: string[]) =>
-  new RebootMemory(path, boot, (level, text) => void log.push(`${level}: ${text}`));
+const memory = (root: string, boot: string, log: string[]) =>
+  new RebootMemory(root, boot, (level, text) => void log.push(`${level}: ${text}`));
 
 Deno.test("RebootMemory tells after the boot what the reboot before it was for, and not before", async () => {
-  await inFolder(async (path, log) => {
-    const before = memory(path, "b1", log);
+  await inFolder(async (root, log) => {
+    const before = memory(root, "b1", log);
     assertEquals(await before.served(), null);
     await before.rebootingFor("kernel");
     assertEquals(await before.served(), null, "the machine has not rebooted yet");
-    const after = memory(path, "b2", log);
+    const after = memory(root, "b2", log);
     assertEquals(await after.served(), "kernel");
     await after.forget();
     assertEquals(await after.served(), null);
@@ -31,9 +31,9 @@ Deno.test("RebootMemory tells after the boot what the reboot before it was for, 
 });
 
 Deno.test("RebootMemory that cannot be written says so, and stops nothing", async () => {
-  await inFolder(async (path, log) => {
-    await Deno.mkdir(path);
-    await memory(path, "b1", log).rebootingFor("kernel");
+  await inFolder(async (root, log) => {
+    await Deno.mkdir(root + MEMORY_FILE);
+    await memory(root, "b1", log).rebootingFor("kernel");
     assertEquals(log.length, 1);
     assertMatch(
       log[0] ?? "",
@@ -43,10 +43,21 @@ Deno.test("RebootMemory that cannot be written says so, and stops nothing", asyn
 });
 
 Deno.test("RebootMemory takes a file that says something else for no memory", async () => {
-  await inFolder(async (path, log) => {
+  await inFolder(async (root, log) => {
     for (const text of ["", "{", "[]", '"b1"', '{"boot":"b1","fingerprint":7}']) {
-      await Deno.writeTextFile(path, text, { mode: 0o600 });
-      assertEquals(await memory(path, "b2", log).served(), null, text);
+      await Deno.writeTextFile(root + MEMORY_FILE, text, { mode: 0o600 });
+      assertEquals(await memory(root, "b2", log).served(), null, text);
     }
+  });
+});
+
+Deno.test("RebootMemory knows the last grants in another process, and no endless number of them", async () => {
+  await inFolder(async (root, log) => {
+    const before = memory(root, "b1", log);
+    assertEquals(await before.grants(), new Set());
+    for (let grant = 0; grant < 40; grant++) await before.remember(`g${grant}`);
+    const grants = await memory(root, "b2", log).grants();
+    assertEquals([grants.has("g39"), grants.size], [true, 16]);
+    assertEquals(log, []);
   });
 });

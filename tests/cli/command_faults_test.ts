@@ -4,7 +4,8 @@
  */
 
 import { assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
-import { makeCertificates, startEtcd } from "../support/etcd.ts";
+import { makeCertificates } from "../support/certificates.ts";
+import { startEtcd } from "../support/etcd.ts";
 import { CACHE_DIR, locksmith } from "../support/executable.ts";
 
 const KEY = "coreos.com/updateengine/rebootlock/semaphore";

@@ -1,17 +1,13 @@
 /**
- * The states of one machine: a pure state machine. `step(config, state, event)` gives the next state and the effects
- * to run; `daemon.ts` runs them and brings their outcomes back as events. No clock, store or process is touched here.
+ * One machine: what it may be doing, what can happen to it, and what it wants done outside. How one follows from another
+ * is in `transitions.ts`, who does it in `daemon.ts`.
  *
- * At most one effect that reaches outside is under way at a time, and the state says which. What happens meanwhile is
- * remembered and weighed when its outcome is known, so that no grant is ever lost from sight: a slot that arrives
- * after it was wanted is given back.
- *
- * Windows are of the wall clock, which may leap; what lasts (a pause, the grace) is measured by one that does not.
+ * Windows are of the wall clock, which may leap; what lasts (a back-off, the grace) is measured by one that does not.
  */
 
 import type { Need } from "./need.ts";
-import { type Action, decide, type Opening } from "./strategy.ts";
-import type { Moment } from "./surroundings.ts";
+import type { WindowState } from "./strategy.ts";
+import type { LogLevel, Moment } from "./surroundings.ts";
 
 export interface AgentConfig {
   readonly strategy: "etcd-lock" | "reboot";
@@ -20,19 +16,12 @@ export interface AgentConfig {
   /** How often a machine that is idle, or waits for its window, looks for a slot that it knows nothing of; milliseconds. */
   readonly idleLookMs: number;
   /** Whether a reboot is allowed at `now`, milliseconds since the epoch. */
-  openingAt(now: number): Opening;
+  windowAt(now: number): WindowState;
+  /** The group, as people are told of it. */
+  readonly group: string;
+  /** The time zone in which people are told of times. */
+  readonly zone: string;
 }
-
-/** How long what the store failed to do waits before it is tried again, in milliseconds: the first and the longest. */
-export const RETRY_MS = { first: 1_000, last: 60_000 };
-/** How long a slot is kept while nobody knows whether a reboot is needed, in milliseconds. */
-export const NEED_PATIENCE_MS = 60_000;
-/** How long a machine may take to go down after an accepted reboot call, in milliseconds. */
-export const REBOOT_PATIENCE_MS = 10 * 60_000;
-/** How long after a refused reboot the next try comes, in milliseconds. */
-export const REFUSED_PAUSE_MS = 5 * 60_000;
-/** How long the reboot call may take, in milliseconds: in a window that closes sooner only until then. */
-export const CALL_LIMIT_MS = { least: 1_000, most: 90_000 };
 
 /** The daemon's own hold: what it has to show when it confirms or cancels. */
 export interface Slot {
@@ -43,19 +32,23 @@ export interface Slot {
 export type Phase =
   /** Looks which slot this machine has: one from before the boot is to be given back, one may have been unlocked. */
   | { readonly name: "recovering"; readonly failures: number }
-  | { readonly name: "recovery-pause"; readonly until: number; readonly failures: number }
+  | { readonly name: "recovery-backoff"; readonly until: number; readonly failures: number }
   /** No reboot is needed. */
   | { readonly name: "idle"; readonly until: number }
   /** Holds a slot, and nobody knows whether a reboot is needed. */
   | { readonly name: "awaiting-need"; readonly until: number }
   /** `lookAt`: when to look for a slot that it knows nothing of, by the clock that does not leap. */
   | { readonly name: "awaiting-window"; readonly opensAt: number; readonly lookAt: number }
-  /** Waits for a slot, in line, while the window is open. */
+  /** Asks the host whether it could reboot now and who is logged in, before it gets in line. */
+  | { readonly name: "inquiring" }
+  /** Waits for a slot, in line, while the window is open and has room for the grace. */
   | { readonly name: "waiting"; readonly closesAt: number }
   /** Gives its place in the line up; a slot may still come. */
   | { readonly name: "leaving" }
-  /** Asks who is logged in. */
+  /** Asks the host the same again, when nothing else is in the way. */
   | { readonly name: "checking" }
+  /** Holds a slot, and somebody on this host inhibits a shutdown. */
+  | { readonly name: "blocked"; readonly until: number }
   /** Somebody is logged in and was told. */
   | { readonly name: "grace"; readonly until: number }
   | { readonly name: "confirming" }
@@ -63,10 +56,10 @@ export type Phase =
   | { readonly name: "calling" }
   /** The reboot was accepted; the machine is to go down. */
   | { readonly name: "rebooting"; readonly until: number }
-  | { readonly name: "releasing"; readonly failures: number }
-  | { readonly name: "release-pause"; readonly until: number; readonly failures: number }
+  | { readonly name: "cancelling"; readonly failures: number }
+  | { readonly name: "cancel-backoff"; readonly until: number; readonly failures: number }
   /** The reboot was refused, or the store failed. */
-  | { readonly name: "pausing"; readonly until: number };
+  | { readonly name: "backing-off"; readonly until: number };
 
 export interface Agent {
   readonly phase: Phase;
@@ -79,6 +72,12 @@ export interface Agent {
   readonly recovered: boolean;
   /** Not to be tried before this, by the clock that does not leap. */
   readonly notBefore: number;
+  /** What the last reboot was for that this machine made; the same need again would not be met by another. */
+  readonly served: string | null;
+  /** Since when a host that has a slot cannot reboot, by the clock that does not leap. */
+  readonly blockedSince: number | null;
+  /** How much of a window people who are logged in need, in milliseconds. */
+  readonly roomMs: number;
   /** A window that is open between these instants is of no use: it has no room for the grace. */
   readonly windowSpent: { readonly from: number; readonly until: number } | null;
   /** How often in a row a slot was lost before it was confirmed: each time the next try comes later. */
@@ -87,6 +86,37 @@ export interface Agent {
   readonly said: string;
   /** What the last look found, for the same reason. */
   readonly noted: string;
+  /** The shutdown by somebody else that was told of last: an instant, 0 for none. */
+  readonly scheduledAt: number;
+}
+
+/** Who is logged in and has a right to some grace. Not to know is a value of its own: never "nobody". */
+export type LoggedIn =
+  | { readonly kind: "known"; readonly users: readonly string[] }
+  | { readonly kind: "unknown"; readonly why: string };
+
+/** Whether this machine can be rebooted now, as far as can be told before it is. */
+export type Clearance =
+  | { readonly kind: "clear" }
+  /** Somebody inhibits a shutdown: ask again. */
+  | { readonly kind: "blocked"; readonly why: string }
+  /** Waiting does not help: this user may not, or this machine cannot. */
+  | { readonly kind: "impossible"; readonly why: string }
+  | { readonly kind: "unknown"; readonly why: string };
+
+/** A shutdown that somebody else has scheduled, as `shutdown -r +5` does. */
+export interface ScheduledShutdown {
+  /** `reboot`, `poweroff`, `kexec` and so on. */
+  readonly type: string;
+  /** Milliseconds since the epoch. */
+  readonly atMs: number;
+}
+
+/** What the host says before a reboot. */
+export interface Inquiry {
+  readonly clearance: Clearance;
+  readonly loggedIn: LoggedIn;
+  readonly scheduled: ScheduledShutdown | null;
 }
 
 export type Event =
@@ -94,6 +124,8 @@ export type Event =
   /** The time that the state waits for may have come. */
   | { readonly kind: "tick" }
   | { readonly kind: "need"; readonly need: Need }
+  /** What the last reboot was for, as this machine remembers it; `null`: nothing, or a person said to forget it. */
+  | { readonly kind: "served"; readonly fingerprint: string | null }
   | {
     readonly kind: "recovered";
     readonly slot: Slot | null;
@@ -107,37 +139,42 @@ export type Event =
   /** Out of the line, without a slot. */
   | { readonly kind: "left" }
   | { readonly kind: "failed"; readonly why: string }
-  | { readonly kind: "sessions"; readonly users: readonly string[] }
-  | { readonly kind: "confirmed" }
+  | { readonly kind: "inquired"; readonly inquiry: Inquiry }
+  /** `called`: somebody else confirmed this slot before, and may have called the reboot. */
+  | { readonly kind: "confirmed"; readonly called: boolean }
   | { readonly kind: "lost" }
-  | { readonly kind: "released"; readonly note: string }
+  | { readonly kind: "cancelled"; readonly note: string }
+  /** The slot was not given back: somebody else confirmed it meanwhile. */
+  | { readonly kind: "kept" }
   | { readonly kind: "reboot-accepted" }
-  | { readonly kind: "reboot-refused"; readonly why: string }
+  /** `blocked`: somebody inhibits a shutdown, so that asking again soon is of use. */
+  | { readonly kind: "reboot-refused"; readonly why: string; readonly blocked?: true }
   | { readonly kind: "reboot-unknown"; readonly why: string };
 
-/** What is to be done outside. The first seven answer with an event, `wait` and `leave` together; the rest do not. */
-export type Effect =
+/** What is to be done outside and answers with an event; `wait` and `leave` have one answer together. */
+export type Request =
   | { readonly kind: "recover" }
   /** Get in line. `granted` is the answer, whenever it comes, or `left` after a `leave`. */
   | { readonly kind: "wait"; readonly reasons: readonly string[] }
   | { readonly kind: "leave" }
-  | { readonly kind: "release"; readonly slot: Slot }
-  | { readonly kind: "ask-sessions" }
+  | { readonly kind: "cancel"; readonly slot: Slot }
+  | { readonly kind: "inquire" }
   | { readonly kind: "confirm"; readonly slot: Slot }
-  /** `timeoutMs`: the call is to be made, and answered, within this time. */
-  | { readonly kind: "reboot"; readonly timeoutMs: number }
+  /** What it is for is to be remembered, then the call to be made, and answered within `timeoutMs`. */
+  | { readonly kind: "reboot"; readonly timeoutMs: number; readonly fingerprint: string };
+
+/** What is to be told outside. Nothing comes back. */
+export type Notice =
   | {
     readonly kind: "warn-sessions";
-    readonly users: readonly string[];
     readonly graceMs: number;
     readonly reasons: readonly string[];
   }
-  | { readonly kind: "log"; readonly level: "info" | "notice" | "warning" | "error"; readonly text: string };
+  /** The need was met: what the last reboot was for can be forgotten. */
+  | { readonly kind: "forget-served" }
+  | { readonly kind: "log"; readonly level: LogLevel; readonly text: string };
 
-export interface Step {
-  readonly state: Agent;
-  readonly effects: readonly Effect[];
-}
+export type Effect = Request | Notice;
 
 export const START: Agent = {
   phase: { name: "recovering", failures: 0 },
@@ -146,109 +183,23 @@ export const START: Agent = {
   called: false,
   recovered: false,
   notBefore: 0,
+  served: null,
+  blockedSince: null,
+  roomMs: 0,
   windowSpent: null,
   setbacks: 0,
   said: "",
   noted: "",
+  scheduledAt: 0,
 };
 
-const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine; starting over";
-
-/** An event that cannot come in the state it came in: a bug, never an operator's fault. */
-export class AgentError extends Error {
-  override readonly name = "AgentError";
-}
-
-/** The next state, and what to do. Throws {@linkcode AgentError}. */
-export function step(config: AgentConfig, state: Agent, event: Event, now: Moment): Step {
-  const { phase } = state;
-  switch (event.kind) {
-    case "started":
-      from(state, event, "recovering");
-      return config.strategy === "etcd-lock"
-        ? { state, effects: [{ kind: "recover" }] }
-        : settle(config, state, now);
-    case "need":
-      return takeNeed(config, { ...state, need: event.need }, now);
-    case "tick":
-      return tick(config, state, now);
-    case "recovered": {
-      from(state, event, "recovering");
-      const { slot, called, note } = event;
-      const next = settle(config, { ...state, slot, called, recovered: true, noted: note }, now);
-      if (note !== "") return note === state.noted ? next : saying(next, "info", note);
-      return state.slot === null || event.slot !== null ? next : saying(next, "warning", LOST_TEXT);
-    }
-    case "granted": {
-      from(state, event, "waiting", "leaving");
-      const held = { ...state, slot: event.slot, called: event.called, said: "" };
-      return saying(settle(config, held, now), "info", "got a slot");
-    }
-    case "in-line":
-      // what came while it was leaving is of no interest any more
-      if (phase.name === "leaving") return { state, effects: [] };
-      from(state, event, "waiting");
-      return once(
-        { state, effects: [] },
-        `a reboot is needed (${reasons(state).join("; ")}); waiting for a slot: ${event.why}`,
-      );
-    case "left":
-      from(state, event, "leaving");
-      return settle(config, state, now);
-    case "sessions":
-      from(state, event, "checking");
-      return prepared(config, state, event.users, now);
-    case "confirmed":
-      from(state, event, "confirming");
-      return call(config, { ...state, setbacks: 0 }, now);
-    case "lost":
-      from(state, event, "confirming");
-      return saying(
-        settle(config, postponed({ ...state, slot: null, called: false }, now), now),
-        "warning",
-        LOST_TEXT,
-      );
-    case "released": {
-      from(state, event, "releasing");
-      const next = settle(config, { ...state, slot: null, called: false }, now);
-      return event.note === "" ? next : saying(next, "info", event.note);
-    }
-    case "reboot-accepted":
-      from(state, event, "calling");
-      return saying(rebooting(state, now), "notice", "the reboot is accepted, this machine goes down");
-    case "reboot-unknown":
-      from(state, event, "calling");
-      return saying(
-        rebooting(state, now),
-        "warning",
-        `nobody can tell whether the reboot was accepted (${event.why}); keeping the slot`,
-      );
-    case "reboot-refused": {
-      from(state, event, "calling");
-      if (state.called) {
-        return saying(rebooting(state, now), "warning", `the reboot was not called again: ${event.why}`);
-      }
-      const text = `the reboot was refused: ${event.why}; the next try comes in ${
-        REFUSED_PAUSE_MS / 60_000
-      } minutes`;
-      return saying(
-        giveBack(config, { ...state, notBefore: now.elapsed + REFUSED_PAUSE_MS }, now),
-        "error",
-        text,
-      );
-    }
-    case "failed":
-      return failed(config, state, event, now);
-  }
-}
-
 /** In how many milliseconds the state wants a `tick`; `Infinity` where it waits for something else. */
-export function dueIn({ phase }: Agent, { now, elapsed }: Moment): number {
+export function dueIn({ phase }: Agent, { now, elapsed }: Pick<Moment, "now" | "elapsed">): number {
   switch (phase.name) {
     case "awaiting-window":
       return Math.min(phase.opensAt - now, phase.lookAt - elapsed);
     case "waiting":
-      // the end belongs to the window
+      // the end is inclusive
       return phase.closesAt + 1 - now;
     default:
       return "until" in phase ? phase.until - elapsed : Infinity;
@@ -261,9 +212,10 @@ export function coordinatorState(
 ): "starting" | "running" | "reboot-planned" | "rebooting" {
   switch (phase.name) {
     case "recovering":
-    case "recovery-pause":
+    case "recovery-backoff":
       return called ? "rebooting" : recovered ? "running" : "starting";
     case "checking":
+    case "blocked":
     case "grace":
     case "confirming":
       return "reboot-planned";
@@ -273,311 +225,4 @@ export function coordinatorState(
     default:
       return "running";
   }
-}
-
-/** A change of need is weighed at once in a waiting state, and later in a busy one. */
-function takeNeed(config: AgentConfig, state: Agent, now: Moment): Step {
-  switch (state.phase.name) {
-    case "idle":
-      return state.need.kind === "needed" ? settle(config, state, now) : { state, effects: [] };
-    case "awaiting-need":
-      // another reason not to know it does not begin the patience anew
-      return state.need.kind === "unknown" ? { state, effects: [] } : settle(config, state, now);
-    case "waiting":
-      // who does not know for a while keeps the place
-      return state.need.kind === "not-needed" ? leave(state) : { state, effects: [] };
-    case "awaiting-window":
-    case "grace":
-    case "pausing":
-      return state.need.kind === "needed" ? { state, effects: [] } : settle(config, state, now);
-    default:
-      return { state, effects: [] };
-  }
-}
-
-function tick(config: AgentConfig, state: Agent, now: Moment): Step {
-  const { phase } = state;
-  // a clock that was set, or the next of two windows that meet, makes another time of what was waited for
-  if (phase.name === "awaiting-window") {
-    return now.elapsed < phase.lookAt ? settle(config, state, now) : recover(state, 0);
-  }
-  if (phase.name === "waiting") return waitOrLeave(config, state, now);
-  if (dueIn(state, now) > 0) return { state, effects: [] };
-  switch (phase.name) {
-    case "recovery-pause":
-      return recover(state, phase.failures);
-    case "release-pause":
-      return release(config, state, phase.failures, now);
-    case "idle":
-      // a grant that came after its asker had gone would be held for ever
-      return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);
-    case "awaiting-need":
-      if (state.called) return giveBack(config, state, now);
-      return saying(
-        giveBack(config, state, now),
-        "warning",
-        "nobody can tell whether a reboot is needed; giving the slot back",
-      );
-    case "grace":
-      return confirmOrGiveBack(config, state, now);
-    case "rebooting":
-      return saying(
-        again(config, state, now),
-        "warning",
-        "this machine is still up, although its reboot was called; looking again",
-      );
-    default:
-      return settle(config, state, now);
-  }
-}
-
-/** Leaves a state whose work is done: what now? */
-function settle(config: AgentConfig, state: Agent, now: Moment): Step {
-  const opening = usable(config.openingAt(now.now), state, now);
-  const action = decide({ strategy: config.strategy, need: state.need, holds: state.slot !== null, opening });
-  if (
-    action.kind !== "rest" && action.kind !== "give-back" && action.kind !== "await-need" &&
-    now.elapsed < state.notBefore
-  ) {
-    return { state: { ...state, phase: { name: "pausing", until: state.notBefore } }, effects: [] };
-  }
-  return enter(config, state, action, opening, now);
-}
-
-/** A window without room for the grace counts as closed. */
-function usable(opening: Opening, { windowSpent }: Agent, { now }: Moment): Opening {
-  // before `from` the clock was set back, and knows better
-  const spent = windowSpent !== null && windowSpent.from <= now && now < windowSpent.until;
-  return opening.open && spent ? { open: false, nextOpensAt: windowSpent.until } : opening;
-}
-
-function enter(config: AgentConfig, state: Agent, action: Action, opening: Opening, now: Moment): Step {
-  switch (action.kind) {
-    case "rest":
-      return {
-        state: {
-          ...state,
-          phase: { name: "idle", until: now.elapsed + config.idleLookMs },
-          setbacks: 0,
-          said: "",
-        },
-        effects: [],
-      };
-    case "await-need":
-      return {
-        state: { ...state, phase: { name: "awaiting-need", until: now.elapsed + NEED_PATIENCE_MS } },
-        effects: [],
-      };
-    case "give-back":
-      if (state.called) return giveBack(config, state, now);
-      return saying(giveBack(config, state, now), "info", `giving the slot back: ${action.why}`);
-    case "await-window": {
-      const next: Step = {
-        state: {
-          ...state,
-          phase: { name: "awaiting-window", opensAt: action.until, lookAt: lookAt(config, state, now) },
-        },
-        effects: [],
-      };
-      return once(
-        next,
-        `a reboot is needed (${reasons(state).join("; ")}); waiting for the window at ${
-          instant(action.until)
-        }`,
-      );
-    }
-    case "acquire":
-      return {
-        state: { ...state, phase: { name: "waiting", closesAt: opening.open ? opening.closesAt : now.now } },
-        effects: [{ kind: "wait", reasons: reasons(state) }],
-      };
-    case "prepare":
-      return { state: { ...state, phase: { name: "checking" } }, effects: [{ kind: "ask-sessions" }] };
-  }
-}
-
-/** Nobody is logged in: go on. Somebody is: tell them and wait, if the window has room for it. */
-function prepared(config: AgentConfig, state: Agent, users: readonly string[], now: Moment): Step {
-  // the question took time
-  const opening = config.openingAt(now.now);
-  if (state.need.kind !== "needed" || !opening.open) return settle(config, state, now);
-  if (users.length === 0 || config.graceMs === 0) return confirmOrGiveBack(config, state, now);
-  if (now.now + config.graceMs > opening.closesAt) {
-    const text =
-      `${users.join(", ")} logged in, and the window closes at ${instant(opening.closesAt)}, before their ` +
-      `${config.graceMs / 1000} s of grace are over; waiting for the window at ${
-        instant(opening.nextOpensAt)
-      }`;
-    return saying(
-      giveBack(config, { ...state, windowSpent: { from: now.now, until: opening.nextOpensAt } }, now),
-      "warning",
-      text,
-    );
-  }
-  return {
-    state: { ...state, phase: { name: "grace", until: now.elapsed + config.graceMs } },
-    effects: [
-      {
-        kind: "log",
-        level: "notice",
-        text: `${users.join(", ")} logged in; rebooting in ${config.graceMs / 1000} s`,
-      },
-      { kind: "warn-sessions", users, graceMs: config.graceMs, reasons: reasons(state) },
-    ],
-  };
-}
-
-/** The window and the need, once more; then the last proof that the slot is ours. */
-function confirmOrGiveBack(config: AgentConfig, state: Agent, now: Moment): Step {
-  const opening = config.openingAt(now.now);
-  const action = decide({ strategy: config.strategy, need: state.need, holds: state.slot !== null, opening });
-  if (action.kind !== "prepare") return enter(config, state, action, opening, now);
-  if (state.slot === null) return call(config, state, now);
-  return {
-    state: { ...state, phase: { name: "confirming" } },
-    effects: [{ kind: "confirm", slot: state.slot }],
-  };
-}
-
-/** The moment of the call: the confirm took time, so the window is asked again. */
-function call(config: AgentConfig, state: Agent, now: Moment): Step {
-  const opening = config.openingAt(now.now);
-  if (!opening.open || state.need.kind !== "needed") return settle(config, state, now);
-  const timeoutMs = Math.max(CALL_LIMIT_MS.least, Math.min(CALL_LIMIT_MS.most, opening.closesAt - now.now));
-  return saying(
-    { state: { ...state, phase: { name: "calling" } }, effects: [{ kind: "reboot", timeoutMs }] },
-    "notice",
-    `rebooting: ${reasons(state).join("; ")}`,
-  );
-}
-
-function rebooting(state: Agent, now: Moment, patienceMs: number = REBOOT_PATIENCE_MS): Step {
-  return {
-    state: { ...state, called: true, phase: { name: "rebooting", until: now.elapsed + patienceMs } },
-    effects: [],
-  };
-}
-
-/** When a machine whose window is closed looks for a slot that it knows nothing of: without a lock never. */
-function lookAt(config: AgentConfig, { phase }: Agent, now: Moment): number {
-  if (phase.name === "awaiting-window") return phase.lookAt;
-  return config.strategy === "etcd-lock" ? now.elapsed + config.idleLookMs : Infinity;
-}
-
-/** The machine did not go down. Without a slot nothing is to be kept; else the store knows whether it still is ours. */
-function again(config: AgentConfig, state: Agent, now: Moment): Step {
-  return state.slot === null ? settle(config, { ...state, called: false }, now) : recover(state, 0);
-}
-
-function recover(state: Agent, failures: number): Step {
-  return { state: { ...state, phase: { name: "recovering", failures } }, effects: [{ kind: "recover" }] };
-}
-
-/** An accepted reboot may still come: then the slot is not given back. */
-function giveBack(config: AgentConfig, state: Agent, now: Moment): Step {
-  if (state.called) {
-    // a window may be shorter than our patience, and is not to pass unseen
-    const opening = config.openingAt(now.now);
-    const patienceMs = opening.open ? REBOOT_PATIENCE_MS : opening.nextOpensAt - now.now;
-    return once(
-      rebooting(state, now, Math.min(REBOOT_PATIENCE_MS, Math.max(1, patienceMs))),
-      "keeping the slot, a reboot was called under it and may still come; if not, 'locksmith unlock' ends it",
-    );
-  }
-  return state.slot === null ? settle(config, state, now) : release(config, state, 0, now);
-}
-
-/** The next try comes later, and each time it fails later still: a store that fails at once is not asked in a loop. */
-function postponed(state: Agent, now: Moment): Agent {
-  const setbacks = state.setbacks + 1;
-  return { ...state, setbacks, notBefore: Math.max(state.notBefore, now.elapsed + retryMs(setbacks)) };
-}
-
-function release(config: AgentConfig, state: Agent, failures: number, now: Moment): Step {
-  if (state.slot === null) return settle(config, state, now);
-  return {
-    state: { ...state, phase: { name: "releasing", failures } },
-    effects: [{ kind: "release", slot: state.slot }],
-  };
-}
-
-/** Stays in line as long as a window is open. */
-function waitOrLeave(config: AgentConfig, state: Agent, now: Moment): Step {
-  const opening = usable(config.openingAt(now.now), state, now);
-  if (!opening.open) return leave(state);
-  return { state: { ...state, phase: { name: "waiting", closesAt: opening.closesAt } }, effects: [] };
-}
-
-function leave(state: Agent): Step {
-  return { state: { ...state, phase: { name: "leaving" } }, effects: [{ kind: "leave" }] };
-}
-
-/** An effect could not be carried out: it is tried again, later each time. */
-function failed(
-  config: AgentConfig,
-  state: Agent,
-  event: Extract<Event, { kind: "failed" }>,
-  now: Moment,
-): Step {
-  const { phase } = state;
-  switch (phase.name) {
-    case "recovering": {
-      const failures = phase.failures + 1;
-      const until = now.elapsed + retryMs(failures);
-      const next: Step = {
-        state: { ...state, phase: { name: "recovery-pause", until, failures } },
-        effects: [],
-      };
-      return once(next, `cannot look which slot this machine has, trying again: ${event.why}`, "warning");
-    }
-    case "confirming":
-      return saying(
-        giveBack(config, postponed(state, now), now),
-        "warning",
-        `no reboot without a confirmed slot: ${event.why}`,
-      );
-    case "releasing": {
-      const failures = phase.failures + 1;
-      const until = now.elapsed + retryMs(failures);
-      const next: Step = {
-        state: { ...state, phase: { name: "release-pause", until, failures } },
-        effects: [],
-      };
-      return once(next, `cannot give the slot back, trying again: ${event.why}`, "warning");
-    }
-    default:
-      throw new AgentError(`'failed' cannot come in the state ${phase.name}`);
-  }
-}
-
-function retryMs(failures: number): number {
-  return Math.min(RETRY_MS.last, RETRY_MS.first * 2 ** Math.min(failures - 1, 10));
-}
-
-function from({ phase }: Agent, event: Event, ...expected: Phase["name"][]): void {
-  if (!expected.includes(phase.name)) {
-    throw new AgentError(`'${event.kind}' cannot come in the state ${phase.name}`);
-  }
-}
-
-function saying(
-  { state, effects }: Step,
-  level: "info" | "notice" | "warning" | "error",
-  text: string,
-): Step {
-  return { state, effects: [{ kind: "log", level, text }, ...effects] };
-}
-
-/** Says something about a wait, unless the very same was said last. */
-function once(next: Step, text: string, level: "info" | "warning" = "info"): Step {
-  if (next.state.said === text) return next;
-  return saying({ ...next, state: { ...next.state, said: text } }, level, text);
-}
-
-function reasons({ need }: Agent): readonly string[] {
-  return need.kind === "needed" ? need.reasons : [];
-}
-
-function instant(ms: number): string {
-  return new Date(ms).toISOString().replace(".000Z", "Z");
 }

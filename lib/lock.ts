@@ -3,19 +3,27 @@
  * commits what it decided by one compare-and-swap.
  *
  * A swap that another machine won is tried again on what is there now. A swap whose outcome nobody knows is followed
- * by a read, and the mark of the request tells whether it landed. Both are bounded, by number and by time; when the
- * bound is reached with an outcome still unknown, {@linkcode LockError} says exactly that. A document that
- * contradicts itself is refused and left as it is. What was committed carries who did it and when.
+ * by a read, and the mark of the request tells whether it landed. Both are bounded; when a bound is reached with an
+ * outcome still unknown, {@linkcode LockError} says exactly that. A document that contradicts itself is refused and left
+ * as it is. What was committed carries who did it and when.
  *
  * Nothing here waits for a slot: that is `waiter.ts`.
  */
 
+import { backoffMs } from "./backoff.ts";
+import { parseSemaphore, serializeSemaphore } from "./document.ts";
+import { groupLabel, semaphoreKey } from "./group.ts";
+import type { Machine } from "./machine.ts";
+import { type Place, queueRange, readQueue } from "./queue.ts";
 import {
   acquire,
   type AcquireDecision,
+  cancel,
+  type CancelDecision,
   type ChangeKind,
   confirm,
   type ConfirmDecision,
+  type EndDecision,
   FRESH,
   type Hold,
   type HoldProof,
@@ -23,26 +31,28 @@ import {
   pause,
   release,
   type ReleaseDecision,
-  type ReleaseGround,
   resume,
   type Semaphore,
   SemaphoreError,
   setMax,
+  unlock,
 } from "./semaphore.ts";
-import { groupLabel, semaphoreKey } from "./group.ts";
-import { type Place, queueRange, readQueue } from "./queue.ts";
 import { type CommitOutcome, type Entry, exactly, type Store, StoreError } from "./store.ts";
 import { sleep, type Surroundings } from "./surroundings.ts";
-import { parseSemaphore, serializeSemaphore } from "./document.ts";
 
-/** How often a lost swap is tried again before {@linkcode LockError}. */
-export const ATTEMPT_LIMIT = 200;
-/** How long one method may take in all, in milliseconds. Below the 10 s that a command may cost. */
+/** How long one method may take in all while the store does not answer, in milliseconds: a command may cost 10 s. */
 export const TOTAL_TIMEOUT_MS = 8_000;
 /** How long one call to the store may take, in milliseconds. */
 export const CALL_TIMEOUT_MS = 4_000;
-/** The pause after a lost swap grows from the first to the last of these, in milliseconds, each with full jitter. */
-const BACKOFF_MS = { first: 4, last: 400 };
+/** How long others may win every swap before {@linkcode LockError}, in milliseconds: the store answers all the while. */
+export const CONTENTION_LIMIT_MS = 30_000;
+/** How often one method tries at most. */
+export const ATTEMPT_LIMIT = 200;
+/**
+ * The pause after a lost swap. It grows from as long as a try took for each holder that may be changing the document
+ * too, in milliseconds no less than `first` and no more than `last`.
+ */
+const SWAP_PAUSE_MS = { first: 1, crowd: 2_000, last: 10_000 };
 
 /**
  * What could not be done with the lock. `unknown`: it may have happened; only a look can tell. `contended`: others
@@ -60,12 +70,6 @@ export class LockError extends Error {
   }
 }
 
-/** What was in the key: the text for whoever mends it, and the document if it is sound. */
-export interface Reading {
-  readonly entry: Entry | null;
-  readonly semaphore: Semaphore;
-}
-
 /** What a commit is recorded as: see {@linkcode LastChange}. */
 export interface Note {
   readonly what: ChangeKind;
@@ -77,11 +81,14 @@ export interface Note {
  * A change that may be tried again: from the document that is there to a decision, and the next document if any.
  * `inDoubt` says that an earlier try may have landed.
  */
-type Rule<Decision> = (
-  current: Semaphore,
-  reading: Reading,
-  inDoubt: boolean,
-) => { decision: Decision; next?: Semaphore; note: Note };
+type Rule<Decision> = (current: Semaphore, entry: Entry | null, inDoubt: boolean) => Ruling<Decision>;
+
+interface Ruling<Decision> {
+  readonly decision: Decision;
+  /** Absent: nothing is to be written. */
+  readonly next?: Semaphore;
+  readonly note: Note;
+}
 
 export class Lock {
   readonly key: string;
@@ -100,7 +107,7 @@ export class Lock {
 
   /** The document now; a group that nobody used yet has a fresh one. Throws {@linkcode StoreError}, {@linkcode LockError}. */
   async read(): Promise<Semaphore> {
-    return (await this.reading(CALL_TIMEOUT_MS)).semaphore;
+    return this.parse(await this.entry());
   }
 
   /** The document and the queue at one moment. Throws {@linkcode StoreError}, {@linkcode LockError}. */
@@ -111,17 +118,13 @@ export class Lock {
   }
 
   /**
-   * Takes a slot for `holder` at once, or says why not; who waits in the queue is passed over. `hold.grant` must be new
+   * Takes a slot for `holder` at once, or says why not; waiting machines are passed over. `hold.grant` must be new
    * for every request: by it a grant whose reply was lost is known again. Throws {@linkcode StoreError},
    * {@linkcode LockError}.
    */
   acquire(holder: string, hold: Hold & { readonly grant: string }): Promise<AcquireDecision> {
-    const note: Note = {
-      what: "lock",
-      machine: holder,
-      ...(hold.reason === undefined ? {} : { reason: hold.reason }),
-    };
-    return this.change("lock", (current) => {
+    const note = noteOf("lock", holder, hold.reason);
+    return this.#change("lock", (current) => {
       const decision = acquire(current, { holder, hold });
       if (decision.kind === "held" && decision.hold?.grant === hold.grant) {
         return { decision: { kind: "granted", next: current }, note };
@@ -131,56 +134,49 @@ export class Lock {
   }
 
   /**
-   * Proves, by a commit of its own, that the hold is still the one that `proof` names, and marks it `rebooting`.
-   * No reboot without it. Throws {@linkcode StoreError}, {@linkcode LockError}.
+   * Proves, by a commit of its own, that the hold is still the one that `proof` names, and marks it `rebooting` under
+   * `mark`, the same for all that one process confirms. No reboot without it. Throws {@linkcode StoreError}, {@linkcode LockError}.
    */
-  confirm(proof: HoldProof): Promise<ConfirmDecision> {
-    return this.change("confirm", (current) => {
-      const decision = confirm(current, proof);
-      const note: Note = { what: "confirm", machine: proof.holder };
+  confirm(proof: HoldProof, mark: string): Promise<ConfirmDecision> {
+    const note = noteOf("confirm", proof.holder);
+    return this.#change("confirm", (current): Ruling<ConfirmDecision> => {
+      const decision = confirm(current, proof, mark);
       return { decision, ...(decision.kind === "confirmed" ? { next: decision.next } : {}), note };
     }, this.#seen);
   }
 
-  /**
-   * Gives the slot of `holder` back if `ground` is true. Throws {@linkcode StoreError}, {@linkcode LockError}.
-   */
-  release(holder: string, ground: ReleaseGround): Promise<ReleaseDecision> {
-    let tried: Hold | undefined;
-    return this.change("unlock", (current, _, inDoubt): ReturnType<Rule<ReleaseDecision>> => {
-      const decision = release(current, holder, ground);
-      const note: Note = { what: RELEASES[ground.kind], machine: holder };
-      // the hold that was to go is gone, and the try that nobody heard of may have been what ended it
-      const gone = decision.kind === "not-held" || decision.hold?.grant !== tried?.grant;
-      if (inDoubt && gone) return { decision: { kind: "released", next: current, hold: tried }, note };
-      if (decision.kind !== "released") return { decision, note };
-      tried = decision.hold;
-      return { decision, next: decision.next, note };
-    });
+  /** Gives back what `machine` held in an earlier boot. Throws {@linkcode StoreError}, {@linkcode LockError}. */
+  release(machine: Machine): Promise<ReleaseDecision> {
+    return this.#end("release", noteOf("release", machine.id), (current) => release(current, machine));
   }
 
   /**
-   * Makes sure that a grant in doubt, whose commit may still be on its way, never happens: every change that was made on
-   * what the document was before is refused from then on. Returns the decision on the hold, if it happened already.
-   * Throws {@linkcode StoreError}, {@linkcode LockError}.
+   * Gives back a slot that its owner does not want any more. `mark`: of the owner's own confirms, if there were any. With
+   * `fence`, a grant that may still be on its way is made impossible: every commit that was made on what the
+   * document was before is refused from then on. Throws {@linkcode StoreError}, {@linkcode LockError}.
    */
-  withdraw(holder: string, boot: string | undefined, grant: string): Promise<ReleaseDecision> {
-    const note: Note = { what: "cancel", machine: holder };
-    return this.change("withdraw", (current): ReturnType<Rule<ReleaseDecision>> => {
-      const hold = current.holds.get(holder);
-      if (hold?.grant !== grant || hold.boot !== boot) {
-        return { decision: { kind: "not-held" }, next: current, note };
-      }
-      const decision = release(current, holder, { kind: "administrator" });
-      return { decision, ...(decision.kind === "released" ? { next: decision.next } : {}), note };
-    });
+  cancel(
+    proof: HoldProof,
+    { mark, fence = false }: { readonly mark?: string; readonly fence?: boolean } = {},
+  ): Promise<CancelDecision> {
+    return this.#end(
+      "cancel",
+      noteOf("cancel", proof.holder),
+      (current) => cancel(current, proof, mark),
+      fence,
+    );
+  }
+
+  /** Ends the hold of `holder`, whoever took it. Throws {@linkcode StoreError}, {@linkcode LockError}. */
+  unlock(holder: string, reason?: string): Promise<EndDecision> {
+    return this.#end("unlock", noteOf("unlock", holder, reason), (current) => unlock(current, holder));
   }
 
   /** Sets max. Returns what this replaced. Throws {@linkcode StoreError}, {@linkcode LockError}. */
-  setMax(max: number): Promise<{ oldMax: number }> {
-    const note: Note = { what: "set-max" };
+  setMax(max: number, reason?: string): Promise<{ oldMax: number }> {
+    const note = noteOf("set-max", undefined, reason);
     let tried: number | undefined;
-    return this.change("set-max", (current, { entry }, inDoubt) => {
+    return this.#change("set-max", (current, entry, inDoubt) => {
       // the try that nobody heard of may have been what set it
       if (inDoubt && tried !== undefined && current.max === max) return { decision: { oldMax: tried }, note };
       tried = current.max;
@@ -194,9 +190,9 @@ export class Lock {
    * {@linkcode LockError}.
    */
   pause(paused: Pause): Promise<{ before: Pause | undefined; semaphore: Semaphore }> {
-    const note: Note = { what: "pause", ...(paused.reason === undefined ? {} : { reason: paused.reason }) };
+    const note = noteOf("pause", undefined, paused.reason);
     let before: Pause | undefined;
-    return this.change("pause", (current, _, inDoubt) => {
+    return this.#change("pause", (current, _, inDoubt) => {
       // the pause that is there may be what nobody heard of
       const ours = inDoubt && current.paused?.since === paused.since && current.paused?.by === paused.by;
       if (!ours) before = current.paused;
@@ -206,18 +202,18 @@ export class Lock {
   }
 
   /** Allows grants again. Returns the pause that this ended. Throws {@linkcode StoreError}, {@linkcode LockError}. */
-  resume(): Promise<{ before: Pause | undefined }> {
+  resume(reason?: string): Promise<{ before: Pause | undefined }> {
     let ended: Pause | undefined;
-    return this.change("resume", (current) => {
+    return this.#change("resume", (current) => {
       ended = current.paused ?? ended;
       const next = current.paused === undefined ? {} : { next: resume(current) };
-      return { decision: { before: ended }, ...next, note: { what: "resume" } };
+      return { decision: { before: ended }, ...next, note: noteOf("resume", undefined, reason) };
     });
   }
 
-  /** The entry as it lies in the store, sound or not, to be mended. Throws {@linkcode StoreError}. */
-  entry(): Promise<Entry | null> {
-    return this.store.read(this.key, { timeoutMs: CALL_TIMEOUT_MS });
+  /** The entry as it lies in the store, sound or not. Throws {@linkcode StoreError}. */
+  entry(timeoutMs: number = CALL_TIMEOUT_MS): Promise<Entry | null> {
+    return this.store.read(this.key, { timeoutMs });
   }
 
   /**
@@ -225,8 +221,8 @@ export class Lock {
    * saw the entry decided on it. Throws {@linkcode LockError} when nobody knows whether it happened.
    */
   async replace(entry: Entry | null, next: Semaphore): Promise<boolean> {
-    const outcome = await this.commit(entry, next, { what: "repair" }, CALL_TIMEOUT_MS);
-    if (outcome.kind === "unknown") throw this.unknown("repair", outcome.cause);
+    const outcome = await this.#commit(entry, next, { what: "repair" }, CALL_TIMEOUT_MS);
+    if (outcome.kind === "unknown") throw this.#unknown("repair", outcome.cause);
     return outcome.kind === "committed";
   }
 
@@ -236,18 +232,9 @@ export class Lock {
   }
 
   /** A document as it is written now, with what is to be recorded of the change. */
-  stamp(next: Semaphore, { what, machine, reason }: Note): string {
-    return serializeSemaphore({
-      ...next,
-      changed: {
-        at: new Date(this.surroundings.now()).toISOString(),
-        by: this.by,
-        what,
-        ...(machine === undefined ? {} : { machine }),
-        ...(reason === undefined ? {} : { reason }),
-        extra: {},
-      },
-    });
+  stamp(next: Semaphore, note: Note): string {
+    const at = new Date(this.surroundings.now()).toISOString();
+    return serializeSemaphore({ ...next, changed: { at, by: this.by, ...note, extra: {} } });
   }
 
   /** Tells what the document is by now, as far as somebody else knows: see {@linkcode confirm}. */
@@ -255,57 +242,89 @@ export class Lock {
     this.#seen = entry;
   }
 
-  private async change<Decision>(
+  /** Ends a hold. A try that nobody heard of may have been what ended it. */
+  #end<Why>(
+    verb: string,
+    note: Note,
+    rule: (current: Semaphore) => EndDecision<Why>,
+    fence = false,
+  ): Promise<EndDecision<Why>> {
+    let tried: Hold | undefined;
+    return this.#change(verb, (current, _, inDoubt): Ruling<EndDecision<Why>> => {
+      const decision = rule(current);
+      const gone = decision.kind === "not-held" || decision.hold?.grant !== tried?.grant;
+      if (inDoubt && tried !== undefined && gone) {
+        return { decision: { kind: "released", next: current, hold: tried }, note };
+      }
+      if (decision.kind !== "released") return { decision, ...(fence ? { next: current } : {}), note };
+      tried = decision.hold ?? { extra: {} };
+      return { decision, next: decision.next, note };
+    });
+  }
+
+  /** Reads, decides and commits until one commit lands; a `guess` is tried once in place of the first read. */
+  async #change<Decision>(
     verb: string,
     rule: Rule<Decision>,
     guess?: Entry | null,
   ): Promise<Decision> {
     const { surroundings } = this;
-    const deadline = surroundings.elapsed() + TOTAL_TIMEOUT_MS;
-    const callTimeoutMs = () => Math.max(1, Math.min(CALL_TIMEOUT_MS, deadline - surroundings.elapsed()));
-    let lastUnknown: StoreError | undefined;
-    let known = guess;
-    for (let attempt = 0; attempt < ATTEMPT_LIMIT && surroundings.elapsed() < deadline; attempt++) {
+    const beganMs = surroundings.elapsed();
+    /** Since when nobody can tell whether a try of ours landed. */
+    let doubt: { readonly sinceMs: number; readonly cause: StoreError } | undefined;
+    const leftMs = () => {
+      const nowMs = surroundings.elapsed();
+      return doubt === undefined
+        ? beganMs + CONTENTION_LIMIT_MS - nowMs
+        : doubt.sinceMs + TOTAL_TIMEOUT_MS - nowMs;
+    };
+    let guessed = guess;
+    let brought: Entry | null | undefined;
+    for (let attempt = 1; attempt <= ATTEMPT_LIMIT; attempt++) {
+      const triedMs = surroundings.elapsed();
+      if (leftMs() <= 0) break;
+      const timeoutMs = Math.min(CALL_TIMEOUT_MS, leftMs());
+      let crowd = 1;
       try {
-        const guessed = known !== undefined;
-        const reading = known === undefined
-          ? await this.reading(callTimeoutMs())
-          : { entry: known, semaphore: this.parse(known) };
-        known = undefined;
-        const { decision, next, note } = rule(reading.semaphore, reading, lastUnknown !== undefined);
+        const known = guessed === undefined ? brought : guessed;
+        const entry = known === undefined ? await this.entry(timeoutMs) : known;
+        const current = this.parse(entry);
+        crowd = Math.max(1, current.holders.length);
+        const { decision, next, note } = rule(current, entry, doubt !== undefined);
         if (next === undefined) {
+          if (guessed === undefined) return decision;
           // no decision rests on a guess alone
-          if (guessed) continue;
-          return decision;
+          guessed = undefined;
+          continue;
         }
-        const outcome = await this.commit(reading.entry, next, note, callTimeoutMs());
+        guessed = undefined;
+        brought = undefined;
+        const outcome = await this.#commit(entry, next, note, timeoutMs);
         if (outcome.kind === "committed") return decision;
-        if (outcome.kind === "unknown") lastUnknown = outcome.cause;
-        // a guess that was wrong came back with what is there now; a lost race pauses first, and what it saw ages
-        else if (guessed) known = outcome.found[0]?.[0] ?? null;
-        if (guessed) continue;
+        if (outcome.kind === "unknown") doubt ??= { sinceMs: triedMs, cause: outcome.cause };
+        else brought = outcome.found[0]?.[0] ?? null;
       } catch (error) {
         // as long as an earlier commit may have landed, only a look ends the doubt
-        if (lastUnknown === undefined || !(error instanceof StoreError)) throw error;
+        if (doubt === undefined || !(error instanceof StoreError)) throw error;
       }
-      await sleep(surroundings, this.backoffMs(attempt + 1));
+      const tookMs = Math.max(SWAP_PAUSE_MS.first, surroundings.elapsed() - triedMs);
+      const first = Math.min(SWAP_PAUSE_MS.crowd, tookMs * crowd);
+      const pauseMs = backoffMs(attempt, { ...SWAP_PAUSE_MS, first }, surroundings.random());
+      // what a refusal brought along ages: after a pause in which others may have committed it would be refused again
+      if (pauseMs > tookMs) brought = undefined;
+      await sleep(surroundings, Math.max(0, Math.min(pauseMs, leftMs())));
     }
-    if (lastUnknown !== undefined) throw this.unknown(verb, lastUnknown);
+    if (doubt !== undefined) throw this.#unknown(verb, doubt.cause);
     throw new LockError(
       "contended",
-      `cannot ${verb} group ${
+      `cannot ${verb} in group ${
         groupLabel(this.group)
       } at ${this.store.name}: other machines changed ${this.key} at every try`,
       "nothing was changed; try again",
     );
   }
 
-  private async reading(timeoutMs: number): Promise<Reading> {
-    const entry = await this.store.read(this.key, { timeoutMs });
-    return { entry, semaphore: this.parse(entry) };
-  }
-
-  private async commit(
+  async #commit(
     entry: Entry | null,
     next: Semaphore,
     note: Note,
@@ -320,7 +339,7 @@ export class Lock {
     return outcome;
   }
 
-  private unknown(verb: string, cause: StoreError): LockError {
+  #unknown(verb: string, cause: StoreError): LockError {
     return new LockError(
       "unknown",
       `nobody can tell whether ${verb} in group ${groupLabel(this.group)} happened: ${cause.message}`,
@@ -328,23 +347,20 @@ export class Lock {
       { cause },
     );
   }
-
-  private backoffMs(attempt: number): number {
-    return this.surroundings.random() * Math.min(BACKOFF_MS.last, BACKOFF_MS.first * 2 ** attempt);
-  }
 }
 
 /** A mark that no other request has. */
-export function newGrant(): string {
+export function newMark(): string {
   return crypto.randomUUID();
 }
 
-/** What a release is recorded as. */
-const RELEASES: Readonly<Record<ReleaseGround["kind"], ChangeKind>> = {
-  rebooted: "release",
-  cancelled: "cancel",
-  administrator: "unlock",
-};
+function noteOf(what: ChangeKind, machine?: string, reason?: string): Note {
+  return {
+    what,
+    ...(machine === undefined ? {} : { machine }),
+    ...(reason === undefined ? {} : { reason }),
+  };
+}
 
 /** The document in an entry of `group`. Throws {@linkcode LockError} of kind `document`. */
 export function parseEntry(entry: Entry, group: string, store: Store): Semaphore {
@@ -360,8 +376,8 @@ function documentError(entry: Entry, group: string, store: Store, error: Semapho
   const flag = group === "" ? "" : ` --group '${group.replaceAll("'", `'\\''`)}'`;
   return new LockError(
     "document",
-    `${entry.key} at ${store.name} is not a sound semaphore, and was left as it is: ${error.message}`,
-    `see how it can be mended: locksmith repair --dry-run${flag}`,
+    `${entry.key} at ${store.name} is corrupt (left unchanged): ${error.message}`,
+    `see what a repair would do: locksmith repair --dry-run${flag}`,
     { cause: error },
   );
 }

@@ -4,8 +4,10 @@
 export interface Machine {
   /** 32 lowercase hexadecimal digits, machine-id(5). */
   readonly id: string;
-  /** New after every boot and kexec: the kernel's random UUID, as text. */
+  /** New after every boot, kexec and soft reboot: the kernel's random UUID, and `+N` behind it after N soft reboots. */
   readonly bootId: string;
   /** The host name, for people. */
   readonly hostname: string;
+  /** The grants that this machine remembers across its boots; absent: it has no such memory. */
+  readonly grants?: ReadonlySet<string>;
 }

@@ -1,39 +1,70 @@
 /**
- * Does this machine need a reboot? Three answers: needed (with reasons), not needed, unknown (with reasons).
+ * Does this machine need a reboot? Three answers: needed (with reasons and a fingerprint), not needed, unknown (with reasons).
  *
  * Several detectors may be asked; each answers by itself and {@linkcode combineNeed} joins them. A detector that
- * fails is unknown, never needed, and never silences another one.
+ * fails is unknown, never needed, and never silences another one. One that has nothing to ask on this host is silent, and
+ * counts for nothing.
  */
 export type Need =
-  | { readonly kind: "needed"; readonly reasons: readonly string[] }
+  | {
+    readonly kind: "needed";
+    readonly reasons: readonly string[];
+    /**
+     * What the reboot is needed for, so that the same need is known again after a reboot for it: see
+     * {@linkcode isCoveredBy}. One word a source, without blanks in it, joined by blanks.
+     */
+    readonly fingerprint: string;
+  }
   | { readonly kind: "not-needed" }
   | { readonly kind: "unknown"; readonly why: readonly string[] };
+
+/** What a detector says: a need, or that on this host there is nothing that it could ask; `why` is for people. */
+export type Answer = Need | { readonly kind: "silent"; readonly why?: string };
 
 /**
  * Watches one source until `signal` aborts, and then resolves. Calls `listener` once soon after its start and again
  * whenever its answer may have changed.
  */
-export type Detector = (signal: AbortSignal, listener: (need: Need) => void) => Promise<void>;
+export type Detector = (signal: AbortSignal, listener: (answer: Answer) => void) => Promise<void>;
 
 /**
  * Needed if any detector says so, with the reasons of all that do; else not needed if any knows that; else unknown,
- * each reason under its detector's name.
+ * each reason under its detector's name. The fingerprint has the part of each that says needed, with its name.
  */
-export function combineNeed(detectors: ReadonlyMap<string, Need>): Need {
+export function combineNeed(answers: ReadonlyMap<string, Answer>): Need {
   const reasons: string[] = [];
+  const parts: string[] = [];
   const why: string[] = [];
   let known = false;
-  for (const [name, need] of detectors) {
-    if (need.kind === "needed") reasons.push(...need.reasons);
-    else if (need.kind === "unknown") why.push(...need.why.map((text) => `${name}: ${text}`));
-    else known = true;
+  for (const [name, answer] of answers) {
+    switch (answer.kind) {
+      case "needed":
+        reasons.push(...(answer.reasons.length > 0 ? answer.reasons : [name]));
+        parts.push(`${name}:${answer.fingerprint}`.replace(/\s+/g, "_"));
+        break;
+      case "unknown":
+        why.push(...answer.why.map((text) => `${name}: ${text}`));
+        break;
+      case "not-needed":
+        known = true;
+        break;
+      case "silent":
+        break;
+    }
   }
-  if (reasons.length > 0) return { kind: "needed", reasons };
-  if ([...detectors.values()].some((need) => need.kind === "needed")) {
-    return { kind: "needed", reasons: ["unnamed"] };
-  }
+  if (parts.length > 0) return { kind: "needed", reasons, fingerprint: parts.sort().join(" ") };
   if (known) return { kind: "not-needed" };
   return { kind: "unknown", why: why.length > 0 ? why : ["nothing is asked that could know"] };
+}
+
+/**
+ * Whether everything that a need with this fingerprint wants was wanted already by one with the fingerprint
+ * `earlier`. If a reboot for that one has happened, another will not help. A reboot that met a part of a need leaves a need
+ * that is covered; one that something new has joined is not.
+ */
+export function isCoveredBy(fingerprint: string, earlier: string): boolean {
+  const before = new Set(earlier.split(" "));
+  return fingerprint.split(" ").every((part) => before.has(part));
 }
 
 /**
@@ -46,11 +77,11 @@ export async function watchNeed(
   signal: AbortSignal,
   listener: (need: Need) => void,
 ): Promise<void> {
-  const answers = new Map<string, Need>();
+  const answers = new Map<string, Answer>();
   let last = "";
-  const take = (name: string, need: Need) => {
+  const take = (name: string, answer: Answer) => {
     if (signal.aborted) return;
-    answers.set(name, need);
+    answers.set(name, answer);
     const joined = combineNeed(inOrder(detectors, answers));
     if (answers.size < detectors.size && joined.kind !== "needed") return;
     const text = JSON.stringify(joined);
@@ -61,7 +92,7 @@ export async function watchNeed(
   if (detectors.size === 0) listener(combineNeed(new Map()));
   await Promise.all([...detectors].map(async ([name, detect]) => {
     try {
-      await detect(signal, (need) => take(name, need));
+      await detect(signal, (answer) => take(name, answer));
     } catch (error) {
       take(name, { kind: "unknown", why: [`it failed: ${error instanceof Error ? error.message : error}`] });
     }
@@ -74,12 +105,12 @@ export async function watchNeed(
 /** Answers in the order of their detectors, so that the same answers read the same whatever order they came in. */
 function inOrder(
   detectors: ReadonlyMap<string, Detector>,
-  answers: ReadonlyMap<string, Need>,
-): Map<string, Need> {
-  const ordered = new Map<string, Need>();
+  answers: ReadonlyMap<string, Answer>,
+): Map<string, Answer> {
+  const ordered = new Map<string, Answer>();
   for (const name of detectors.keys()) {
-    const need = answers.get(name);
-    if (need !== undefined) ordered.set(name, need);
+    const answer = answers.get(name);
+    if (answer !== undefined) ordered.set(name, answer);
   }
   return ordered;
 }

@@ -51,33 +51,41 @@ export function queueRange(group: string): KeyRange {
   return below(queuePrefix(group));
 }
 
-/** What is wanted of the queue to know who is before a place: {@linkcode predecessor} reads the answers. */
-export function predecessorQueries(group: string, priority: number, created: string): Query[] {
-  return [
-    { range: classRange(group, priority), createdBefore: created, ...LAST },
-    { range: higherRange(group, priority), order: "key", descending: true, limit: 1 },
-  ];
-}
-
-/** The same in the transaction that makes the place: its own, the newest of its priority, is in the first answer. */
-export function arrivalQueries(group: string, priority: number): Query[] {
-  return [
-    { range: classRange(group, priority), ...LAST, limit: 2 },
-    { range: higherRange(group, priority), order: "key", descending: true, limit: 1 },
-  ];
+/** Whether anybody of a higher priority is there: one of them is enough. */
+export function higherQuery(group: string, priority: number): Query {
+  return { range: higherRange(group, priority), limit: 1 };
 }
 
 /**
- * A place that stands before the one that `key` and `created` name; none: it is the first. Of its own priority it is
- * the very next before it, of a higher one just one of those.
+ * What is wanted of the queue to know who is before a place: {@linkcode predecessor} reads the answers. A store reads all
+ * of a priority for it, so it is asked only when the place before is gone.
+ */
+export function predecessorQueries(group: string, priority: number, created: string): Query[] {
+  return [
+    higherQuery(group, priority),
+    { range: classRange(group, priority), createdBefore: created, ...LAST },
+  ];
+}
+
+/** The same in the transaction that makes the place: its own, the newest of its priority, is in the last answer. */
+export function arrivalQueries(group: string, priority: number): Query[] {
+  return [higherQuery(group, priority), { range: classRange(group, priority), ...LAST, limit: 2 }];
+}
+
+/**
+ * Who stands before the place that `key` and `created` name. `same`: the very next before it of its own priority; once
+ * there is none, there never will be. `higher`: one of those of a higher priority.
  */
 export function predecessor(
   answers: readonly (readonly Entry[])[],
   key: string,
   created: string,
-): Entry | undefined {
-  const [same = [], higher = []] = answers;
-  return same.find((entry) => entry.key !== key && isBefore(entry.created, created)) ?? higher[0];
+): { readonly same: Entry | undefined; readonly higher: Entry | undefined } {
+  const [higher = [], same = []] = answers;
+  return {
+    same: same.find((entry) => entry.key !== key && isBefore(entry.created, created)),
+    higher: higher[0],
+  };
 }
 
 /** What must be true for the place that this entry is to be the first in line, still. */

@@ -8,9 +8,11 @@
  * A document that contradicts itself is never guessed at: reading refuses it, and `repair.ts` is the way back.
  */
 
+import type { Machine } from "./machine.ts";
+
 /** What is recorded of a holder. A holder that another program entered may have none of it. */
 export interface Hold {
-  /** The host name, for people. */
+  /** The host name. */
   readonly host?: string;
   /**
    * The boot id under which the slot was taken. A later boot under another id gives the slot back. A hold without
@@ -26,6 +28,8 @@ export interface Hold {
   readonly phase?: string;
   /** A random mark of the request that took the slot: it tells a lost reply from somebody else's grant. */
   readonly grant?: string;
+  /** A random mark of whoever confirmed it, or {@linkcode SHARED}: nobody else knows whether a reboot is under way. */
+  readonly confirm?: string;
   /** Fields that this version does not know. */
   readonly extra: Readonly<Record<string, unknown>>;
 }
@@ -34,6 +38,11 @@ export interface Hold {
 export const GRANTED = "granted";
 /** The last step before the reboot call was committed. */
 export const REBOOTING = "rebooting";
+/** In the place of a mark: several have confirmed the hold, and nobody knows of the others' reboot calls. */
+export const SHARED = "shared";
+
+/** What a request for a slot brings along; when it is granted, the time is added. */
+export type NewHold = Omit<Hold, "since" | "grant"> & { readonly grant: string };
 
 /** Why and since when no new slot is granted. */
 export interface Pause {
@@ -172,62 +181,123 @@ export function acquire(semaphore: Semaphore, { holder, hold }: AcquireRequest):
   };
 }
 
-/** Names one hold of one machine: its grant, or for a hold without one the lack of it. */
+/** Whose hold a machine finds under its id. */
+export type Ownership =
+  | { readonly kind: "none" }
+  /** Of this boot. `called`: the reboot was confirmed, so it may have been called already. */
+  | { readonly kind: "ours"; readonly hold: Hold; readonly grant: string; readonly called: boolean }
+  /** Taken by hand, or by a program that left no grant: only by hand it ends. */
+  | { readonly kind: "by-hand"; readonly hold: Hold | undefined }
+  /** Of a boot before this one: the machine has rebooted, and gives it back. */
+  | { readonly kind: "earlier-boot"; readonly hold: Hold }
+  /** Of another machine with the same id, a clone for example: never ours to end. */
+  | { readonly kind: "other-host"; readonly hold: Hold };
+
+/**
+ * Whose hold this is, decided the same way by everything that asks.
+ *
+ * The boot id decides first. Of an earlier boot it is where the machine remembers the grant, whatever it is called now: a
+ * renamed host goes on. Where it has a memory and the grant is not in it, another machine took the slot. The host name
+ * decides only for a machine without such a memory.
+ */
+export function ownership({ holders, holds }: Semaphore, machine: Machine): Ownership {
+  return holders.includes(machine.id) ? ownerOf(holds.get(machine.id), machine) : { kind: "none" };
+}
+
+/** The same of a hold that is known to be there. */
+export function ownerOf(hold: Hold | undefined, machine: Machine): Exclude<Ownership, { kind: "none" }> {
+  if (hold?.boot === undefined) return { kind: "by-hand", hold };
+  const { boot, grant } = hold;
+  if (boot === machine.bootId) {
+    if (grant === undefined) return { kind: "by-hand", hold };
+    return { kind: "ours", hold, grant, called: hold.phase === REBOOTING };
+  }
+  const taken = machine.grants === undefined || grant === undefined
+    ? hold.host === undefined || hold.host === machine.hostname
+    : machine.grants.has(grant);
+  return { kind: taken ? "earlier-boot" : "other-host", hold };
+}
+
+/** Names one hold: whose, of which boot, and by which grant. */
 export interface HoldProof {
   readonly holder: string;
-  readonly boot: string;
+  /** `undefined`: taken by hand. */
+  readonly boot: string | undefined;
   readonly grant: string;
 }
 
 export type ConfirmDecision =
-  | { readonly kind: "confirmed"; readonly next: Semaphore }
+  /** `called`: somebody else confirmed it before, and may have called the reboot. */
+  | { readonly kind: "confirmed"; readonly next: Semaphore; readonly called: boolean }
   /** The hold is not there any more, or it is another one. */
   | { readonly kind: "lost" };
 
-/** Marks the hold `rebooting` if it is still the very one that `proof` names. */
-export function confirm(semaphore: Semaphore, proof: HoldProof): ConfirmDecision {
+/**
+ * Marks the hold `rebooting` if it is still the very one that `proof` names. `mark` stands for who confirms it, and is the
+ * same at each confirm of theirs.
+ */
+export function confirm(semaphore: Semaphore, proof: HoldProof, mark: string): ConfirmDecision {
   const hold = semaphore.holds.get(proof.holder);
-  if (!hold || hold.grant !== proof.grant || hold.boot !== proof.boot) return { kind: "lost" };
-  const holds = new Map(semaphore.holds).set(proof.holder, { ...hold, phase: REBOOTING });
-  return { kind: "confirmed", next: { ...semaphore, holds } };
+  if (hold === undefined || !isProven(hold, proof)) return { kind: "lost" };
+  const called = hold.phase === REBOOTING && hold.confirm !== mark;
+  const confirmed = { ...hold, phase: REBOOTING, confirm: called ? SHARED : mark };
+  const holds = new Map(semaphore.holds).set(proof.holder, confirmed);
+  return { kind: "confirmed", next: { ...semaphore, holds }, called };
 }
 
-/** On what ground a hold shall end. There are three, and no other. */
-export type ReleaseGround =
-  /** The machine has booted anew: its boot id is `boot` now. */
-  | { readonly kind: "rebooted"; readonly boot: string }
-  /** The owner does not want its slot any more. */
-  | { readonly kind: "cancelled"; readonly boot: string; readonly grant: string }
-  /** An administrator said so. */
-  | { readonly kind: "administrator" };
+function isProven(hold: Hold, { boot, grant }: HoldProof): boolean {
+  return hold.boot === boot && hold.grant === grant;
+}
 
-export type ReleaseDecision =
+/** How the end of a hold was decided, and why it was kept. Only `released` changes the document. */
+export type EndDecision<Why = never> =
   | { readonly kind: "released"; readonly next: Semaphore; readonly hold: Hold | undefined }
   | { readonly kind: "not-held" }
-  | {
-    readonly kind: "kept";
-    readonly why: "by-hand" | "same-boot" | "another-grant";
-    readonly hold: Hold | undefined;
-  };
+  | { readonly kind: "kept"; readonly why: Why; readonly hold: Hold | undefined };
 
-/** Gives the slot of `holder` back, if `ground` is true of it. */
-export function release(semaphore: Semaphore, holder: string, ground: ReleaseGround): ReleaseDecision {
-  if (!semaphore.holders.includes(holder)) return { kind: "not-held" };
-  const hold = semaphore.holds.get(holder);
-  const why = releaseObstacle(hold, ground);
-  if (why !== undefined) return { kind: "kept", why, hold };
+export type ReleaseDecision = EndDecision<
+  Extract<Ownership, { kind: "ours" | "by-hand" | "other-host" }>
+>;
+
+/** First of three ways in which a hold ends: its machine has rebooted since. */
+export function release(semaphore: Semaphore, machine: Machine): ReleaseDecision {
+  const owner = ownership(semaphore, machine);
+  if (owner.kind === "none") return { kind: "not-held" };
+  return owner.kind === "earlier-boot"
+    ? end(semaphore, machine.id)
+    : { kind: "kept", why: owner, hold: owner.hold };
+}
+
+export type CancelDecision = EndDecision<"another-grant" | "rebooting">;
+
+/**
+ * Second way: its owner does not want it any more. Kept where somebody else than `mark` has confirmed it: a reboot of
+ * theirs may be under way.
+ */
+export function cancel(
+  semaphore: Semaphore,
+  proof: HoldProof,
+  mark: string | undefined,
+): CancelDecision {
+  if (!semaphore.holders.includes(proof.holder)) return { kind: "not-held" };
+  const hold = semaphore.holds.get(proof.holder);
+  if (hold === undefined || !isProven(hold, proof)) return { kind: "kept", why: "another-grant", hold };
+  if (hold.phase === REBOOTING && (mark === undefined || hold.confirm !== mark)) {
+    return { kind: "kept", why: "rebooting", hold };
+  }
+  return end(semaphore, proof.holder);
+}
+
+/** Third way, and there is no other: an administrator says so. */
+export function unlock(semaphore: Semaphore, holder: string): EndDecision {
+  return semaphore.holders.includes(holder) ? end(semaphore, holder) : { kind: "not-held" };
+}
+
+function end(semaphore: Semaphore, holder: string): EndDecision {
   const holds = new Map(semaphore.holds);
   holds.delete(holder);
   const holders = semaphore.holders.filter((name) => name !== holder);
-  return { kind: "released", next: { ...semaphore, holders, holds }, hold };
-}
-
-function releaseObstacle(hold: Hold | undefined, ground: ReleaseGround) {
-  if (ground.kind === "administrator") return undefined;
-  // nothing recorded that a reboot could disprove: somebody entered it by hand
-  if (hold?.boot === undefined) return "by-hand";
-  if (ground.kind === "rebooted") return hold.boot === ground.boot ? "same-boot" : undefined;
-  return hold.boot === ground.boot && hold.grant === ground.grant ? undefined : "another-grant";
+  return { kind: "released", next: { ...semaphore, holders, holds }, hold: semaphore.holds.get(holder) };
 }
 
 /** Sets how many may hold a slot at once. Below the number of holders it frees nobody: see {@linkcode available}. */

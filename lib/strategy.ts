@@ -11,44 +11,45 @@ import { occurrences, type Window } from "./window.ts";
 export type Strategy = "etcd-lock" | "reboot" | "off";
 export const STRATEGIES: readonly Strategy[] = ["etcd-lock", "reboot", "off"];
 
-/** The strategy that is used where none is configured, and why. */
+/** The setting that takes the lock where there is an etcd, and reboots without one elsewhere: the old default. */
+export const AUTO = "auto";
+export type StrategySetting = Strategy | typeof AUTO;
+
+/** The strategy that is in effect, and why. */
 export interface StrategyChoice {
-  readonly strategy: Strategy;
+  readonly strategy: StrategySetting;
   readonly why: string;
 }
 
 /**
- * Chooses a strategy once, when the daemon starts: what is configured; else the lock, if an endpoint is configured or
- * one answers at the default address; else a reboot without one. A later outage does not turn one into the other.
+ * Chooses from what is configured: the strategy, or else the lock where an endpoint is; `undefined` where neither is, for
+ * a machine that nobody configured is not rebooted. With an endpoint `auto` is the lock too: whoever named one expects an
+ * etcd there, and it is waited for. Without one `auto` stays: whether an etcd runs on this host is to be looked for.
  */
 export function chooseStrategy(
-  configured: { readonly strategy: Strategy; readonly origin: string } | undefined,
+  configured: { readonly strategy: StrategySetting; readonly origin: string } | undefined,
   endpointOrigin: string | undefined,
-  defaultEndpointAnswers: boolean,
-  defaultEndpoint: string,
-): StrategyChoice {
-  if (configured) return { strategy: configured.strategy, why: `configured by ${configured.origin}` };
-  if (endpointOrigin !== undefined) {
-    return { strategy: "etcd-lock", why: `none is configured, and an endpoint is, by ${endpointOrigin}` };
+): StrategyChoice | undefined {
+  const endpoint = `an endpoint is configured by ${endpointOrigin}`;
+  if (configured === undefined) {
+    return endpointOrigin === undefined ? undefined : { strategy: "etcd-lock", why: endpoint };
   }
-  return defaultEndpointAnswers
-    ? { strategy: "etcd-lock", why: `none is configured, and etcd answers at ${defaultEndpoint}` }
-    : {
-      strategy: "reboot",
-      why: `none is configured, no endpoint is, and nothing answers at ${defaultEndpoint}`,
-    };
+  const why = `configured by ${configured.origin}`;
+  return configured.strategy === AUTO && endpointOrigin !== undefined
+    ? { strategy: "etcd-lock", why: `${AUTO} is ${why}, and ${endpoint}` }
+    : { strategy: configured.strategy, why };
 }
 
 /** Whether reboots are allowed at a moment, and until or from when; instants in milliseconds since the epoch. */
-export type Opening =
+export type WindowState =
   | { readonly open: true; readonly closesAt: number; readonly nextOpensAt: number }
   | { readonly open: false; readonly nextOpensAt: number };
 
-/** The opening at `now`. Without a window it is always open. */
-export function openingAt(
+/** The state of a window at `now`. Without a window it is always open. */
+export function windowStateAt(
   schedule: { readonly window: Window; readonly zone: string } | null,
   now: number,
-): Opening {
+): WindowState {
   if (schedule === null) return { open: true, closesAt: Infinity, nextOpensAt: now };
   const at = Temporal.Instant.fromEpochMilliseconds(now).toZonedDateTimeISO(schedule.zone);
   const coming = occurrences(schedule.window, at);
@@ -67,7 +68,7 @@ export interface Facts {
   readonly need: Need;
   /** Whether this machine has a slot that the daemon took. */
   readonly holds: boolean;
-  readonly opening: Opening;
+  readonly window: WindowState;
 }
 
 export type Action =
@@ -80,15 +81,15 @@ export type Action =
   | { readonly kind: "prepare" };
 
 /** What to do now. An unknown need never reboots a machine. */
-export function decide({ strategy, need, holds, opening }: Facts): Action {
+export function decide({ strategy, need, holds, window }: Facts): Action {
   if (need.kind === "unknown") return holds ? { kind: "await-need" } : { kind: "rest" };
   if (need.kind === "not-needed") {
     return holds ? { kind: "give-back", why: "no reboot is needed" } : { kind: "rest" };
   }
-  if (!opening.open) {
+  if (!window.open) {
     return holds
       ? { kind: "give-back", why: "the window is closed" }
-      : { kind: "await-window", until: opening.nextOpensAt };
+      : { kind: "await-window", until: window.nextOpensAt };
   }
   return strategy === "etcd-lock" && !holds ? { kind: "acquire" } : { kind: "prepare" };
 }

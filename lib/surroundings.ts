@@ -24,15 +24,17 @@ export type LogLevel = "debug" | "info" | "notice" | "warning" | "error";
 /** Writes a line of the log. Never throws. */
 export type Log = (level: LogLevel, text: string) => void;
 
-/** A moment by both clocks, in milliseconds. */
+/** A moment by both clocks, in milliseconds, and what chance says at it. */
 export interface Moment {
   readonly now: number;
   readonly elapsed: number;
+  /** A number in [0, 1). */
+  readonly chance: number;
 }
 
 /** The moment that it is. */
 export function moment(surroundings: Surroundings): Moment {
-  return { now: surroundings.now(), elapsed: surroundings.elapsed() };
+  return { now: surroundings.now(), elapsed: surroundings.elapsed(), chance: surroundings.random() };
 }
 
 /** Resolves after `ms` milliseconds. */

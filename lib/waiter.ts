@@ -1,20 +1,21 @@
 /**
  * One machine's wait for a slot: from the first request to the grant, or until it gives up.
  *
- * A free slot that nobody waits for is taken by one commit. Else the machine takes a place in the queue and watches one
- * key: the place before its own, or when it is the first the semaphore. The commit that grants removes the place, and
- * proves that the place was still there, that nobody stood before it, and that the semaphore is what it was thought to
- * be; so nothing that a watch tells has to be true, and a grant goes out without another read.
+ * What to do next is decided in `wait.ts`; here it is done. The commit that grants removes the place, and proves that the
+ * place was still there, that nobody stood before it, and that the semaphore is what it was thought to be; so nothing that
+ * a watch tells has to be true, and a grant goes out without another read.
  *
- * It goes on by itself whatever fails, until it was told how it ended: `granted`, `left`, or `held` by hand. An outcome
- * that nobody knows is looked at until it is known; who leaves with a grant in doubt first makes sure that it can never
- * happen.
+ * It goes on by itself whatever fails, until it was told how it ended. An outcome that nobody knows is looked at until it
+ * is known; who leaves with a grant in doubt first makes sure that it can never happen.
  */
 
+import { backoffMs } from "./backoff.ts";
 import { CALL_TIMEOUT_MS, type Lock, LockError } from "./lock.ts";
+import { Mailbox } from "./mailbox.ts";
 import {
   arrivalQueries,
   firstInLine,
+  higherQuery,
   PLACE_TTL_MS,
   placeKey,
   predecessor,
@@ -22,81 +23,46 @@ import {
   queueRange,
   serializePlace,
 } from "./queue.ts";
-import { describeHold } from "./cli/report.ts";
-import { acquire, type Hold, overdueHolders, REBOOTING, type Semaphore } from "./semaphore.ts";
+import { overdueHolders } from "./semaphore.ts";
 import {
-  type Change,
   type Entry,
   exactly,
   type Expectation,
   isBefore,
   type Lease,
-  type Query,
   StoreError,
   type View,
-  type Watch,
 } from "./store.ts";
+import {
+  grantedNews,
+  type Known,
+  type LastNews,
+  type Move,
+  nextMove,
+  type WaitNews,
+  type WaitRequest,
+} from "./wait.ts";
 
-/** The pause after the store failed grows from the first to the last of these, in milliseconds, with jitter. */
+/** The pause after the store failed, in milliseconds. A watch that is back ends it. */
 const FAILURE_PAUSE_MS = { first: 250, last: 30_000 };
 
-/** What is wanted. */
-export interface WaitRequest {
-  readonly holder: string;
-  /**
-   * What is to be recorded of the slot. `grant` must be new for every request. Without `boot` it is a request by hand:
-   * a slot that the holder has already then ends the wait.
-   */
-  readonly hold: Omit<Hold, "since"> & { readonly grant: string };
-  readonly priority: number;
-  /** From how long on a hold is said to be overdue, in milliseconds. */
-  readonly overdueMs: number;
-  /** How long to rely on a watch before looking all the same, in milliseconds; lengthened by up to a half. */
-  readonly lookMs: number;
+/** A lease, and the place in line that it keeps: they live and die together. */
+interface Foothold {
+  readonly lease: Lease;
+  /** As this process made it. */
+  readonly place?: Entry;
+  /** The next before it of its own priority; `null`: there is none, and never will be; absent: to be looked for. */
+  readonly before?: Entry | null;
 }
 
-/** A good {@linkcode WaitRequest.lookMs}: what a missed event costs at most, against what looking costs a store. */
-export const LOOK_INTERVAL_MS = 5 * 60_000;
-
-/** What a waiter tells. After `granted`, `left` and `held` nothing comes any more. */
-export type WaitNews =
-  /** `called`: a reboot was called under this very slot already. */
-  | { readonly kind: "granted"; readonly grant: string; readonly called: boolean }
-  /** The holder has a slot by another hand. */
-  | { readonly kind: "held"; readonly hold: Hold | undefined }
-  | { readonly kind: "left" }
-  /** Still waiting, for another reason than before; `error`: what does not work is tried again. */
-  | { readonly kind: "waiting"; readonly why: string; readonly error?: StoreError | LockError };
-
-/** What is known of the store at one moment. */
-interface Knowledge {
-  readonly revision: string;
-  readonly document: Entry | null;
-  readonly place: Entry | null;
-  /** Somebody who stands before us; before we have a place, anybody. */
-  readonly before: Entry | undefined;
-}
-
-/** Why a wait for a change ended. */
-type Wake = { readonly kind: "document"; readonly entry: Entry | null; readonly revision: string } | {
-  readonly kind: "look";
-};
+/** What became of the grant that was last sent. Of one that nobody knows of, another may be sent. */
+type GrantState = "unsent" | "sent" | "refused" | "unknown";
 
 export class Waiter {
   readonly #key: string;
-  #lease: Lease | undefined;
-  /** Our place as we made it. Another revision of it is from before this process, or from a lost reply. */
-  #place: Entry | undefined;
-  #watch: { readonly key: string; readonly watch: Watch } | undefined;
-  /** What came meanwhile and was not looked at yet. */
-  #wake: Wake | undefined;
-  #woken: (() => void) | undefined;
-  /** A grant was sent, and nobody knows whether it happened or still will. */
-  #inDoubt = false;
-  /** A slot was asked for without a place. */
-  #tried = false;
-  /** A grant is on its way, and its answer too. */
-  #granting = false;
+  readonly #mailbox: Mailbox;
+  #foothold: Foothold | undefined;
+  #grantState: GrantState = "unsent";
   #leaving = false;
   #failures = 0;
   #said = "";
@@ -107,123 +73,110 @@ export class Waiter {
     private readonly request: WaitRequest,
     private readonly listener: (news: WaitNews) => void,
   ) {
-    const { holder, hold, priority } = request;
-    this.#key = placeKey(lock.group, priority, holder, hold.boot === undefined ? hold.grant : undefined);
+    const { waits, hold, priority } = request;
+    this.#key = placeKey(lock.group, priority, waits.id, waits.bootId === undefined ? hold.grant : undefined);
+    this.#mailbox = new Mailbox(
+      lock.store,
+      (error) => this.#say({ kind: "failing", error }, error.message),
+    );
   }
 
   /** Begins to wait. Resolves after the last news; rejects for a bug only. */
   async start(): Promise<void> {
-    let known: Knowledge | undefined;
-    let news: WaitNews | undefined;
-    while (news === undefined) {
+    let known: Known | undefined;
+    let last: LastNews | undefined;
+    while (last === undefined) {
       const leaving = this.#leaving;
       try {
-        const next: Knowledge | WaitNews = leaving
+        const next: Known | LastNews = leaving
           ? await this.#leave()
-          : await this.#turn(known ?? await this.#look());
-        if ("kind" in next) news = next;
+          : await this.#carryOut(known ?? await this.#look());
+        if ("kind" in next) last = next;
         else known = next;
         this.#failures = 0;
       } catch (error) {
         if (!(error instanceof StoreError || error instanceof LockError)) throw error;
         known = undefined;
-        this.#say(`cannot get in line, trying again: ${error.message}`, error);
-        await this.#pause(leaving);
+        this.#say({ kind: "failing", error }, error.message);
+        await this.#backOff(leaving);
       }
       if (this.#leaving) known = undefined;
     }
-    this.#watch?.watch.close();
-    this.#lease?.abandon();
-    this.listener(news);
+    this.#mailbox.close();
+    this.#foothold?.lease.abandon();
+    this.listener(last);
   }
 
   /** Gives the place up. Sooner or later the listener hears `left`; or `granted`, if that came first. */
   leave(): void {
     this.#leaving = true;
-    this.#wakeUp({ kind: "look" });
+    this.#mailbox.ask();
   }
 
   /** Whether a grant may have happened, or may still happen, that the listener did not hear of. */
   get inDoubt(): boolean {
-    return this.#inDoubt || this.#granting;
+    return this.#grantState === "sent" || this.#grantState === "unknown";
   }
 
-  /** One decision on what is known: the end, or what is known after something has changed. */
-  async #turn(known: Knowledge): Promise<Knowledge | WaitNews> {
-    const { holder } = this.request;
-    const semaphore = this.lock.parse(known.document);
-    if (semaphore.holders.includes(holder)) return await this.#holding(known, semaphore);
-    if (known.place === null) {
-      this.#place = undefined;
-      if (!this.#tried && known.before === undefined && this.#next(semaphore) !== undefined) {
-        // once: where many come at the same time, all but one are refused, and a line is what they need
-        this.#tried = true;
-        const nobody: Expectation = { range: queueRange(this.lock.group), noneCreatedBefore: null };
-        return await this.#grant(known, semaphore, [nobody]);
-      }
-      return await this.#enqueue(known);
+  /** Makes the next move: to what is known after it, or to the end. */
+  async #carryOut(known: Known): Promise<Known | LastNews> {
+    const { lock, request } = this;
+    const standing = { place: this.#foothold?.place, asked: this.#grantState !== "unsent" };
+    const move = nextMove(known, standing, request, lock.surroundings.now());
+    switch (move.kind) {
+      case "finish":
+        lock.saw(known.document);
+        if (known.place !== null) await this.#giveUpPlace();
+        return move.news;
+      case "grant":
+        return await this.#grant(known, move);
+      case "line-up":
+        return await this.#lineUp(known);
+      case "give-back":
+        await lock.release(move.machine);
+        return await this.#look();
+      case "stand-aside":
+        await this.#giveUpPlace();
+        this.#tellObstacle(known, move);
+        return await this.#changed(known, lock.key);
+      case "stay":
+        this.#tellObstacle(known, move);
+        return await this.#changed(known, move.watch?.key ?? lock.key);
     }
-    // by another process of this machine, before us: it stands in the same place of the line
-    if (known.place.revision !== this.#place?.revision) return await this.#enqueue(known);
-    if (known.before !== undefined) {
-      this.#say(`in line behind another machine${this.#overdue(semaphore)}`);
-      return await this.#changed(known, known.before.key);
-    }
-    if (this.#next(semaphore) === undefined) {
-      this.#say(`first in line, ${obstacle(semaphore)}${this.#overdue(semaphore)}`);
-      return await this.#changed(known, this.lock.key);
-    }
-    return await this.#grant(
-      known,
-      semaphore,
-      firstInLine(this.lock.group, this.request.priority, known.place),
-    );
-  }
-
-  /** The document with a slot for us, or `undefined` where none is to be had. */
-  #next(semaphore: Semaphore): Semaphore | undefined {
-    const since = new Date(this.lock.surroundings.now()).toISOString();
-    const decision = acquire(semaphore, {
-      holder: this.request.holder,
-      hold: { ...this.request.hold, since },
-    });
-    return decision.kind === "granted" ? decision.next : undefined;
   }
 
   async #grant(
-    known: Knowledge,
-    semaphore: Semaphore,
-    guards: readonly Expectation[],
-  ): Promise<Knowledge | WaitNews> {
-    const { holder, hold } = this.request;
-    const next = this.#next(semaphore);
-    if (next === undefined) throw new Error("a grant without a free slot");
+    known: Known,
+    { next, place }: Extract<Move, { kind: "grant" }>,
+  ): Promise<Known | LastNews> {
+    const { lock, request: { waits, hold, priority } } = this;
     const reason = hold.reason === undefined ? {} : { reason: hold.reason };
-    this.#granting = true;
-    const outcome = await this.lock.store.commit({
-      expect: [{ key: this.lock.key, revision: known.document?.revision ?? null }, ...guards],
-      put: [{
-        key: this.lock.key,
-        value: this.lock.stamp(next, { what: "grant", machine: holder, ...reason }),
-      }],
-      remove: known.place === null ? [] : [this.#key],
-      read: this.#queries(),
-    }, { timeoutMs: CALL_TIMEOUT_MS }).finally(() => this.#granting = false);
-    if (outcome.kind === "committed") {
-      this.lock.saw(outcome.found[0]?.[0] ?? null);
-      return { kind: "granted", grant: hold.grant, called: false };
-    }
-    if (outcome.kind === "refused") return this.#known(outcome);
-    this.#inDoubt = true;
-    throw outcome.cause;
+    const guards: Expectation[] = place === null
+      ? [{ range: queueRange(lock.group), noneCreatedBefore: null }]
+      : firstInLine(lock.group, priority, place);
+    // an earlier one that nobody knows of may still come, whatever becomes of this one
+    const otherwise = this.#grantState === "unknown" ? "unknown" : "refused";
+    this.#grantState = "sent";
+    const outcome = await lock.store.commit({
+      expect: [{ key: lock.key, revision: known.document?.revision ?? null }, ...guards],
+      put: [{ key: lock.key, value: lock.stamp(next, { what: "grant", machine: waits.id, ...reason }) }],
+      remove: place === null ? [] : [this.#key],
+      read: this.#lookQueries(),
+    }, { timeoutMs: CALL_TIMEOUT_MS }).catch((error) => {
+      this.#grantState = otherwise;
+      throw error;
+    });
+    this.#grantState = outcome.kind === "unknown" ? "unknown" : otherwise;
+    if (outcome.kind === "unknown") throw outcome.cause;
+    if (outcome.kind === "refused") return await this.#understood(outcome);
+    lock.saw(outcome.found[0]?.[0] ?? null);
+    return { kind: "granted", grant: hold.grant, called: false };
   }
 
-  /** Takes a place; takes over the one that an earlier process of this machine left. */
-  async #enqueue(known: Knowledge): Promise<Knowledge> {
+  /** Takes a place, or takes over the one that an earlier process of this machine left. */
+  async #lineUp(known: Known): Promise<Known> {
     const { lock, request } = this;
-    const lease = this.#lease ??= await lock.store.lease(PLACE_TTL_MS, () => this.#lost(lease), {
-      timeoutMs: CALL_TIMEOUT_MS,
-    });
+    const lease = this.#foothold?.lease ?? await this.#lease();
     const { host, boot, by, reason } = request.hold;
     const value = known.place?.value ?? serializePlace({
       ...(host === undefined ? {} : { host }),
@@ -242,74 +195,48 @@ export class Waiter {
       ],
     }, { timeoutMs: CALL_TIMEOUT_MS });
     if (outcome.kind === "unknown") throw outcome.cause;
-    if (outcome.kind === "committed") {
-      // a lease that was lost meanwhile is not to be relied on
-      this.#place = this.#lease === lease ? outcome.found[1]?.[0] : undefined;
-      // one that was taken over is not the newest of its priority: ask for what is before it
-      return known.place === null ? this.#known(outcome) : await this.#look();
-    }
-    // the lease is gone, or the place just went
-    lease.abandon();
-    this.#lease = undefined;
-    return await this.#look();
-  }
-
-  /** The place may still be there, with nobody to keep it alive: it is to be taken over under another lease. */
-  #lost(lease: Lease): void {
-    if (this.#lease !== lease) return;
-    this.#lease = undefined;
-    this.#place = undefined;
-    this.#wakeUp({ kind: "look" });
-  }
-
-  /** The holder has a slot, by this request or by another. */
-  async #holding(known: Knowledge, semaphore: Semaphore): Promise<Knowledge | WaitNews> {
-    const { holder, hold: wanted } = this.request;
-    const hold = semaphore.holds.get(holder);
-    if (hold?.grant === wanted.grant) {
-      this.lock.saw(known.document);
-      return { kind: "granted", grant: wanted.grant, called: hold.phase === REBOOTING };
-    }
-    if (wanted.boot === undefined) {
-      await this.#giveUpPlace();
-      return { kind: "held", hold };
-    }
-    if (hold?.boot === wanted.boot && hold.grant !== undefined) {
-      await this.#giveUpPlace();
-      return { kind: "granted", grant: hold.grant, called: hold.phase === REBOOTING };
-    }
-    // of this boot, and without a grant to show, it cannot be ours to use or to end
-    const byHand = hold?.boot === undefined || hold.boot === wanted.boot;
-    if (!byHand && (hold.host === undefined || hold.host === wanted.host)) {
-      // a grant of an earlier boot that came late
-      await this.lock.release(holder, { kind: "rebooted", boot: wanted.boot });
+    if (outcome.kind === "refused") {
+      // the lease is gone, or the place just went
+      lease.abandon();
+      this.#foothold = undefined;
       return await this.#look();
     }
-    // nobody shall stand behind a machine that waits for somebody's hand
-    await this.#giveUpPlace();
-    const details = describeHold(hold);
-    this.#say(
-      byHand
-        ? `this machine's slot was taken by hand${details}; 'locksmith unlock ${holder}' ends that`
-        : `machine id ${holder} holds a slot under another boot id and host ${hold.host}${details}; do two machines share this id?`,
-    );
-    return await this.#changed(known, this.lock.key);
+    const place = outcome.found[1]?.[0];
+    // a lease that was lost meanwhile is not to be relied on
+    if (this.#foothold?.lease !== lease || place === undefined) return await this.#look();
+    this.#foothold = { lease, place };
+    // a place that was taken over is not the newest of its priority: ask for what is before it
+    return known.place === null ? this.#known(outcome) : await this.#look();
+  }
+
+  async #lease(): Promise<Lease> {
+    const { store } = this.lock;
+    const lease: Lease = await store.lease(PLACE_TTL_MS, () => {
+      // the place may still be there, with nobody to keep it: it is taken over under another lease
+      if (this.#foothold?.lease !== lease) return;
+      this.#foothold = undefined;
+      this.#mailbox.ask();
+    }, { timeoutMs: CALL_TIMEOUT_MS });
+    this.#foothold = { lease };
+    return lease;
   }
 
   /** Gives the place up, and knows that no grant will come any more, or that it came. */
-  async #leave(): Promise<WaitNews> {
-    const { holder, hold } = this.request;
+  async #leave(): Promise<LastNews> {
+    const { lock, request: { waits, hold: { boot, grant } } } = this;
     await this.#giveUpPlace();
-    const { document, place } = await this.#look();
+    const queries = [{ range: exactly(lock.key) }, { range: exactly(this.#key) }];
+    const { found } = await lock.store.view(queries, { timeoutMs: CALL_TIMEOUT_MS });
+    const [document, place] = [found[0]?.[0] ?? null, found[1]?.[0] ?? null];
     // without a grant in doubt there is none to look for, and a document that cannot be read is none of our business
-    const held = this.#inDoubt ? this.lock.parse(document).holds.get(holder) : undefined;
-    if (held?.grant === hold.grant) {
-      this.lock.saw(document);
-      return { kind: "granted", grant: hold.grant, called: held.phase === REBOOTING };
+    const semaphore = this.inDoubt ? lock.parse(document) : undefined;
+    if (semaphore?.holds.get(waits.id)?.grant === grant) {
+      lock.saw(document);
+      return grantedNews(semaphore, waits.id, grant);
     }
     if (place !== null) {
       // its lease could not be ended, or it is one that an earlier process left
-      const outcome = await this.lock.store.commit({
+      const outcome = await lock.store.commit({
         expect: [{ key: this.#key, revision: place.revision }],
         put: [],
         remove: [this.#key],
@@ -317,63 +244,94 @@ export class Waiter {
       if (outcome.kind === "unknown") throw outcome.cause;
       if (outcome.kind === "refused") return await this.#leave();
     }
-    if (this.#inDoubt) {
-      const decision = await this.lock.withdraw(holder, hold.boot, hold.grant);
-      if (decision.kind === "kept") throw new Error("a withdrawal cannot be kept");
+    if (this.inDoubt) {
+      const decision = await lock.cancel({ holder: waits.id, boot, grant }, { fence: true });
+      // it happened after all, and somebody confirmed it
+      if (decision.kind === "kept" && decision.why === "rebooting") {
+        return { kind: "granted", grant, called: true };
+      }
     }
     return { kind: "left" };
   }
 
   async #giveUpPlace(): Promise<void> {
-    const lease = this.#lease;
-    this.#lease = undefined;
-    this.#place = undefined;
+    const lease = this.#foothold?.lease;
+    this.#foothold = undefined;
     await lease?.end({ timeoutMs: CALL_TIMEOUT_MS });
   }
 
-  async #look(): Promise<Knowledge> {
-    return this.#known(await this.lock.store.view(this.#queries(), { timeoutMs: CALL_TIMEOUT_MS }));
+  async #look(): Promise<Known> {
+    const view = await this.lock.store.view(this.#lookQueries(), { timeoutMs: CALL_TIMEOUT_MS });
+    return await this.#understood(view);
   }
 
-  #queries(): Query[] {
-    const { group, key } = this.lock;
-    const before = this.#place === undefined
-      ? [{ range: queueRange(group), limit: 1 }]
-      : predecessorQueries(group, this.request.priority, this.#place.created);
-    return [{ range: exactly(key) }, { range: exactly(this.#key) }, ...before];
+  /** By exact keys where they are known: a range costs a store as much as there are machines in line. */
+  #lookQueries() {
+    const { lock: { group, key }, request: { priority } } = this;
+    const { place, before } = this.#foothold ?? {};
+    return [
+      { range: exactly(key) },
+      { range: exactly(this.#key) },
+      ...place === undefined
+        ? [{ range: queueRange(group), limit: 1 }]
+        : before === undefined
+        ? predecessorQueries(group, priority, place.created)
+        : before === null
+        ? [higherQuery(group, priority)]
+        : [{ range: exactly(before.key) }],
+    ];
   }
 
-  #known({ revision, found: [document = [], place = [], ...before] }: View): Knowledge {
-    return {
-      revision,
-      document: document[0] ?? null,
-      place: place[0] ?? null,
-      before: this.#place === undefined
-        ? before[0]?.[0]
-        : predecessor(before, this.#key, this.#place.created),
-    };
+  /** What an answer to {@linkcode #lookQueries} says; where the place before is gone, another look says who is there now. */
+  async #understood(view: View): Promise<Known> {
+    const foothold = this.#foothold;
+    const { before, place } = foothold ?? {};
+    if (foothold === undefined || place === undefined || !before) return this.#known(view);
+    const found = view.found[2]?.[0];
+    if (found?.created === before.created) return this.#knownWith(view, found);
+    this.#foothold = { lease: foothold.lease, place };
+    return await this.#look();
+  }
+
+  /** What an answer with the predecessors says, and keeps who they are. */
+  #known(view: View): Known {
+    const foothold = this.#foothold;
+    const place = foothold?.place;
+    const answers = view.found.slice(2);
+    if (foothold === undefined || place === undefined) return this.#knownWith(view, answers[0]?.[0]);
+    const { same, higher } = predecessor(answers, this.#key, place.created);
+    // who is the first of its priority stays it
+    this.#foothold = { ...foothold, before: foothold.before === null ? null : same ?? null };
+    return this.#knownWith(view, same ?? higher);
+  }
+
+  #knownWith({ revision, found }: View, before: Entry | undefined): Known {
+    const document = found[0]?.[0] ?? null;
+    return { revision, document, semaphore: this.lock.parse(document), place: found[1]?.[0] ?? null, before };
   }
 
   /** What is known after the next change of `key`; what came since `known` counts. */
-  async #changed(known: Knowledge, key: string): Promise<Knowledge> {
-    if (this.#watch?.key !== key) {
-      this.#watch?.watch.close();
-      this.#wake = undefined;
-      this.#watch = {
-        key,
-        watch: this.lock.store.watch(key, (change) => this.#hear(key, change), known.revision),
-      };
-    }
-    const pause = this.request.lookMs * (1 + this.lock.surroundings.random() / 2);
-    const timer = this.lock.surroundings.after(pause, () => this.#wakeUp({ kind: "look" }));
+  async #changed(known: Known, key: string): Promise<Known> {
+    const { lock: { surroundings }, request } = this;
+    this.#mailbox.watch(key, known.revision);
+    const restMs = request.lookMs * (1 + surroundings.random() / 2);
+    const timer = surroundings.after(restMs, () => this.#mailbox.ask());
     try {
       while (!this.#leaving) {
-        const wake = await this.#nextWake();
+        const mail = await this.#mailbox.take();
         if (this.#leaving) break;
-        if (wake.kind === "look") return await this.#look();
-        if (isBefore(known.revision, wake.revision)) {
-          return { ...known, revision: wake.revision, document: wake.entry };
+        if (mail.kind === "look") return await this.#look();
+        if (!isBefore(known.revision, mail.revision)) continue;
+        if (key === this.lock.key) {
+          const { revision, entry: document } = mail;
+          return { ...known, revision, document, semaphore: this.lock.parse(document) };
         }
+        if (mail.entry !== null) continue;
+        if (this.#foothold?.before?.key === key) {
+          const { before: _, ...foothold } = this.#foothold;
+          this.#foothold = foothold;
+        }
+        return await this.#look();
       }
       return known;
     } finally {
@@ -381,66 +339,30 @@ export class Waiter {
     }
   }
 
-  #hear(key: string, change: Change): void {
-    if (change.kind === "refused") {
-      return this.#say(`waiting, and looking only now and then: ${change.error.message}`, change.error);
-    }
-    if (key === this.lock.key && change.kind === "changed") {
-      this.#wakeUp({ kind: "document", entry: change.entry, revision: change.revision });
-    } else if (change.kind === "missed" || change.entry === null) this.#wakeUp({ kind: "look" });
-  }
-
-  /** The newest of what comes counts, but what asks for a look is not forgotten. */
-  #wakeUp(wake: Wake): void {
-    const before = this.#wake;
-    const older = before?.kind === "document" && wake.kind === "document" &&
-      isBefore(wake.revision, before.revision);
-    if (before?.kind !== "look" && !older) this.#wake = wake;
-    this.#woken?.();
-  }
-
-  async #nextWake(): Promise<Wake> {
-    while (this.#wake === undefined) {
-      await new Promise<void>((resolve) => this.#woken = resolve);
-    }
-    const wake = this.#wake;
-    this.#wake = undefined;
-    return wake;
-  }
-
-  /** After a failure: later each time, with jitter, but not for longer than it takes to be told to leave meanwhile. */
-  async #pause(leaving: boolean): Promise<void> {
+  /** After a failure: until the next try is due, the watch has news, or it is told to leave. */
+  async #backOff(leaving: boolean): Promise<void> {
     const { surroundings } = this.lock;
-    const limit = Math.min(FAILURE_PAUSE_MS.last, FAILURE_PAUSE_MS.first * 2 ** Math.min(this.#failures, 10));
     this.#failures++;
     if (this.#leaving !== leaving) return;
+    const pauseMs = backoffMs(this.#failures, FAILURE_PAUSE_MS, surroundings.random());
     await new Promise<void>((resolve) => {
-      const timer = surroundings.after(limit * (0.5 + surroundings.random() / 2), resolve);
-      this.#woken = () => {
-        if (this.#leaving === leaving) return;
+      const timer = surroundings.after(pauseMs, resolve);
+      this.#mailbox.arrival().then(() => {
         timer.cancel();
         resolve();
-      };
+      });
     });
   }
 
-  #overdue(semaphore: Semaphore): string {
-    const late = overdueHolders(semaphore, this.lock.surroundings.now(), this.request.overdueMs);
-    if (late.length === 0) return "";
-    const named = late.map((id) => `${id}${describeHold(semaphore.holds.get(id))}`);
-    return `; overdue: ${named.join(", ")}`;
+  #tellObstacle({ semaphore }: Known, { obstacle }: Extract<Move, { kind: "stay" | "stand-aside" }>): void {
+    const overdue = overdueHolders(semaphore, this.lock.surroundings.now(), this.request.overdueMs);
+    this.#say({ kind: "waiting", obstacle, overdue, semaphore }, JSON.stringify([obstacle, overdue]));
   }
 
-  #say(why: string, error?: StoreError | LockError): void {
-    if (why === this.#said || this.#leaving) return;
-    this.#said = why;
-    this.listener({ kind: "waiting", why, ...(error === undefined ? {} : { error }) });
+  /** Tells news, unless the very same was told last. */
+  #say(news: WaitNews, mark: string): void {
+    if (mark === this.#said || this.#leaving) return;
+    this.#said = mark;
+    this.listener(news);
   }
-}
-
-/** Why a semaphore grants nothing. */
-function obstacle(semaphore: Semaphore): string {
-  return semaphore.paused
-    ? `the group is paused${describeHold(semaphore.paused)}`
-    : `all slots are held (available: ${semaphore.max - semaphore.holders.length})`;
 }

@@ -193,15 +193,6 @@ export function remainingMs(window: Window, now: Temporal.ZonedDateTime): number
   return isAfter(start, now) ? null : betweenMs(now, end);
 }
 
-/**
- * The zone of this machine, by `TZ` or `/etc/localtime`; UTC where neither names one, as the C library has it. For the
- * edge of the program only: the rules take the zone from their `now`.
- */
-export function localZone(): string {
-  const zone = Temporal.Now.timeZoneId();
-  return zone === "Etc/Unknown" ? "UTC" : zone; // what ICU calls it; Temporal itself would refuse that name
-}
-
 /** Zones by names that `Intl.supportedValuesOf` leaves out, though they are the ones that people know. */
 const MORE_ZONES: readonly string[] = [
   "UTC",

@@ -52,11 +52,12 @@ Deno.test("a reboot is told from its grant over its confirm to its release, with
   const lock = group.lock("locksmithd");
   const hold = { host: "web1", boot: "b1", by: "locksmithd", reason: "new kernel", grant: "g1", extra: {} };
   const news: string[] = [];
-  const request = { holder: "A", hold, priority: 0, overdueMs: 3_600_000, lookMs: 300_000 };
+  const machine = { id: "A", bootId: "b1", hostname: "web1" };
+  const request = { waits: machine, hold, priority: 0, overdueMs: 3_600_000, lookMs: 300_000 };
   await new Waiter(lock, request, ({ kind }) => news.push(kind)).start();
   assertEquals(news, ["granted"]);
-  await lock.confirm({ holder: "A", boot: "b1", grant: "g1" });
-  await lock.release("A", { kind: "rebooted", boot: "b2" });
+  await lock.confirm({ holder: "A", boot: "b1", grant: "g1" }, "m1");
+  await lock.release({ ...machine, bootId: "b2" });
   const told = group.events();
   const of = { by: "locksmithd", machine: "A", host: "web1" };
   assertEquals(told.map(({ at: _, ...event }) => event), [
@@ -76,7 +77,7 @@ Deno.test("what an administrator does is told as such: lock, unlock, set-max, pa
   await lock.acquire("A", { grant: "g1", by: "anna@desk", reason: "disk swap", extra: {} });
   await lock.pause({ by: "anna@desk", since: time(3), reason: "storage", extra: {} });
   await lock.resume();
-  await lock.release("A", { kind: "administrator" });
+  await lock.unlock("A");
   await lock.replace(await lock.entry(), parseSemaphore('{"semaphore":2,"max":2,"holders":[]}'));
   assertEquals(group.events().map(({ at: _, ...event }) => event), [
     { what: "set-max", by: "anna@desk", max: 2, oldMax: 1 },
@@ -92,8 +93,8 @@ Deno.test("a grant that was cancelled, and one that never came to be, are told a
   const group = new Group();
   const lock = group.lock("locksmithd");
   await lock.acquire("A", { boot: "b1", grant: "g1", extra: {} });
-  await lock.release("A", { kind: "cancelled", boot: "b1", grant: "g1" });
-  await lock.withdraw("B", "b1", "g2");
+  await lock.cancel({ holder: "A", boot: "b1", grant: "g1" });
+  await lock.cancel({ holder: "B", boot: "b1", grant: "g2" }, { fence: true });
   assertEquals(group.events().map(({ what, machine }) => [what, machine]), [
     ["grant", "A"],
     ["cancel", "A"],
@@ -218,7 +219,7 @@ Deno.test("where the beginning is dropped, the oldest document tells what it say
   await lock.acquire("A", { grant: "g1", extra: {} });
   await lock.acquire("B", { grant: "g2", extra: {} });
   group.memory.compact();
-  await lock.release("A", { kind: "administrator" });
+  await lock.unlock("A");
   const { changes, complete } = group.memory.history(KEY);
   assertEquals(complete, false);
   const events = pastEvents(changes, complete);

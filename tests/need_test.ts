@@ -1,18 +1,45 @@
 import { assertEquals } from "@std/assert";
-import { combineNeed, type Detector, type Need, watchNeed } from "../lib/need.ts";
+import { type Answer, combineNeed, type Detector, isCoveredBy, type Need, watchNeed } from "../lib/need.ts";
 import { Heard } from "./support/bus.ts";
 
 const NOT: Need = { kind: "not-needed" };
-const needed = (...reasons: string[]): Need => ({ kind: "needed", reasons });
+const SILENT: Answer = { kind: "silent" };
+/** Needed for this reason, which is its fingerprint too. */
+const needed = (...reasons: string[]): Need => ({ kind: "needed", reasons, fingerprint: reasons.join("+") });
 const unknown = (...why: string[]): Need => ({ kind: "unknown", why });
-const combined = (...needs: Need[]) => combineNeed(new Map(needs.map((need, i) => [`d${i}`, need])));
+const combined = (...answers: Answer[]) =>
+  combineNeed(new Map(answers.map((answer, i) => [`d${i}`, answer])));
 
-Deno.test("combineNeed() says needed if any says so, with all their reasons", () => {
-  assertEquals(combined(NOT, needed("a"), unknown("x"), needed("b", "c")), needed("a", "b", "c"));
+Deno.test("combineNeed() says needed if any says so, with all their reasons and fingerprints", () => {
+  assertEquals(combined(NOT, needed("a"), unknown("x"), needed("b", "c"), SILENT), {
+    kind: "needed",
+    reasons: ["a", "b", "c"],
+    fingerprint: "d1:a d3:b+c",
+  });
 });
 
 Deno.test("combineNeed() never drops a need for want of a reason", () => {
-  assertEquals(combined(NOT, needed()), needed("unnamed"));
+  assertEquals(combined(NOT, needed()), { kind: "needed", reasons: ["d1"], fingerprint: "d1:" });
+});
+
+Deno.test("combineNeed() takes who is silent for nobody", () => {
+  assertEquals(combined(SILENT, NOT), NOT);
+  assertEquals(combined(SILENT, unknown("x")), unknown("d1: x"));
+  assertEquals(combined(SILENT), unknown("nothing is asked that could know"));
+});
+
+Deno.test("isCoveredBy() knows a need again, in part too, whoever answered first, and never one that something has joined", () => {
+  const fingerprint = (...answers: [string, string][]) => {
+    const need = combineNeed(new Map(answers.map(([name, what]) => [name, needed(what)])));
+    return need.kind === "needed" ? need.fingerprint : "";
+  };
+  const both = fingerprint(["sentinel", "1 a"], ["engine", "2"]);
+  assertEquals(both, fingerprint(["engine", "2"], ["sentinel", "1 a"]));
+  assertEquals(isCoveredBy(both, both), true);
+  assertEquals(isCoveredBy(fingerprint(["engine", "2"]), both), true);
+  assertEquals(isCoveredBy(both, fingerprint(["engine", "2"])), false);
+  assertEquals(isCoveredBy(fingerprint(["engine", "3"]), both), false);
+  assertEquals(isCoveredBy(fingerprint(["sentinel", "1"]), both), false);
 });
 
 Deno.test("combineNeed() says not needed if one knows that and none says needed", () => {
@@ -24,11 +51,16 @@ Deno.test("combineNeed() says unknown, and who does not know why, if none knows"
   assertEquals(combined(), unknown("nothing is asked that could know"));
 });
 
+/** A need that only the detector `name` tells. */
+function by(name: string, reason: string): Need {
+  return { kind: "needed", reasons: [reason], fingerprint: `${name}:${reason}` };
+}
+
 /** A detector that says what the test tells it to. */
-function puppet(): { detect: Detector; say: (need: Need) => void } {
-  let listener: (need: Need) => void = () => {};
+function puppet(): { detect: Detector; say: (answer: Answer) => void } {
+  let listener: (answer: Answer) => void = () => {};
   return {
-    say: (need) => listener(need),
+    say: (answer) => listener(answer),
     detect: (signal, take) => {
       listener = take;
       return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
@@ -50,11 +82,11 @@ Deno.test("watchNeed() waits for all, then tells changes only, and nothing after
   assertEquals(heard.all, [NOT]);
   b.say(needed("r"));
   a.say(unknown("z"));
-  assertEquals(heard.all, [NOT, needed("r")]);
+  assertEquals(heard.all, [NOT, by("b", "r")]);
   stop.abort();
   a.say(needed("late"));
   await done;
-  assertEquals(heard.all, [NOT, needed("r")]);
+  assertEquals(heard.all, [NOT, by("b", "r")]);
 });
 
 Deno.test("watchNeed() tells a need at once, though others have not answered", async () => {
@@ -63,7 +95,7 @@ Deno.test("watchNeed() tells a need at once, though others have not answered", a
   const heard = new Heard<Need>();
   const done = watchNeed(new Map([["a", a.detect], ["b", b.detect]]), stop.signal, heard.take);
   b.say(needed("r"));
-  assertEquals(heard.all, [needed("r")]);
+  assertEquals(heard.all, [by("b", "r")]);
   stop.abort();
   await done;
 });
@@ -77,7 +109,7 @@ Deno.test("watchNeed() takes a detector that fails for unknown, and goes on with
   a.say(unknown("x"));
   assertEquals(await heard.next(), unknown("a: x", "b: it failed: broken"));
   a.say(needed("r"));
-  assertEquals(await heard.next(), needed("r"));
+  assertEquals(await heard.next(), by("a", "r"));
   stop.abort();
   await done;
 });

@@ -48,7 +48,8 @@ class Queue {
   /** Who stands before a place, by the answers of the store. */
   before(entry: Entry, priority = 0): string | undefined {
     const { found } = this.memory.view(predecessorQueries(GROUP, priority, entry.created));
-    return predecessor(found, entry.key, entry.created)?.key;
+    const { same, higher } = predecessor(found, entry.key, entry.created);
+    return (same ?? higher)?.key;
   }
 
   /** Whether a commit that is held to this place's being the first happens. */
@@ -150,13 +151,14 @@ Deno.test("arrivalQueries() tell in the commit that makes a place who stands bef
       read: [{ range: exactly(key) }, ...arrivalQueries(GROUP, priority)],
     });
     const [own = [], ...answers] = outcome.found;
-    return predecessor(answers, key, own[0]?.created ?? "")?.key;
+    const { same, higher } = predecessor(answers, key, own[0]?.created ?? "");
+    return (same ?? higher)?.key;
   };
   assertEquals(arrive("a"), undefined);
   assertEquals(arrive("b"), placeKey(GROUP, 0, "a"));
   assertEquals(arrive("high", 3), undefined);
   assertEquals(arrive("c"), placeKey(GROUP, 0, "b"));
-  assertEquals(arrive("low", -3), placeKey(GROUP, 0, "c"), "one of the next higher priority");
+  assertEquals(arrive("low", -3), placeKey(GROUP, 3, "high"), "one of a higher priority");
 });
 
 Deno.test("firstInLine() holds a commit to a place that is there, as it was made, and the first", () => {

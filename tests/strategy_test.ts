@@ -2,39 +2,44 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Need } from "../lib/need.ts";
-import { chooseStrategy, decide, type Opening, openingAt } from "../lib/strategy.ts";
+import { chooseStrategy, decide, type WindowState, windowStateAt } from "../lib/strategy.ts";
 import { parseWindow } from "../lib/window.ts";
 
-const DEFAULT = "http://127.0.0.1:2379";
-const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"] };
+const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"], fingerprint: "kernel" };
 const NOT_NEEDED: Need = { kind: "not-needed" };
 const UNKNOWN: Need = { kind: "unknown", why: ["nobody answers"] };
-const OPEN: Opening = { open: true, closesAt: 2_000, nextOpensAt: 9_000 };
-const CLOSED: Opening = { open: false, nextOpensAt: 9_000 };
+const OPEN: WindowState = { open: true, closesAt: 2_000, nextOpensAt: 9_000 };
+const CLOSED: WindowState = { open: false, nextOpensAt: 9_000 };
 
-Deno.test("chooseStrategy() takes what is configured, then the lock where an endpoint is, then what answers", () => {
-  const configured = { strategy: "off", origin: "REBOOT_STRATEGY" } as const;
-  assertEquals(chooseStrategy(configured, "--endpoint", true, DEFAULT), {
-    strategy: "off",
-    why: "configured by REBOOT_STRATEGY",
-  });
-  assertEquals(chooseStrategy(undefined, "--endpoint", false, DEFAULT), {
+Deno.test("chooseStrategy() takes what is configured, and the lock where only an endpoint is", () => {
+  for (const strategy of ["etcd-lock", "reboot", "off"] as const) {
+    for (const endpoint of ["--endpoint", undefined]) {
+      const why = "configured by REBOOT_STRATEGY";
+      assertEquals(chooseStrategy({ strategy, origin: "REBOOT_STRATEGY" }, endpoint), { strategy, why });
+    }
+  }
+  assertEquals(chooseStrategy(undefined, "--endpoint"), {
     strategy: "etcd-lock",
-    why: "none is configured, and an endpoint is, by --endpoint",
+    why: "an endpoint is configured by --endpoint",
   });
-  assertEquals(chooseStrategy(undefined, undefined, true, DEFAULT), {
+});
+
+Deno.test("chooseStrategy() chooses nothing for a machine that nobody configured", () => {
+  assertEquals(chooseStrategy(undefined, undefined), undefined);
+});
+
+Deno.test("chooseStrategy() waits for the etcd of a named endpoint with auto, and leaves it open without one", () => {
+  const auto = { strategy: "auto", origin: "REBOOT_STRATEGY" } as const;
+  assertEquals(chooseStrategy(auto, "LOCKSMITHD_ENDPOINT"), {
     strategy: "etcd-lock",
-    why: "none is configured, and etcd answers at http://127.0.0.1:2379",
+    why: "auto is configured by REBOOT_STRATEGY, and an endpoint is configured by LOCKSMITHD_ENDPOINT",
   });
-  assertEquals(chooseStrategy(undefined, undefined, false, DEFAULT), {
-    strategy: "reboot",
-    why: "none is configured, no endpoint is, and nothing answers at http://127.0.0.1:2379",
-  });
+  assertEquals(chooseStrategy(auto, undefined), { strategy: "auto", why: "configured by REBOOT_STRATEGY" });
 });
 
 Deno.test("decide() acts by need, then window, then slot", () => {
   const rest = { kind: "rest" } as const;
-  const cases: [Need, Opening, boolean, unknown][] = [
+  const cases: [Need, WindowState, boolean, unknown][] = [
     [NOT_NEEDED, OPEN, false, rest],
     [NOT_NEEDED, CLOSED, false, rest],
     [NOT_NEEDED, OPEN, true, { kind: "give-back", why: "no reboot is needed" }],
@@ -49,50 +54,50 @@ Deno.test("decide() acts by need, then window, then slot", () => {
     [UNKNOWN, OPEN, true, { kind: "await-need" }],
     [UNKNOWN, CLOSED, true, { kind: "await-need" }],
   ];
-  for (const [need, opening, holds, action] of cases) {
-    const facts = { strategy: "etcd-lock", need, opening, holds } as const;
+  for (const [need, window, holds, action] of cases) {
+    const facts = { strategy: "etcd-lock", need, window, holds } as const;
     assertEquals<unknown>(decide(facts), action, JSON.stringify(facts));
   }
 });
 
 Deno.test("decide() without a lock asks for need and window, and for no slot", () => {
-  const decideFor = (need: Need, opening: Opening) =>
-    decide({ strategy: "reboot", need, opening, holds: false });
+  const decideFor = (need: Need, window: WindowState) =>
+    decide({ strategy: "reboot", need, window, holds: false });
   assertEquals(decideFor(NEEDED, OPEN), { kind: "prepare" });
   assertEquals(decideFor(NEEDED, CLOSED), { kind: "await-window", until: 9_000 });
   assertEquals(decideFor(NOT_NEEDED, OPEN), { kind: "rest" });
   assertEquals(decideFor(UNKNOWN, OPEN), { kind: "rest" });
 });
 
-Deno.test("openingAt() without a window is always open", () => {
-  assertEquals(openingAt(null, 1_000), { open: true, closesAt: Infinity, nextOpensAt: 1_000 });
+Deno.test("windowStateAt() without a window is always open", () => {
+  assertEquals(windowStateAt(null, 1_000), { open: true, closesAt: Infinity, nextOpensAt: 1_000 });
 });
 
-Deno.test("openingAt() says until when the window is open, and from when the next one is", () => {
+Deno.test("windowStateAt() says until when the window is open, and from when the next one is", () => {
   const ms = (text: string) => Temporal.Instant.from(text).epochMilliseconds;
   const schedule = { window: parseWindow("23:00", "2h"), zone: "Europe/Berlin" };
   const tonight = { closesAt: ms("2026-05-21T23:00:00Z"), nextOpensAt: ms("2026-05-22T21:00:00Z") };
-  assertEquals(openingAt(schedule, ms("2026-05-21T20:59:59.999Z")), {
+  assertEquals(windowStateAt(schedule, ms("2026-05-21T20:59:59.999Z")), {
     open: false,
     nextOpensAt: ms("2026-05-21T21:00:00Z"),
   });
-  assertEquals(openingAt(schedule, ms("2026-05-21T21:00:00Z")), { open: true, ...tonight });
+  assertEquals(windowStateAt(schedule, ms("2026-05-21T21:00:00Z")), { open: true, ...tonight });
   // the end belongs to the window, the millisecond after it does not
-  assertEquals(openingAt(schedule, ms("2026-05-21T23:00:00Z")), { open: true, ...tonight });
-  assertEquals(openingAt(schedule, ms("2026-05-21T23:00:00.001Z")), {
+  assertEquals(windowStateAt(schedule, ms("2026-05-21T23:00:00Z")), { open: true, ...tonight });
+  assertEquals(windowStateAt(schedule, ms("2026-05-21T23:00:00.001Z")), {
     open: false,
     nextOpensAt: ms("2026-05-22T21:00:00Z"),
   });
 });
 
-Deno.test("openingAt() never says that it is open now and closed before now, through a year of both clocks", () => {
+Deno.test("windowStateAt() never says that it is open now and closed before now, through a year of both clocks", () => {
   const schedule = { window: parseWindow("02:30", "90m"), zone: "America/New_York" };
   const start = Temporal.Instant.from("2026-01-01T00:00:00Z").epochMilliseconds;
   const HOUR_MS = 3_600_000;
   let openHours = 0;
   for (let hour = 0; hour < 365 * 24; hour++) {
     const now = start + hour * HOUR_MS;
-    const opening = openingAt(schedule, now);
+    const opening = windowStateAt(schedule, now);
     assert(opening.nextOpensAt > now);
     if (!opening.open) continue;
     openHours++;

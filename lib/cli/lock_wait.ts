@@ -6,6 +6,7 @@
  * nevertheless.
  */
 
+import { describeWait } from "../description.ts";
 import { formatDuration } from "../duration.ts";
 import { groupLabel } from "../group.ts";
 import { type Lock, LockError } from "../lock.ts";
@@ -13,14 +14,16 @@ import { printError, printHint, printProgress } from "./output.ts";
 import { PLACE_TTL_MS } from "../queue.ts";
 import { type Teller, tellRefusal } from "./refusal.ts";
 import { whyNoSlot } from "./report.ts";
-import type { Hold } from "../semaphore.ts";
+import type { NewHold } from "../semaphore.ts";
 import type { StoreError } from "../store.ts";
-import { LOOK_INTERVAL_MS, Waiter, type WaitNews } from "../waiter.ts";
+import { ignoresHangup } from "./process.ts";
+import { Waiter } from "../waiter.ts";
+import { type LastNews, LOOK_INTERVAL_MS, type WaitNews } from "../wait.ts";
 
 /** sysexits.h: a failure that may be none when tried later. */
 const EXIT_IN_VAIN = 75;
 /** What a shell makes of a program that a signal ended. */
-const EXIT_BY_SIGNAL = { SIGINT: 130, SIGTERM: 143 } as const;
+const EXIT_BY_SIGNAL = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 /**
  * How long a wait may take to end from when it shall, in milliseconds. Who interrupts a program waits a second at most;
  * else there is time for a call to the store that is under way.
@@ -29,14 +32,11 @@ const LEAVE_LIMIT_MS = { signal: 700, else: 5_000 };
 
 /** How somebody wants to wait. */
 export interface Wait {
-  /** `undefined`: for as long as it takes. */
-  readonly limitMs: number | undefined;
+  /** `Infinity`: for as long as it takes. */
+  readonly limitMs: number;
   readonly priority: number;
   readonly overdueMs: number;
 }
-
-/** What is to be recorded of the slot. */
-export type NewHold = Omit<Hold, "since"> & { readonly grant: string };
 
 /** Why a wait shall end without its slot. */
 type Stop =
@@ -46,7 +46,6 @@ type Stop =
   | { readonly kind: "error"; readonly error: StoreError | LockError };
 
 type Interruption = Stop & { readonly kind: "signal" };
-type LastNews = Exclude<WaitNews, { kind: "waiting" }>;
 
 /** `lock --wait`: one wait, from the first look to its exit code. */
 export class LockByWaiting {
@@ -65,21 +64,21 @@ export class LockByWaiting {
     private readonly wait: Wait,
   ) {
     const { priority, overdueMs } = wait;
-    const request = { holder, hold, priority, overdueMs, lookMs: LOOK_INTERVAL_MS };
+    const request = { waits: { id: holder }, hold, priority, overdueMs, lookMs: LOOK_INTERVAL_MS };
     this.#waiter = new Waiter(lock, request, (news) => this.#hear(news));
   }
 
   /** Waits, and gives the exit code. */
   async run(): Promise<number> {
     // a store that is away from the start is told at once, as is who holds a slot; an outage later is waited for
-    const semaphore = await this.lock.read();
+    const [semaphore, hangupIgnored] = await Promise.all([this.lock.read(), ignoresHangup()]);
     if (semaphore.holders.includes(this.holder)) {
       return await tellRefusal(this.context, this.lock, {
         kind: "held",
         hold: semaphore.holds.get(this.holder),
       });
     }
-    using _signals = this.#listen();
+    using _signals = this.#listen(hangupIgnored);
     using _timer = this.#expire();
     this.#waiter.start().catch(this.#end.reject);
     const first = await Promise.race([this.#end.promise, this.#stop.promise]);
@@ -87,12 +86,13 @@ export class LockByWaiting {
   }
 
   #hear(news: WaitNews): void {
-    if (news.kind !== "waiting") return this.#end.resolve(news);
-    if (news.error !== undefined && isHopeless(news.error)) {
+    if (news.kind !== "waiting" && news.kind !== "failing") return this.#end.resolve(news);
+    if (news.kind === "failing" && isHopeless(news.error)) {
       return this.#stop.resolve({ kind: "error", error: news.error });
     }
     if (this.context.watched) {
-      printProgress(this.context, `waiting for a slot in group ${groupLabel(this.lock.group)}: ${news.why}`);
+      const why = describeWait(news, this.holder);
+      printProgress(this.context, `waiting for a slot in group ${groupLabel(this.lock.group)}: ${why}`);
     }
   }
 
@@ -143,7 +143,10 @@ export class LockByWaiting {
   /** The grant came before the interruption was through: a hold by hand would stay for good. */
   async #giveBack(stop: Interruption): Promise<number> {
     const { context, lock, holder, hold } = this;
-    const given = lock.withdraw(holder, hold.boot, hold.grant).then(() => true, () => false);
+    const given = lock.cancel({ holder, boot: hold.boot, grant: hold.grant }, { fence: true }).then(
+      () => true,
+      () => false,
+    );
     if (await Promise.race([given, this.#interruptionLimit()]) === true) {
       context.err(`Error locking: ${stop.name}, the slot was given back\n`);
     } else {
@@ -188,9 +191,10 @@ export class LockByWaiting {
     return new Promise((resolve) => this.context.surroundings.after(ms, () => resolve(undefined)));
   }
 
-  #listen(): Disposable {
-    const signals = (["SIGINT", "SIGTERM"] as const).map((name) => {
+  #listen(hangupIgnored: boolean): Disposable {
+    const signals = (["SIGHUP", "SIGINT", "SIGTERM"] as const).map((name) => {
       const heard = () => {
+        if (name === "SIGHUP" && hangupIgnored) return;
         const deadline = this.context.surroundings.elapsed() + LEAVE_LIMIT_MS.signal;
         this.#interruption ??= { stop: { kind: "signal", name }, deadline };
         this.#interrupted.resolve();
@@ -209,7 +213,7 @@ export class LockByWaiting {
   /** Ends the wait when its time is over. A timer holds some weeks only, and then asks how much is left. */
   #expire(): Disposable {
     const { context: { surroundings }, wait: { limitMs } } = this;
-    if (limitMs === undefined) return { [Symbol.dispose]: () => {} };
+    if (limitMs === Infinity) return { [Symbol.dispose]: () => {} };
     const end = surroundings.elapsed() + limitMs;
     const arm = () =>
       surroundings.after(Math.max(0, end - surroundings.elapsed()), () => {

@@ -4,8 +4,10 @@
  *
  * Promised: a call ends by its deadline and leaves no child behind; a fault is a {@linkcode BusError} whose kind tells
  * "never asked" from "asked, and nobody knows how it ended"; a monitor says each time that it listens, so that a caller
- * who then asks for the state anew misses nothing. Not promised: who sent a signal (any local user may emit one), and
- * that a monitor's child ends at once when this very process is killed with SIGKILL (it ends at its next signal).
+ * who then asks for the state anew misses nothing. Any local user may send a signal, so what one says is worth what its
+ * sender is: the bus itself writes the sender's name, and tells who owns a name ({@linkcode Bus.ownerOf}) and which user is
+ * behind one ({@linkcode Bus.userOf}). Not promised: that a monitor's child ends at once when this very process is killed
+ * with SIGKILL (it ends at its next signal).
  */
 
 import { killChild, MAX_OUTPUT_BYTES, pause, reasonOf, runChild } from "./child.ts";
@@ -45,6 +47,7 @@ export interface Method {
 
 /** A signal as the monitor saw it; `data` are its arguments. */
 export interface BusSignal {
+  /** The unique name of the sender, such as `:1.7`, as the bus wrote it; never used again for another. */
   readonly sender: string;
   readonly path: string;
   readonly interface: string;
@@ -76,10 +79,17 @@ const READY_AFTER_MS = 3000;
 /** A monitor that lived so long begins its pauses anew. */
 const STEADY_AFTER_MS = 5000;
 
+/** The bus's own door. */
+const THE_BUS = {
+  service: "org.freedesktop.DBus",
+  path: "/org/freedesktop/DBus",
+  interface: "org.freedesktop.DBus",
+};
+
 const LOST = /disconnected from message bus|connection reset|broken pipe|not connected|connection closed/i;
 const TIMEOUT = /timed out|timeout|did not receive a reply/i;
 const NO_SERVICE =
-  /was not provided by any|not activatable|could not activate|unknown name|has no owner|unit \S+ not found/i;
+  /was not provided by any|not activatable|could not activate|unknown name|has no owner|not have an owner|no such name|unit \S+ not found/i;
 const DENIED =
   /access denied|permission denied|not authorized|authentication required|rejected send|not permitted/i;
 
@@ -143,6 +153,40 @@ export class Bus {
     }
     const detail = `the reply is not what busctl prints: ${text.slice(0, 80)}`;
     throw new BusError("failed", `cannot ${what}: ${detail}`, detail);
+  }
+
+  /** The unique name of who owns `name` now, `null` when nobody does. Throws {@linkcode BusError}. */
+  async ownerOf(name: string, options: CallOptions): Promise<string | null> {
+    return await this.#askBus(
+      "GetNameOwner",
+      name,
+      options,
+      (owner) => typeof owner === "string" ? owner : null,
+    );
+  }
+
+  /** The user id behind a unique name, `null` when its owner has left the bus. Throws {@linkcode BusError}. */
+  async userOf(name: string, options: CallOptions): Promise<number | null> {
+    const method = "GetConnectionUnixUser";
+    return await this.#askBus(method, name, options, (uid) => typeof uid === "number" ? uid : null);
+  }
+
+  async #askBus<T>(
+    member: string,
+    name: string,
+    options: CallOptions,
+    read: (value: unknown) => T | null,
+  ): Promise<T | null> {
+    try {
+      const [value] = await this.call({ ...THE_BUS, member }, "s", [name], options);
+      const answer = read(value);
+      if (answer !== null) return answer;
+      const detail = `the reply is not what D-Bus says: ${JSON.stringify(value)?.slice(0, 80)}`;
+      throw new BusError("failed", `cannot call ${member}: ${detail}`, detail);
+    } catch (error) {
+      if (error instanceof BusError && error.kind === "no-service") return null;
+      throw error;
+    }
   }
 
   /** Emits a signal to everybody. Throws {@linkcode BusError}. */

@@ -6,23 +6,25 @@
 import { reasonOf } from "./child.ts";
 import type { Coordinator } from "./coordinator.ts";
 import type { Host } from "../daemon.ts";
-import type { Bus } from "./bus.ts";
+import { type Bus, BusError } from "./bus.ts";
 import { formatDuration } from "../duration.ts";
-import { newGrant } from "../lock.ts";
-import type { Machine } from "../machine.ts";
 import type { Detector } from "../need.ts";
-import type { Log } from "../surroundings.ts";
-import { rebootMachine, type RebootMethod } from "./reboot.ts";
+import type { Log, LogLevel } from "../surroundings.ts";
+import type { LoggedIn, ScheduledShutdown } from "../agent.ts";
+import { scheduledShutdown } from "./logind.ts";
+import type { RebootMemory } from "./reboot_memory.ts";
+import { mayReboot, rebootMachine, type RebootMethod } from "./reboot.ts";
 import { listSessions, wall } from "./sessions.ts";
 
-const SESSIONS_TIMEOUT_MS = 10_000;
+const QUESTION_TIMEOUT_MS = 10_000;
 const WALL_TIMEOUT_MS = 10_000;
 
 export interface RealHost {
-  readonly machine: Machine;
   readonly bus: Bus;
   readonly rebootMethod: RebootMethod;
   readonly coordinator: Coordinator;
+  /** What this machine remembers across its boots. */
+  readonly memory: RebootMemory;
   readonly strategy: string;
   /** How long people who are logged in have, in milliseconds; with none nobody is looked for. */
   readonly graceMs: number;
@@ -30,25 +32,28 @@ export interface RealHost {
 }
 
 export function realHost(
-  { machine, bus, rebootMethod, coordinator, strategy, graceMs, log }: RealHost,
+  { bus, rebootMethod, coordinator, memory, strategy, graceMs, log }: RealHost,
 ): Host {
   return {
-    machine,
     log,
-    newGrant,
-    async loggedIn() {
-      if (graceMs === 0) return [];
-      const answer = await listSessions(bus, { timeoutMs: SESSIONS_TIMEOUT_MS });
-      if (answer.kind === "known") return [...new Set(answer.sessions.map(({ user }) => user))];
-      log("warning", `cannot tell who is logged in, nobody is given grace: ${answer.why}`);
-      return [];
+    async inquire() {
+      const [clearance, loggedIn, scheduled] = await Promise.all([
+        mayReboot(rebootMethod, { timeoutMs: QUESTION_TIMEOUT_MS }),
+        graceMs === 0 ? { kind: "known", users: [] } as const : whoIsLoggedIn(bus),
+        whatIsScheduled(bus),
+      ]);
+      return { clearance, loggedIn, scheduled };
     },
     async warn(graceMs, reasons) {
       const message = `locksmith reboots this machine in ${formatDuration(graceMs)}: ${reasons.join("; ")}`;
       const outcome = await wall(message, { timeoutMs: WALL_TIMEOUT_MS });
       if (outcome.kind === "failed") log("warning", `cannot tell those who are logged in: ${outcome.why}`);
     },
-    reboot: (timeoutMs) => rebootMachine(rebootMethod, { timeoutMs }),
+    async reboot(timeoutMs, fingerprint) {
+      await memory.rebootingFor(fingerprint);
+      return await rebootMachine(rebootMethod, { timeoutMs });
+    },
+    forgetServed: () => void memory.forget(),
     report(state) {
       // a file that only tells others is no reason to stop
       coordinator.set(strategy, state).catch((error) => log("warning", reasonOf(error)));
@@ -56,18 +61,43 @@ export function realHost(
   };
 }
 
-/** The detectors; each reason why one cannot know is told once, for another one's answer would cover it. */
+async function whoIsLoggedIn(bus: Bus): Promise<LoggedIn> {
+  const answer = await listSessions(bus, { timeoutMs: QUESTION_TIMEOUT_MS });
+  if (answer.kind === "unknown") return answer;
+  return { kind: "known", users: [...new Set(answer.sessions.map(({ user }) => user))] };
+}
+
+/** What somebody else has scheduled is news and no reason to wait: without an answer there is none. */
+async function whatIsScheduled(bus: Bus): Promise<ScheduledShutdown | null> {
+  try {
+    return await scheduledShutdown(bus, { timeoutMs: QUESTION_TIMEOUT_MS });
+  } catch (error) {
+    if (error instanceof BusError) return null;
+    throw error;
+  }
+}
+
+/**
+ * The detectors, with a log: why one cannot know is a warning, why one has nothing to ask is news; each is told once, for
+ * the answer of another would cover it.
+ */
 export function told(detectors: ReadonlyMap<string, Detector>, log: Log): ReadonlyMap<string, Detector> {
   return new Map([...detectors].map(([name, detect]): [string, Detector] => {
     let said = "";
+    const say = (level: LogLevel, text: string) => {
+      if (text !== said && text !== "") log(level, text);
+      said = text;
+    };
     return [name, (signal, listener) =>
-      detect(signal, (need) => {
-        const text = need.kind === "unknown" ? need.why.join("; ") : "";
-        if (text !== "" && text !== said) {
-          log("info", `${name} cannot tell whether a reboot is needed: ${text}`);
+      detect(signal, (answer) => {
+        if (answer.kind === "unknown") {
+          say("warning", `${name} cannot tell whether a reboot is needed: ${answer.why.join("; ")}`);
+        } else if (answer.kind === "silent" && answer.why !== undefined) {
+          say("info", `${name} is not asked: ${answer.why}`);
+        } else {
+          say("info", "");
         }
-        said = text;
-        listener(need);
+        listener(answer);
       })];
   }));
 }

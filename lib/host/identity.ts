@@ -1,12 +1,14 @@
 /**
- * Who this machine is: its machine id, the id of its current boot, and its host name, each read from below a root
+ * Who this machine is: its machine id, the identity of its current boot, and its host name, each read from below a root
  * directory so that several machines can be played on one.
  *
- * The machine id names holders and the boot id proves reboots, so both are checked and an absent or malformed one is
- * an error, never a guess. The host name is for people alone and never an error.
+ * The machine id names holders and the boot's identity proves reboots, so both are checked and an absent or malformed one
+ * is an error, never a guess. The identity is the kernel's boot id, and after soft reboots `+` and their number behind
+ * it. The host name is for people alone and never an error.
  */
 import type { Machine } from "../machine.ts";
 import { reasonOf, runChild } from "./child.ts";
+import { PLACES, type Places, softReboots } from "./soft_reboot.ts";
 
 /** A machine id or boot id could not be read. The message begins with `summary` and goes on with file and reason. */
 export class MachineError extends Error {
@@ -23,7 +25,7 @@ const KERNEL_FILE_TIMEOUT_MS = 2000;
 export async function readMachine(root: string): Promise<Machine> {
   const [id, bootId, hostname] = await Promise.all([
     readMachineId(root),
-    readBootId(root),
+    readBootIdentity(root),
     readHostname(root),
   ]);
   return { id, bootId, hostname };
@@ -32,7 +34,7 @@ export async function readMachine(root: string): Promise<Machine> {
 /** The machine id from `<root>/etc/machine-id`. Throws {@linkcode MachineError}. */
 export async function readMachineId(root: string): Promise<string> {
   const file = below(root, "/etc/machine-id");
-  const hint = "systemd-machine-id-setup writes one; a name can also be given on the command line";
+  const hint = "systemd-machine-id-setup writes one";
   const fault = (why: string) => new MachineError("Cannot read machine-id", `${file}: ${why}`, hint);
   let text: string;
   try {
@@ -49,7 +51,30 @@ export async function readMachineId(root: string): Promise<string> {
   return text;
 }
 
-/** The boot id from `<root>/proc/sys/kernel/random/boot_id`. Throws {@linkcode MachineError}. */
+/**
+ * What tells this boot from every other, a soft reboot included: `<boot id>`, or `<boot id>+2` after two of those. Of another
+ * root than `/` no systemd can be asked. Throws {@linkcode MachineError}.
+ */
+export async function readBootIdentity(root: string, places: Places = PLACES): Promise<string> {
+  const bootId = await readBootId(root);
+  if (below(root, "/") !== "/") return bootId;
+  try {
+    return bootIdentity(bootId, await softReboots(bootId, places));
+  } catch (error) {
+    throw new MachineError(
+      "Cannot tell how often this machine was soft-rebooted",
+      reasonOf(error),
+      "without it no reboot can be proven; does 'systemctl show' work?",
+    );
+  }
+}
+
+/** The identity of the boot with this id of the kernel's after so many soft reboots. */
+export function bootIdentity(bootId: string, softReboots: number): string {
+  return softReboots === 0 ? bootId : `${bootId}+${softReboots}`;
+}
+
+/** The kernel's boot id, from `<root>/proc/sys/kernel/random/boot_id`. Throws {@linkcode MachineError}. */
 export async function readBootId(root: string): Promise<string> {
   const file = below(root, "/proc/sys/kernel/random/boot_id");
   const fault = (why: string) =>

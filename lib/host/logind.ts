@@ -1,15 +1,20 @@
 /**
- * systemd-logind: who keeps this machine from shutting down, and the call that reboots it.
+ * systemd-logind: who keeps this machine from shutting down, what is scheduled, and the call that reboots it.
  *
- * A reboot call ends in one of three ways: accepted, refused (the machine stays up, and `why` says why), or unknown (nobody
- * answered after the call was made, or a shutdown is under way: the machine may be going down). Unknown is never
- * folded into either of the others.
+ * A reboot call ends in one of three ways: accepted, refused (the machine stays up, and `why` says why; `blocked` where
+ * somebody inhibits it, so that asking again soon is of use), or unknown (nobody answered after the call was made, or a
+ * shutdown is under way: the machine may be going down). Unknown is never folded into either of the others.
  */
+import type { Clearance, ScheduledShutdown } from "../agent.ts";
 import type { RebootOutcome } from "../daemon.ts";
 import { type Bus, BusError, type Method } from "./bus.ts";
 
 const SERVICE = "org.freedesktop.login1";
 const INTERFACE = "org.freedesktop.login1.Manager";
+
+const MAX_INHIBITORS_NAMED = 3;
+/** What logind says to a call that an inhibitor blocks: up to 256, in 257, and from 258 on. */
+const INHIBITED = /(access|operation) denied( to root)? due to active block inhibitor/i;
 
 /** A method of logind's manager. */
 export function managerMethod(member: string): Method {
@@ -42,18 +47,91 @@ export async function blockingInhibitors(
   });
 }
 
-/** `apt (uid 0, pid 123): upgrading`, for people. */
+/** `shutdown is inhibited by apt (uid 0, pid 123): upgrading`, for people; the first few are named. */
+export function describeInhibitors(inhibitors: readonly Inhibitor[]): string {
+  const named = inhibitors.slice(0, MAX_INHIBITORS_NAMED).map(describeInhibitor).join("; ");
+  const more = inhibitors.length - MAX_INHIBITORS_NAMED;
+  return `shutdown is inhibited by ${named === "" ? "somebody" : named}${
+    more > 0 ? `; and ${more} more` : ""
+  }`;
+}
+
+/** `apt (uid 0, pid 123): upgrading`. */
 export function describeInhibitor({ who, why, uid, pid }: Inhibitor): string {
   return `${who} (uid ${uid}, pid ${pid}): ${why}`;
 }
 
-/** Calls `Reboot(false)`: honours nothing by itself, so ask {@linkcode blockingInhibitors} before. Never throws. */
+/**
+ * Asks logind, in two questions, whether it would reboot this machine for us: who blocks a shutdown (up to 256 logind
+ * itself passes over them for root), and `CanReboot`. Never throws.
+ */
+export async function canReboot(bus: Bus, options: { readonly timeoutMs: number }): Promise<Clearance> {
+  const endMs = performance.now() + options.timeoutMs;
+  try {
+    const blockers = await blockingInhibitors(bus, options);
+    if (blockers.length > 0) return { kind: "blocked", why: describeInhibitors(blockers) };
+    const timeoutMs = Math.max(1, Math.floor(endMs - performance.now()));
+    const [answer] = await bus.call(managerMethod("CanReboot"), "", [], { timeoutMs });
+    if (typeof answer !== "string") throw malformed("CanReboot", answer);
+    return clearanceOf(answer);
+  } catch (error) {
+    if (!(error instanceof BusError)) throw error;
+    return {
+      kind: "unknown",
+      why: `cannot ask logind whether this machine can be rebooted: ${error.detail}`,
+    };
+  }
+}
+
+/** What an answer of `CanReboot` means to us, who cannot type a password. Pure. */
+export function clearanceOf(answer: string): Clearance {
+  switch (answer) {
+    case "inhibited":
+    case "inhibitor-blocked":
+    case "challenge-inhibitor-blocked":
+      return { kind: "blocked", why: describeInhibitors([]) };
+    case "no":
+      return { kind: "impossible", why: "logind does not let this user reboot the machine" };
+    case "challenge":
+      return { kind: "impossible", why: "logind wants a password before this user may reboot the machine" };
+    case "na":
+      return { kind: "impossible", why: "logind says that this machine cannot be rebooted" };
+    default:
+      // "yes"; what a newer logind may say beside it is for its Reboot() to judge
+      return { kind: "clear" };
+  }
+}
+
+/** What is scheduled; we never schedule anything, so it is somebody else's. `null`: nothing. Throws {@linkcode BusError}. */
+export async function scheduledShutdown(
+  bus: Bus,
+  options: { readonly timeoutMs: number },
+): Promise<ScheduledShutdown | null> {
+  const get = { ...managerMethod("Get"), interface: "org.freedesktop.DBus.Properties" };
+  const [reply] = await bus.call(get, "ss", [INTERFACE, "ScheduledShutdown"], options);
+  const value = typeof reply === "object" && reply !== null && "data" in reply ? reply.data : reply;
+  if (!Array.isArray(value)) throw malformed("ScheduledShutdown", reply);
+  const [type, atMicros] = value as unknown[];
+  if (typeof type !== "string" || typeof atMicros !== "number") throw malformed("ScheduledShutdown", reply);
+  return type === "" ? null : { type: plain(type), atMs: atMicros / 1000 };
+}
+
+/** Calls `Reboot(false)`: up to 256 it honours nothing by itself, so ask {@linkcode canReboot} before. Never throws. */
 export async function reboot(bus: Bus, options: { readonly timeoutMs: number }): Promise<RebootOutcome> {
+  const endMs = performance.now() + options.timeoutMs;
   try {
     await bus.call(managerMethod("Reboot"), "b", ["false"], options);
     return { kind: "accepted" };
   } catch (error) {
     if (!(error instanceof BusError)) throw error;
+    if (INHIBITED.test(error.detail)) {
+      const timeoutMs = Math.max(1, Math.floor(endMs - performance.now()));
+      const blockers = await blockingInhibitors(bus, { timeoutMs }).catch((fault) => {
+        if (fault instanceof BusError) return [];
+        throw fault;
+      });
+      return { kind: "refused", why: describeInhibitors(blockers), blocked: true };
+    }
     // logind's refusal of a second shutdown while a first is under way: the machine does go down.
     const underWay = /already .*in progress/i.test(error.detail);
     const unknown = error.kind === "timeout" || error.kind === "lost" || underWay;

@@ -7,8 +7,9 @@
  * and counts as unknown.
  */
 import { runChild } from "./child.ts";
-import { type Bus, BusError } from "./bus.ts";
-import { blockingInhibitors, describeInhibitor, plain, reboot } from "./logind.ts";
+import type { Bus } from "./bus.ts";
+import { canReboot, plain, reboot } from "./logind.ts";
+import type { Clearance } from "../agent.ts";
 import type { RebootOutcome } from "../daemon.ts";
 
 /** How this machine is rebooted. */
@@ -24,8 +25,7 @@ export type RebootMethod =
 
 /** How long an attempt may take unless told otherwise. */
 export const REBOOT_TIMEOUT_MS = 90_000;
-const INHIBITORS_TIMEOUT_MS = 10_000;
-const MAX_INHIBITORS_NAMED = 3;
+const QUESTION_TIMEOUT_MS = 10_000;
 
 /** Reboots this machine. `timeoutMs` bounds the attempt as a whole. Never throws for what happens outside. */
 export async function rebootMachine(
@@ -38,40 +38,55 @@ export async function rebootMachine(
     : rebootByCommand(method.command, method.env, timeoutMs));
 }
 
+/**
+ * Whether a reboot could be called now, to be asked before a slot is taken: one who cannot go must not keep others from
+ * going. Of a command of the operator's nothing can be told before it is run. `timeoutMs` bounds the question. Never throws.
+ */
+export async function mayReboot(
+  method: RebootMethod,
+  options: { readonly timeoutMs: number },
+): Promise<Clearance> {
+  return method.kind === "logind" ? await canReboot(method.bus, options) : { kind: "clear" };
+}
+
 async function rebootByLogind(bus: Bus, timeoutMs: number): Promise<RebootOutcome> {
   const startedMs = performance.now();
-  try {
-    const limitMs = Math.min(INHIBITORS_TIMEOUT_MS, Math.ceil(timeoutMs / 2));
-    const blockers = await blockingInhibitors(bus, { timeoutMs: limitMs });
-    if (blockers.length > 0) {
-      const named = blockers.slice(0, MAX_INHIBITORS_NAMED).map(describeInhibitor).join("; ");
-      const more = blockers.length - MAX_INHIBITORS_NAMED;
-      return {
-        kind: "refused",
-        why: `shutdown is inhibited by ${named}${more > 0 ? `; and ${more} more` : ""}`,
-      };
-    }
-  } catch (error) {
-    if (!(error instanceof BusError)) throw error;
-    return { kind: "refused", why: `cannot ask logind who inhibits a shutdown: ${error.detail}` };
-  }
+  const limitMs = Math.min(QUESTION_TIMEOUT_MS, Math.ceil(timeoutMs / 2));
+  const clearance = await canReboot(bus, { timeoutMs: limitMs });
+  if (clearance.kind === "blocked") return { kind: "refused", why: clearance.why, blocked: true };
+  if (clearance.kind !== "clear") return { kind: "refused", why: clearance.why };
   const leftMs = Math.max(1, Math.floor(timeoutMs - (performance.now() - startedMs)));
   return await reboot(bus, { timeoutMs: leftMs });
 }
 
 /**
- * The executable sets aside variables that would change its own runtime; LOCKSMITH_RESTORE brings them back for the
- * operator's command. Writing to us after we are gone must not stop a command that ends this very process on its way, hence the trap; it is
- * inherited, as an ignored signal, by what the line starts.
+ * The command's environment is the operator's own. The executable sets aside variables that would change its runtime;
+ * LOCKSMITH_RESTORE brings them back. The runtime puts a folder of its own in front of PATH where there is no node; it goes. Writing
+ * to us after we are gone must not stop a command that ends this very process on its way, hence the trap; it is inherited,
+ * as an ignored signal, by what the line starts.
  */
-const WRAPPER = 'trap "" PIPE; eval "${LOCKSMITH_RESTORE-}"; exec sh -c "$1"';
+const WRAPPER = `trap "" PIPE
+case \${PATH%%:*} in */node_compat_bin) PATH=\${PATH#*:} ;; esac
+unset DENO_NODE_SHIM_ACTIVE
+eval "\${LOCKSMITH_RESTORE-}"
+exec sh -c "$1"`;
+
+/**
+ * A `systemctl reboot` in the command means a reboot: not the soft one that it becomes by itself where /run/nextroot
+ * exists, which loads no new kernel, and not the kexec that it becomes where a kernel is loaded.
+ */
+const WHOLE_REBOOT = { SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT: "1", SYSTEMCTL_SKIP_AUTO_KEXEC: "1" };
 
 async function rebootByCommand(
   command: string,
   env: Readonly<Record<string, string>>,
   timeoutMs: number,
 ): Promise<RebootOutcome> {
-  const end = await runChild("sh", ["-c", WRAPPER, "sh", command], { env, timeoutMs, ownGroup: true });
+  const end = await runChild("sh", ["-c", WRAPPER, "sh", command], {
+    env: { ...WHOLE_REBOOT, ...env },
+    timeoutMs,
+    ownGroup: true,
+  });
   if (end.kind === "not-started") return { kind: "refused", why: `cannot run sh: ${end.why}` };
   if (end.kind !== "exited") {
     return { kind: "unknown", why: `the reboot command did not end within ${timeoutMs} ms and was killed` };

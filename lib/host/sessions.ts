@@ -1,9 +1,10 @@
 /**
  * Who is logged in, and a message to their terminals.
  *
- * Sessions are logind's. Those that no person sits at (a greeter, a service manager, a batch job) are left out; where
- * logind does not tell the class of a session it counts, for warning too much costs five minutes and warning too little
- * costs somebody's work. When logind cannot be asked at all the answer is unknown, and never "nobody".
+ * Sessions are logind's. Those that no person sits at (a greeter, a service manager, a batch job) are left out, and so are
+ * those that are closing: their person has left, and some process of theirs has not. Where logind does not tell that of a
+ * session it counts, for warning too much costs five minutes and warning too little costs somebody's work. When logind
+ * cannot be asked at all the answer is unknown, and never "nobody".
  */
 import { runChild } from "./child.ts";
 import { type Bus, BusError } from "./bus.ts";
@@ -23,51 +24,107 @@ export type Sessions =
 
 /** Classes that are a person's: `user`, `user-early`, `user-incomplete`, `user-light` and their like. */
 const PERSONAL = /^user(-|$)/;
-/** The classes of so many sessions are asked for, so many at once; a session beyond counts as a person's. */
-const MAX_CLASSES = 64;
+/** What logind says of so many sessions is asked for, so many at once; a session beyond counts as a person's. */
+const MAX_ASKED = 64;
 const AT_ONCE = 8;
+
+/** A session as logind lists it; `class` is undefined where the list does not have it. */
+interface Listed {
+  readonly session: Session;
+  readonly path: string;
+  readonly class: string | undefined;
+}
 
 /** The sessions of people; `timeoutMs` bounds all the questions together. Never throws. */
 export async function listSessions(bus: Bus, options: { readonly timeoutMs: number }): Promise<Sessions> {
   const endMs = performance.now() + options.timeoutMs;
-  let all: { session: Session; path: string }[];
+  const leftMs = () => Math.floor(endMs - performance.now());
+  let listed: Listed[];
   try {
-    const [list] = await bus.call(managerMethod("ListSessions"), "", [], options);
-    if (!Array.isArray(list)) throw malformed("ListSessions", list);
-    all = list.map((entry: unknown) => {
-      if (!Array.isArray(entry)) throw malformed("ListSessions", list);
-      const [id, uid, user, seat, path] = entry as unknown[];
-      return {
-        session: { id: plain(id), uid: Number(uid), user: plain(user), seat: plain(seat) },
-        path: `${path}`,
-      };
-    });
+    listed = await listWithClasses(bus, options) ?? await list(bus, { timeoutMs: Math.max(1, leftMs()) });
   } catch (error) {
     if (!(error instanceof BusError)) throw error;
     return { kind: "unknown", why: `cannot ask logind who is logged in: ${error.detail}` };
   }
+  const candidates = listed.filter((each) => each.class === undefined || isPersonal(each.class));
   const sessions: Session[] = [];
-  for (let i = 0; i < all.length; i += AT_ONCE) {
-    const group = all.slice(i, i + AT_ONCE);
-    const personal = await Promise.all(group.map(({ path }) => {
-      const leftMs = Math.floor(endMs - performance.now());
-      return i >= MAX_CLASSES || leftMs < 1 ? true : isPersonal(bus, path, leftMs);
+  for (let i = 0; i < candidates.length; i += AT_ONCE) {
+    const group = candidates.slice(i, i + AT_ONCE);
+    const counts = await Promise.all(group.map(({ path }) => {
+      const timeoutMs = leftMs();
+      return i >= MAX_ASKED || timeoutMs < 1 ? true : isSomebodys(bus, path, timeoutMs);
     }));
-    sessions.push(...group.filter((_, k) => personal[k]).map(({ session }) => session));
+    sessions.push(...group.filter((_, k) => counts[k]).map(({ session }) => session));
   }
   return { kind: "known", sessions };
 }
 
-async function isPersonal(bus: Bus, path: string, timeoutMs: number): Promise<boolean> {
-  const get = { ...managerMethod("Get"), path, interface: "org.freedesktop.DBus.Properties" };
+/** `ListSessionsEx`, which systemd has from 256 on; `undefined` where it does not. Throws {@linkcode BusError}. */
+async function listWithClasses(
+  bus: Bus,
+  options: { readonly timeoutMs: number },
+): Promise<Listed[] | undefined> {
+  let reply: readonly unknown[];
   try {
-    const [value] = await bus.call(get, "ss", ["org.freedesktop.login1.Session", "Class"], { timeoutMs });
-    const inner = typeof value === "object" && value !== null && "data" in value ? value.data : value;
-    return typeof inner !== "string" || inner === "" || PERSONAL.test(inner);
+    reply = await bus.call(managerMethod("ListSessionsEx"), "", [], options);
+  } catch (error) {
+    // the bus lets nobody but root call a method that the logind of that version does not have
+    if (error instanceof BusError && (error.kind === "failed" || error.kind === "denied")) return undefined;
+    throw error;
+  }
+  return rows("ListSessionsEx", reply).map((
+    [id, uid, user, seat, _leader, kind, _tty, _idle, _since, path],
+  ) => ({
+    ...listedAs(id, uid, user, seat, path),
+    class: typeof kind === "string" ? kind : undefined,
+  }));
+}
+
+async function list(bus: Bus, options: { readonly timeoutMs: number }): Promise<Listed[]> {
+  const reply = await bus.call(managerMethod("ListSessions"), "", [], options);
+  return rows("ListSessions", reply).map(([id, uid, user, seat, path]) =>
+    listedAs(id, uid, user, seat, path)
+  );
+}
+
+function rows(member: string, [list]: readonly unknown[]): (readonly unknown[])[] {
+  if (!Array.isArray(list)) throw malformed(member, list);
+  return list.map((entry: unknown) => {
+    if (!Array.isArray(entry)) throw malformed(member, list);
+    return entry;
+  });
+}
+
+function listedAs(id: unknown, uid: unknown, user: unknown, seat: unknown, path: unknown): Listed {
+  return {
+    session: { id: plain(id), uid: Number(uid), user: plain(user), seat: plain(seat) },
+    path: `${path}`,
+    class: undefined,
+  };
+}
+
+function isPersonal(kind: string): boolean {
+  return kind === "" || PERSONAL.test(kind);
+}
+
+/** Whether a person sits at the session, or may. */
+async function isSomebodys(bus: Bus, path: string, timeoutMs: number): Promise<boolean> {
+  const getAll = { ...managerMethod("GetAll"), path, interface: "org.freedesktop.DBus.Properties" };
+  try {
+    const [properties] = await bus.call(getAll, "s", ["org.freedesktop.login1.Session"], { timeoutMs });
+    const [kind, state] = [property(properties, "Class"), property(properties, "State")];
+    return (typeof kind !== "string" || isPersonal(kind)) && state !== "closing";
   } catch (error) {
     if (!(error instanceof BusError)) throw error;
     return true;
   }
+}
+
+/** A property in a reply of `GetAll`, as `busctl` prints it. */
+function property(properties: unknown, name: string): unknown {
+  if (typeof properties !== "object" || properties === null) return undefined;
+  const value: unknown = Object.getOwnPropertyDescriptor(properties, name)?.value;
+  return typeof value === "object" && value !== null && "data" in value ? value.data : value;
 }
 
 /**

@@ -1,32 +1,50 @@
-/** A sentinel file: it exists, a reboot is needed; it does not, none is. */
+/**
+ * A sentinel file: it exists, a reboot is needed; it does not, none is.
+ *
+ * It counts only where nobody but root (or the user that the daemon runs as) can have put it there: else any local user
+ * could reboot the machine, and the answer is unknown and names the place that others can write to.
+ */
 
 import { pause, reasonOf } from "../host/child.ts";
+import { whoElseWrites } from "../host/owned_file.ts";
 import type { Need } from "../need.ts";
 
 const MAX_PACKAGES_NAMED = 5;
-const MAX_PACKAGES_BYTES = 1 << 16;
+/** So much of a file is read. */
+const MAX_BYTES = 1 << 16;
 
 /**
- * What a sentinel file says now: it exists, a reboot is needed; it does not, none is. Beside Debian's
- * `/run/reboot-required` lies a file of the same name and `.pkgs`, the packages that asked for it, one a line and with repeats; they are named.
- * Never throws.
+ * What a sentinel file says now. Beside Debian's `/run/reboot-required` lies a file of the same name and `.pkgs`, the
+ * packages that asked for it, one a line and with repeats; they are named.
+ *
+ * The fingerprint is of the text and of the set of packages, and not of the time: a file that a script makes anew at
+ * each boot asks for the same as before, and one that survives the boot does too. Never throws.
  */
 export async function readSentinel(path: string): Promise<Need> {
   try {
-    await Deno.stat(path);
+    const { isFile } = await Deno.stat(path);
+    const fault = await whoElseWrites(path);
+    if (fault !== null) return { kind: "unknown", why: [`${path} exists and does not count: ${fault}`] };
+    const text = isFile ? await readStart(path) : "";
+    const packages = packagesIn(await readStart(`${path}.pkgs`));
+    return {
+      kind: "needed",
+      reasons: [`${path} exists${describePackages(packages)}`],
+      fingerprint: await digest([path, text, ...packages.toSorted()]),
+    };
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return { kind: "not-needed" };
     return { kind: "unknown", why: [`cannot look for ${path}: ${reasonOf(error)}`] };
   }
-  return { kind: "needed", reasons: [`${path} exists${await readPackages(`${path}.pkgs`)}`] };
 }
 
-async function readPackages(path: string): Promise<string> {
-  const bytes = new Uint8Array(MAX_PACKAGES_BYTES);
+/** The beginning of a file; empty where it cannot be read or others can write to it, for what it holds is decoration. */
+async function readStart(path: string): Promise<string> {
+  const bytes = new Uint8Array(MAX_BYTES);
   let size = 0;
   try {
-    // A file that is not a regular one (a pipe) would hold us up; packages are decoration.
-    if (!(await Deno.stat(path)).isFile) return "";
+    // A file that is not a regular one (a pipe) would hold us up.
+    if (!(await Deno.stat(path)).isFile || await whoElseWrites(path) !== null) return "";
     using file = await Deno.open(path);
     for (let n = await file.read(bytes); n !== null && n > 0; n = await file.read(bytes.subarray(size))) {
       size += n;
@@ -34,15 +52,28 @@ async function readPackages(path: string): Promise<string> {
   } catch {
     return "";
   }
-  const lines = new TextDecoder().decode(bytes.subarray(0, size)).split("\n");
-  const names = [...new Set(lines.map((line) => line.trim().replace(/[^\x21-\x7e]/g, "?")))]
-    .filter((name) => name !== "");
+  return new TextDecoder().decode(bytes.subarray(0, size));
+}
+
+/** The packages, each once, in the order of their first mention. */
+function packagesIn(text: string): string[] {
+  const names = text.split("\n").map((line) => line.trim().replace(/[^\x21-\x7e]/g, "?"));
+  return [...new Set(names)].filter((name) => name !== "");
+}
+
+function describePackages(names: readonly string[]): string {
   if (names.length === 0) return "";
   const named = names.slice(0, MAX_PACKAGES_NAMED).join(", ");
   const more = names.length - MAX_PACKAGES_NAMED;
   return ` (${names.length} package${names.length === 1 ? "" : "s"}: ${named}${
     more > 0 ? ` and ${more} more` : ""
   })`;
+}
+
+/** Sixteen hexadecimal digits of the texts' SHA-256. */
+async function digest(texts: readonly string[]): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify(texts));
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 16);
 }
 
 /**
@@ -58,13 +89,22 @@ export async function watchSentinel(
   listener: (need: Need) => void,
   options: { readonly recheckMs?: number } = {},
 ): Promise<void> {
-  const recheckMs = options.recheckMs ?? 5000;
+  await watchByLooking(() => readSentinel(path), signal, listener, options.recheckMs);
+}
+
+/** Looks every `recheckMs` (5 s) until `signal` aborts, and tells each answer that is another than the one before. */
+export async function watchByLooking<T>(
+  look: () => Promise<T>,
+  signal: AbortSignal,
+  listener: (answer: T) => void,
+  recheckMs = 5000,
+): Promise<void> {
   let last = "";
   while (!signal.aborted) {
-    const need = await readSentinel(path);
+    const answer = await look();
     if (signal.aborted) return;
-    const text = JSON.stringify(need);
-    if (text !== last) listener(need);
+    const text = JSON.stringify(answer);
+    if (text !== last) listener(answer);
     last = text;
     await pause(recheckMs, signal);
   }

@@ -1,18 +1,19 @@
 /**
  * Does update-engine (Flatcar, Container Linux) want a reboot? Asked and heard over D-Bus.
  *
- * Two sources say it: the method `GetStatus` and the signal `StatusUpdate`. The later word counts, with one
- * exception: a reboot that a *signal* asked for is not taken back by a mere re-reading of `GetStatus` after a lost
- * connection, for a signal sent to try the chain ({@linkcode sendNeedReboot}) never shows there. Only another signal takes
- * it back (update-engine resetting itself sends `UPDATE_STATUS_IDLE`). Likewise a service that is gone, or a bus that
- * is gone, takes back "not needed", not "needed".
+ * Two sources say it: the method `GetStatus` and the signal `StatusUpdate`. Everybody on the bus may send that signal, so
+ * it counts from two senders only: who owns the name `com.coreos.update1` (the bus lets nobody but root own it), and a
+ * process of root's that is still there when the bus is asked. Any other is ignored, and told once for each user.
  *
- * Where it ends: the bus does not tell who sent a signal, and any local user may send this one. It can make a machine
- * ask for its reboot; when that happens is still for window and slot to say.
+ * The later word counts, with one exception: a reboot that a *signal* asked for is not taken back by a mere re-reading of
+ * `GetStatus` after a lost connection, for a signal of root's that is no status of the engine never shows there. Only
+ * another signal takes it back (update-engine resetting itself sends `UPDATE_STATUS_IDLE`). Likewise a service that is gone,
+ * or a bus that is gone, takes back "not needed", not "needed". A host without update-engine, or without a bus from the start
+ * on, is no fault: there is nothing to ask.
  */
 import { pause } from "../host/child.ts";
 import { type Bus, BusError, type BusSignal, type CallOptions } from "../host/bus.ts";
-import type { Need } from "../need.ts";
+import type { Answer } from "../need.ts";
 
 export const NEED_REBOOT = "UPDATE_STATUS_UPDATED_NEED_REBOOT";
 
@@ -26,6 +27,12 @@ const OWNER_RULE =
 
 const CALL_TIMEOUT_MS = 5000;
 const RETRY_MS = 60_000;
+/** After a signal that did not count the next sender is looked up so much later: a flood of them costs little. */
+const IGNORED_PAUSE_MS = 1000;
+/** So many senders wait to be looked up; a signal of one more is dropped. */
+const MAX_STRANGERS = 16;
+/** So many users are told of. */
+const MAX_TOLD = 8;
 
 /** What update-engine says of itself. */
 export interface UpdateStatus {
@@ -61,7 +68,10 @@ export function needsReboot(status: UpdateStatus): boolean {
   return status.operation === NEED_REBOOT;
 }
 
-/** Tells everybody who listens that a reboot is needed, to try the chain without an update. Throws `BusError`. */
+/**
+ * Sends the signal of update-engine that a reboot is needed, for those who listen to it as ever. Our own daemon does not
+ * take it from a sender that is gone: `request.ts` is what it hears. Throws `BusError`.
+ */
 export async function sendNeedReboot(bus: Bus, options: CallOptions): Promise<void> {
   const source = { path: PATH, interface: INTERFACE, member: "StatusUpdate" };
   await bus.emit(source, "xdssx", ["0", "0", NEED_REBOOT, "", "0"], options);
@@ -76,28 +86,41 @@ export function parseStatus(data: readonly unknown[]): UpdateStatus | null {
   return { lastCheckedSeconds, progress, operation, newVersion, newSizeBytes };
 }
 
-/** What was learnt, and from where. */
+/** What was learnt, and from where; `absent`: there is no update-engine on this host, or no bus that it could be on. */
 export type Word =
   | { readonly from: "signal" | "reply"; readonly status: UpdateStatus }
-  | { readonly from: "fault"; readonly why: string };
+  | { readonly from: "fault"; readonly why: string }
+  | { readonly from: "absent"; readonly why: string };
+
+const ABSENT: Word = { from: "absent", why: "this host has none" };
 
 /** The rule of the opening comment: what holds after `word`, given what held before. Pure. */
 export function laterWord(held: Word | null, word: Word): Word {
   if (held === null || word.from === "signal") return word;
-  if (held.from === "fault" || !needsReboot(held.status)) return word;
-  if (word.from === "fault") return held;
+  if (held.from === "fault" || held.from === "absent" || !needsReboot(held.status)) return word;
+  if (word.from !== "reply") return held;
   return held.from === "signal" && !needsReboot(word.status) ? held : word;
 }
 
 /** What a word says of the need. Pure. */
-export function needOf(word: Word): Need {
+export function needOf(word: Word): Answer {
+  if (word.from === "absent") return { kind: "silent", why: word.why };
   if (word.from === "fault") return { kind: "unknown", why: [word.why] };
   if (!needsReboot(word.status)) return { kind: "not-needed" };
   const version = word.status.newVersion.replace(/[^\x20-\x7e]/g, "?");
   return {
     kind: "needed",
     reasons: [`update-engine has installed ${version === "" ? "an update" : version}`],
+    fingerprint: version,
   };
+}
+
+export interface WatchUpdateEngineOptions {
+  readonly timeoutMs?: number;
+  readonly retryMs?: number;
+  readonly ignoredPauseMs?: number;
+  /** Told why a signal did not count; once for each user that sent one. */
+  readonly onIgnored?: (why: string) => void;
 }
 
 /**
@@ -107,30 +130,42 @@ export function needOf(word: Word): Need {
 export async function watchUpdateEngine(
   bus: Bus,
   signal: AbortSignal,
-  listener: (need: Need) => void,
-  options: { readonly timeoutMs?: number; readonly retryMs?: number } = {},
+  listener: (answer: Answer) => void,
+  options: WatchUpdateEngineOptions = {},
 ): Promise<void> {
   const timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
   const retryMs = options.retryMs ?? RETRY_MS;
   let held: Word | null = null;
+  let owner: string | null = null;
   let heard = 0; // grows with all that is newer than a question still under way
   const take = (word: Word) => {
     if (signal.aborted) return;
     held = laterWord(held, word);
     listener(needOf(held));
   };
+  const hear = (status: UpdateStatus) => {
+    heard++;
+    take({ from: "signal", status });
+  };
+  const strangers = new Strangers(bus, { timeoutMs, signal }, hear, options);
   const ask = async () => {
     const mine = ++heard;
     while (!signal.aborted) {
       try {
+        // the owner first: what it signals from then on is taken, and what it signalled before is in the reply
+        const found = await bus.ownerOf(SERVICE, { timeoutMs, signal });
+        if (mine !== heard) return;
+        owner = found;
+        // it is not called, for that would start one that somebody has stopped; its coming is announced
+        if (owner === null) return take(ABSENT);
         const status = await getStatus(bus, { timeoutMs, signal });
         if (mine === heard) take({ from: "reply", status });
         return;
       } catch (error) {
         if (!(error instanceof BusError)) throw error;
         if (mine !== heard) return;
+        if (error.kind === "no-service") return take(ABSENT);
         take({ from: "fault", why: error.message });
-        if (error.kind === "no-service") return; // its coming is announced
       }
       await pause(retryMs, signal);
       if (mine !== heard) return;
@@ -144,19 +179,93 @@ export async function watchUpdateEngine(
   await bus.monitor([SIGNAL_RULE, OWNER_RULE], {
     onReady: begin,
     onSignal: (seen: BusSignal) => {
-      if (seen.member === "NameOwnerChanged") {
-        if (seen.data[0] === SERVICE && seen.data[2] !== "") begin();
+      if (seen.sender === "org.freedesktop.DBus") {
+        if (seen.member !== "NameOwnerChanged" || seen.data[0] !== SERVICE) return;
+        const [, , now] = seen.data;
+        owner = typeof now === "string" && now !== "" ? now : null;
+        begin();
         return;
       }
-      const status = seen.interface === INTERFACE ? parseStatus(seen.data) : null;
+      const status = seen.interface === INTERFACE && seen.path === PATH ? parseStatus(seen.data) : null;
       if (status === null) return;
-      heard++;
-      take({ from: "signal", status });
+      if (seen.sender === owner) hear(status);
+      else strangers.say(seen.sender, status);
     },
     onLost: (error) => {
       heard++;
-      take({ from: "fault", why: error.message });
+      owner = null;
+      strangers.forget();
+      const never = (held === null || held.from === "absent") &&
+        (error.kind === "no-busctl" || error.kind === "no-bus");
+      take({ from: never ? "absent" : "fault", why: error.message });
     },
   }, signal);
-  await Promise.all(asked);
+  await Promise.all([...asked, strangers.done]);
+}
+
+/** Signals of senders that are not update-engine: each is looked up, one after the other, and only root's count. */
+class Strangers {
+  /** Resolves when nobody is being looked up. */
+  done: Promise<void> = Promise.resolve();
+  readonly #waiting = new Map<string, UpdateStatus>();
+  readonly #told = new Set<number>();
+  #busy = false;
+  #connection = 0;
+
+  constructor(
+    private readonly bus: Bus,
+    private readonly call: CallOptions & { readonly signal: AbortSignal },
+    private readonly hear: (status: UpdateStatus) => void,
+    private readonly options: WatchUpdateEngineOptions,
+  ) {}
+
+  say(sender: string, status: UpdateStatus): void {
+    if (this.#waiting.size >= MAX_STRANGERS && !this.#waiting.has(sender)) return;
+    this.#waiting.set(sender, status);
+    if (!this.#busy) this.done = this.#work();
+  }
+
+  /** The bus is gone; a new one gives the same names to others. */
+  forget(): void {
+    this.#connection++;
+    this.#waiting.clear();
+  }
+
+  async #work(): Promise<void> {
+    this.#busy = true;
+    for (const [sender] of this.#waiting) {
+      const connection = this.#connection;
+      const uid = await this.#userOf(sender);
+      if (this.call.signal.aborted) break;
+      if (connection !== this.#connection) continue;
+      // the latest of what it said meanwhile
+      const status = this.#waiting.get(sender);
+      this.#waiting.delete(sender);
+      if (uid === 0 && status !== undefined) {
+        this.hear(status);
+        continue;
+      }
+      if (uid !== null) this.#tell(uid);
+      await pause(this.options.ignoredPauseMs ?? IGNORED_PAUSE_MS, this.call.signal);
+    }
+    this.#busy = false;
+  }
+
+  /** The sender's user, `null` where nobody can tell. */
+  async #userOf(sender: string): Promise<number | null> {
+    try {
+      return await this.bus.userOf(sender, this.call);
+    } catch (error) {
+      if (!(error instanceof BusError)) throw error;
+      return null;
+    }
+  }
+
+  #tell(uid: number): void {
+    if (this.#told.has(uid) || this.#told.size >= MAX_TOLD) return;
+    this.#told.add(uid);
+    this.options.onIgnored?.(
+      `ignored a signal in the name of update-engine: a process of uid ${uid} sent it`,
+    );
+  }
 }

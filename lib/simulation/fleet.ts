@@ -7,8 +7,12 @@
  * happen is watched by a {@linkcode Judge}.
  */
 
-import { Daemon, type RebootOutcome } from "../daemon.ts";
+import type { Inquiry } from "../agent.ts";
+import { Daemon, type Host, type RebootOutcome } from "../daemon.ts";
 import { semaphoreKey } from "../group.ts";
+import { LockKeeper } from "../keeper.ts";
+import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
+import { CALL_LIMIT_MS } from "../transitions.ts";
 import { Lock } from "../lock.ts";
 import type { Need } from "../need.ts";
 import { FRESH, setMax } from "../semaphore.ts";
@@ -16,7 +20,7 @@ import { type Network, SimulatedStore, type Witness } from "./store.ts";
 import { type Actor, Judge } from "./judge.ts";
 import type { Store } from "../store.ts";
 import { Memory } from "./memory.ts";
-import { type Opening, openingAt } from "../strategy.ts";
+import { type WindowState, windowStateAt } from "../strategy.ts";
 import { Process, type Random, VirtualTime } from "./virtual_time.ts";
 import type { Window } from "../window.ts";
 import { serializeSemaphore } from "../document.ts";
@@ -27,7 +31,7 @@ export interface MachineConfig {
   readonly group: string;
   readonly priority: number;
   readonly schedule: { readonly window: Window; readonly zone: string } | null;
-  /** From going down to the start of the daemon, in milliseconds. */
+  /** From going down to the start of the daemon, in milliseconds; `Infinity`: it never comes back. */
   readonly rebootMs: number;
   readonly graceMs: number;
 }
@@ -56,12 +60,20 @@ export interface RebootFate {
 /** What goes wrong. */
 export interface Faults extends Network {
   /** Something is about to happen to `machine`: may strike it, through the fleet. */
-  checkpoint(machine: Machine): void;
-  reboot(machine: Machine): RebootFate;
+  checkpoint(machine: Computer): void;
+  reboot(machine: Computer): RebootFate;
   /** How long the machine takes to answer who is logged in, and to tell them; milliseconds. */
-  hostMs(machine: Machine): number;
-  users(machine: Machine): readonly string[];
+  hostMs(machine: Computer): number;
+  /** Whether it could reboot, and who is logged in. */
+  inquiry(machine: Computer): Inquiry;
 }
+
+/** Nothing is in the way of a reboot, and nobody is logged in. */
+export const CLEAR: Inquiry = {
+  clearance: { kind: "clear" },
+  loggedIn: { kind: "known", users: [] },
+  scheduled: null,
+};
 
 /** A good day: calls take a millisecond or two, and everybody does as told. */
 export const NO_FAULTS: Faults = {
@@ -71,15 +83,15 @@ export const NO_FAULTS: Faults = {
   checkpoint: () => {},
   reboot: () => ({ outcome: { kind: "accepted" }, answerMs: 10, downMs: 20 }),
   hostMs: () => 10,
-  users: () => [],
+  inquiry: () => CLEAR,
 };
 
 /** What happened to a machine, for a timeline. */
 export type Happening = "needs" | "granted" | "down" | "up" | "released";
-export type Observer = (machine: Machine, what: Happening, elapsedMs: number) => void;
+export type Observer = (machine: Computer, what: Happening, elapsedMs: number) => void;
 
-/** One machine of the fleet. */
-export class Machine {
+/** A simulated computer: one machine of the fleet, with its boots, its processes and its clock. */
+export class Computer {
   boots = 0;
   /** Whether a reboot was called that has yet to come, or may have. */
   goingDown = false;
@@ -88,6 +100,8 @@ export class Machine {
   /** How far its clock is off, in milliseconds. */
   clockOffMs = 0;
   process: Process | undefined;
+  /** Commands that people have typed on it. */
+  readonly commands = new Set<Process>();
   daemon: Daemon | undefined;
   stop: AbortController | undefined;
 
@@ -112,17 +126,17 @@ export class Fleet {
   readonly time = new VirtualTime();
   readonly memory = new Memory();
   readonly judge: Judge;
-  readonly machines: readonly Machine[];
+  readonly machines: readonly Computer[];
   /** What no part of the program should have thrown. */
   readonly crashes: unknown[] = [];
   unknownOutcomes = 0;
   reboots = 0;
-  #grants = 0;
+  #marks = 0;
   readonly #actors = new WeakMap<Process, Actor>();
-  readonly #machines = new WeakMap<Process, Machine>();
+  readonly #machines = new WeakMap<Process, Computer>();
   /** Of each process: which leases, and what to do when one is lost. */
   readonly #leases = new Map<Process, { readonly id: string; readonly ttlMs: number; lost(): void }[]>();
-  readonly #openings = new Map<MachineConfig["schedule"], Cached>();
+  readonly #windows = new Map<MachineConfig["schedule"], Cached>();
 
   constructor(
     private readonly config: FleetConfig,
@@ -131,7 +145,7 @@ export class Fleet {
     private readonly observe: Observer = () => {},
     private readonly trace: ((line: string) => void) | undefined = undefined,
   ) {
-    this.machines = config.machines.map((machine) => new Machine(machine));
+    this.machines = config.machines.map((machine) => new Computer(machine));
     const byId = new Map(this.machines.map((machine) => [machine.id, machine]));
     this.judge = new Judge(this.memory, (id) => byId.get(id));
     for (const [group, max] of config.max) {
@@ -152,7 +166,7 @@ export class Fleet {
   }
 
   /** A machine needs a reboot from now on, or does not any more. */
-  need(machine: Machine, needed: boolean): void {
+  need(machine: Computer, needed: boolean): void {
     if (machine.needed === needed) return;
     machine.needed = needed;
     if (needed) this.observe(machine, "needs", this.time.elapsed);
@@ -160,7 +174,7 @@ export class Fleet {
   }
 
   /** The daemon of a machine dies, and is started again some time later. */
-  crash(machine: Machine): void {
+  crash(machine: Computer): void {
     if (machine.process === undefined) return;
     this.trace?.(`${this.time.elapsed} ${machine.id}: the daemon crashes`);
     this.judge.dies(machine);
@@ -172,7 +186,7 @@ export class Fleet {
   }
 
   /** A machine loses power, and comes back. */
-  losePower(machine: Machine): void {
+  losePower(machine: Computer): void {
     if (!machine.up) return;
     this.trace?.(`${this.time.elapsed} ${machine.id}: loses power`);
     this.judge.dies(machine);
@@ -183,7 +197,7 @@ export class Fleet {
   }
 
   /** The daemon of a machine stands still for a while; what it holds by a sign of life may be lost meanwhile. */
-  freeze(machine: Machine, ms: number): void {
+  freeze(machine: Computer, ms: number): void {
     const { process } = machine;
     if (process === undefined) return;
     this.trace?.(`${this.time.elapsed} ${machine.id}: stands still for ${Math.round(ms)} ms`);
@@ -194,9 +208,24 @@ export class Fleet {
   }
 
   /** The leases of a machine end although it is well. */
-  expire(machine: Machine): void {
+  expire(machine: Computer): void {
     if (machine.process === undefined) return;
     for (const lease of this.#leases.get(machine.process) ?? []) this.#lose(lease);
+  }
+
+  /** A person reboots a machine, whatever its window, by a command beside its daemon. */
+  rebootByHand(machine: Computer): Promise<ManualOutcome> {
+    const process = new Process(this.time, this.random, () => this.now + machine.clockOffMs);
+    this.#actors.set(process, { kind: "person", machine, boot: machine.boot });
+    machine.commands.add(process);
+    return rebootByHand({
+      lock: new Lock(this.#store(process), machine.group, process.surroundings, "admin"),
+      machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
+      dryRun: false,
+      newMark: () => `mark-${++this.#marks}`,
+      underHand: () => {},
+      call: () => this.#callReboot(machine, process, CALL_LIMIT_MS.most),
+    });
   }
 
   /** A store for an administrator, and the lock of a group over it. */
@@ -216,11 +245,11 @@ export class Fleet {
   }
 
   /** Whether the window of a machine is open by its own clock, and until when. */
-  opening(machine: Machine, now: number): Opening {
-    return this.#openingOf(machine.config.schedule, now);
+  windowAt(machine: Computer, now: number): WindowState {
+    return this.#windowOf(machine.config.schedule, now);
   }
 
-  private boot(machine: Machine): void {
+  private boot(machine: Computer): void {
     machine.boots++;
     machine.up = true;
     machine.goingDown = false;
@@ -229,7 +258,7 @@ export class Fleet {
     this.#startDaemon(machine);
   }
 
-  #startDaemon(machine: Machine): void {
+  #startDaemon(machine: Computer): void {
     const process = new Process(this.time, this.random, () => this.now + machine.clockOffMs);
     const stop = new AbortController();
     this.#actors.set(process, { kind: "daemon", machine, boot: machine.boot });
@@ -239,13 +268,20 @@ export class Fleet {
       strategy: "etcd-lock",
       graceMs: machine.config.graceMs,
       idleLookMs: this.config.idleLookMs,
-      lookMs: this.config.lookMs,
       tickMs: this.config.tickMs,
-      overdueMs: Infinity,
-      openingAt: (now) => this.#openingOf(machine.config.schedule, now),
+      group: machine.group,
+      zone: machine.config.schedule?.zone ?? "UTC",
+      windowAt: (now) => this.#windowOf(machine.config.schedule, now),
       surroundings: process.surroundings,
-      lock,
-      priority: machine.config.priority,
+      keeper: new LockKeeper({
+        lock,
+        machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
+        priority: machine.config.priority,
+        overdueMs: Infinity,
+        lookMs: this.config.lookMs,
+        newMark: () => `mark-${++this.#marks}`,
+        failed: (error) => process.alive && this.crashes.push(error),
+      }),
       host: this.#host(machine, process),
     }, stop.signal);
     machine.process = process;
@@ -256,12 +292,14 @@ export class Fleet {
     process.surroundings.after(DETECT_MS, () => this.#tellNeed(machine));
   }
 
-  #tellNeed(machine: Machine): void {
-    const need: Need = machine.needed ? { kind: "needed", reasons: ["update"] } : { kind: "not-needed" };
+  #tellNeed(machine: Computer): void {
+    const need: Need = machine.needed
+      ? { kind: "needed", reasons: ["update"], fingerprint: "update" }
+      : { kind: "not-needed" };
     machine.process?.run(() => machine.daemon?.dispatch({ kind: "need", need }));
   }
 
-  #host(machine: Machine, process: Process): ConstructorParameters<typeof Daemon>[0]["host"] {
+  #host(machine: Computer, process: Process): Host {
     const later = <T>(ms: number, value: () => T) =>
       new Promise<T>((resolve) => process.surroundings.after(ms, () => resolve(value())));
     const touched = <T>(work: () => T): T => {
@@ -269,13 +307,17 @@ export class Fleet {
       return work();
     };
     return {
-      machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
-      loggedIn: () =>
-        touched(() => later(this.faults.hostMs(machine), () => touched(() => this.faults.users(machine)))),
+      inquire: () =>
+        touched(() =>
+          later(
+            this.faults.hostMs(machine),
+            () => touched(() => this.faults.inquiry(machine)),
+          )
+        ),
       warn: () => touched(() => later(this.faults.hostMs(machine), () => {})),
+      forgetServed: () => {},
       reboot: (timeoutMs) => touched(() => this.#callReboot(machine, process, timeoutMs)),
       report: () => this.#checkpoint(process),
-      newGrant: () => `grant-${++this.#grants}`,
       log: (level, text) => {
         if (process.alive) this.trace?.(`${this.time.elapsed} ${machine.id}: ${level}: ${text}`);
         this.#checkpoint(process);
@@ -283,10 +325,12 @@ export class Fleet {
     };
   }
 
-  async #callReboot(machine: Machine, process: Process, timeoutMs: number): Promise<RebootOutcome> {
+  async #callReboot(machine: Computer, process: Process, timeoutMs: number): Promise<RebootOutcome> {
     if (!process.alive) return await new Promise(() => {});
-    const open = this.opening(machine, this.now + machine.clockOffMs).open;
-    this.judge.rebootCalled(machine, open);
+    const open = this.windowAt(machine, this.now + machine.clockOffMs).open;
+    const actor = this.#actors.get(process);
+    if (actor === undefined || actor.kind === "administrator") throw new Error("a reboot of nobody");
+    this.judge.rebootCalled(actor, open);
     const { outcome, answerMs, downMs } = this.faults.reboot(machine);
     if (downMs !== null) {
       machine.goingDown = true;
@@ -309,16 +353,19 @@ export class Fleet {
     );
   }
 
-  #goDown(machine: Machine): void {
+  #goDown(machine: Computer): void {
     this.trace?.(`${this.time.elapsed} ${machine.id}: goes down`);
     this.observe(machine, "down", this.time.elapsed);
     this.#end(machine);
+    for (const command of machine.commands) command.kill();
+    machine.commands.clear();
     machine.up = false;
     machine.needed = false;
-    this.time.after(machine.config.rebootMs, () => this.boot(machine));
+    const { rebootMs } = machine.config;
+    if (rebootMs < Infinity) this.time.after(rebootMs, () => this.boot(machine));
   }
 
-  #end(machine: Machine): void {
+  #end(machine: Computer): void {
     const { process } = machine;
     machine.process = undefined;
     machine.stop?.abort();
@@ -371,18 +418,18 @@ export class Fleet {
   }
 
   /** Windows of a whole fleet are few, and asked about often: what was computed holds until the next opening or closing. */
-  #openingOf(schedule: MachineConfig["schedule"], now: number): Opening {
-    const cached = this.#openings.get(schedule);
-    if (cached !== undefined && now >= cached.from && now <= cached.until) return cached.opening;
-    const opening = openingAt(schedule, now);
-    const until = opening.open ? opening.closesAt : opening.nextOpensAt - 1;
-    this.#openings.set(schedule, { from: now, until, opening });
-    return opening;
+  #windowOf(schedule: MachineConfig["schedule"], now: number): WindowState {
+    const cached = this.#windows.get(schedule);
+    if (cached !== undefined && now >= cached.from && now <= cached.until) return cached.window;
+    const window = windowStateAt(schedule, now);
+    const until = window.open ? window.closesAt : window.nextOpensAt - 1;
+    this.#windows.set(schedule, { from: now, until, window });
+    return window;
   }
 }
 
 interface Cached {
   readonly from: number;
   readonly until: number;
-  readonly opening: Opening;
+  readonly window: WindowState;
 }

@@ -8,7 +8,7 @@
 
 import { groupOfKey, queuePrefix, semaphoreKey } from "../group.ts";
 import { queueRange } from "../queue.ts";
-import { FRESH, REBOOTING, type Semaphore } from "../semaphore.ts";
+import { FRESH, type Hold, REBOOTING, type Semaphore } from "../semaphore.ts";
 import type { CommitOutcome, Transaction } from "../store.ts";
 import type { Memory } from "./memory.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";
@@ -25,8 +25,8 @@ export interface Violation {
 /** Who sent a transaction. */
 export type Actor =
   | { readonly kind: "administrator" }
-  /** The boot under which its process was started. */
-  | { readonly kind: "daemon"; readonly machine: Suspect; readonly boot: string };
+  /** A daemon, or a person who reboots the machine by a command on it; under the boot in which it was started. */
+  | { readonly kind: "daemon" | "person"; readonly machine: Suspect; readonly boot: string };
 
 /** What the judge knows of a machine. */
 export interface Suspect {
@@ -52,8 +52,8 @@ export class Judge {
   readonly exercised: Record<Invariant, number> = { I1: 0, I2: 0, I3: 0, I4: 0, I5: 0, I6: 0, I7: 0 };
   grants = 0;
   releases = 0;
-  /** The last proof of each machine that no reboot used yet: which boot and which grant. */
-  readonly #proofs = new Map<string, { readonly boot: string; readonly grant: string | undefined }>();
+  /** Who has proven a hold, and called no reboot since. */
+  readonly #proofs = new Set<Actor>();
   /** Machines whose hold an administrator ended, until they get another. */
   readonly #forced = new Set<string>();
   /** Who came when: the places of each group and priority in the order of their arrival. */
@@ -107,14 +107,18 @@ export class Judge {
     }
   }
 
-  /** A process of `machine` calls the reboot. `open`: whether its window is, by the clock of the machine. */
-  rebootCalled(machine: Suspect, open: boolean): void {
+  /** A process calls the reboot of its machine. `open`: whether its window is, by the clock of the machine. */
+  rebootCalled(actor: Exclude<Actor, { kind: "administrator" }>, open: boolean): void {
+    const { kind, machine, boot } = actor;
     this.exercised.I2++;
-    const proof = this.#proofs.get(machine.id);
-    this.#proofs.delete(machine.id);
-    if (proof === undefined || proof.boot !== machine.boot) {
+    const proven = this.#proofs.delete(actor) && boot === machine.boot;
+    const document = this.document(machine.group);
+    const byHand = document.holders.includes(machine.id) &&
+      document.holds.get(machine.id)?.boot === undefined;
+    if (!proven && !(kind === "person" && byHand)) {
       this.#violated("I2", `${machine.id} calls the reboot without a confirm of boot ${machine.boot}`);
     }
+    if (kind === "person") return;
     this.exercised.I6++;
     if (!open) this.#violated("I6", `${machine.id} calls the reboot while its window is closed`);
   }
@@ -123,7 +127,9 @@ export class Judge {
   goesDown(machine: Suspect): void {
     this.exercised.I1++;
     if (this.#forced.has(machine.id) || this.#isLoose(machine)) return;
-    if (this.document(machine.group).holds.get(machine.id)?.boot !== machine.boot) {
+    const { holders, holds } = this.document(machine.group);
+    const { boot = machine.boot } = holds.get(machine.id) ?? {};
+    if (!holders.includes(machine.id) || boot !== machine.boot) {
       this.#violated("I1", `${machine.id} reboots without a slot`);
     }
   }
@@ -144,7 +150,9 @@ export class Judge {
     for (const id of added) this.#granted(commit, id);
     for (const id of removed) this.#released(commit, id);
     for (const id of altered) this.#confirmed(commit, id);
-    if (actor.kind === "daemon" && altered.length === 0) this.#confirmedAgain(commit, actor.machine.id);
+    if (actor.kind !== "administrator" && altered.length === 0) {
+      this.#confirmedAgain(commit, actor.machine.id);
+    }
     const byHand = before.max !== after.max || !same(before.paused, after.paused);
     if (byHand && actor.kind !== "administrator") {
       this.#violated("I4", `${name(actor)} changed max or pause: ${show(before)} became ${show(after)}`);
@@ -164,10 +172,10 @@ export class Judge {
       this.#violated("I1", `${name(actor)} got ${id} a slot that was not free: ${show(before)}`);
     }
     if (before.paused) this.#violated("I1", `${name(actor)} got ${id} a slot of a paused group`);
-    if (actor.kind === "daemon" && actor.machine.id !== id) {
+    if (actor.kind !== "administrator" && actor.machine.id !== id) {
       this.#violated("I4", `${actor.machine.id} got a slot for ${id}`);
     }
-    if (actor.kind === "daemon" && after.holds.get(id)?.boot !== actor.boot) {
+    if (actor.kind !== "administrator" && after.holds.get(id)?.boot !== actor.boot) {
       this.#violated("I4", `${id} got a slot for another boot than its own, ${actor.boot}`);
     }
     this.#recorded(after, id, actor.kind === "daemon" ? "grant" : "lock");
@@ -196,14 +204,17 @@ export class Judge {
 
   #confirmed({ actor, before, after }: Commit, id: string): void {
     const [was, is] = [before.holds.get(id), after.holds.get(id)];
-    const mine = actor.kind === "daemon" && actor.machine.id === id && actor.boot === was?.boot;
-    if (!mine || is?.phase !== REBOOTING || !same({ ...was, phase: "" }, { ...is, phase: "" })) {
+    const mine = actor.kind !== "administrator" && actor.machine.id === id && actor.boot === was?.boot;
+    if (
+      !mine || is?.phase !== REBOOTING ||
+      !same(unconfirmed(was), unconfirmed(is))
+    ) {
       return this.#violated(
         "I4",
         `${name(actor)} changed the hold of ${id}: ${show(was)} became ${show(is)}`,
       );
     }
-    this.#proofs.set(id, { boot: is.boot ?? "", grant: is.grant });
+    this.#proofs.add(actor);
     this.#recorded(after, id, "confirm");
   }
 
@@ -214,8 +225,8 @@ export class Judge {
   /** A machine that was not rebooted by the first call proves its hold a second time: nothing of it changes. */
   #confirmedAgain({ actor, before, after }: Commit, id: string): void {
     const hold = after.holds.get(id);
-    if (actor.kind !== "daemon" || hold?.phase !== REBOOTING || hold.boot !== actor.boot) return;
-    if (same(before.holds.get(id), hold)) this.#proofs.set(id, { boot: actor.boot, grant: hold.grant });
+    if (actor.kind === "administrator" || hold?.phase !== REBOOTING || hold.boot !== actor.boot) return;
+    if (after.changed?.what === "confirm" && same(before.holds.get(id), hold)) this.#proofs.add(actor);
   }
 
   #recorded(after: Semaphore, id: string, what: string): void {
@@ -235,7 +246,7 @@ export class Judge {
     }
   }
 
-  /** Who got a slot was the first, or nobody was there. Administrators pass over the line. */
+  /** Who got a slot was the first, or nobody was there. People pass over the line. */
   #order(
     { actor, group, before, after }: Commit,
     removed: readonly string[],
@@ -243,7 +254,7 @@ export class Judge {
     first: string | undefined,
   ): void {
     const granted = after.holders.find((id) => !before.holders.includes(id));
-    if (granted === undefined || actor.kind === "administrator") return;
+    if (granted === undefined || actor.kind !== "daemon") return;
     if (first === undefined) return;
     this.exercised.I5++;
     if (!hadPlace || !removed.includes(first)) {
@@ -287,6 +298,12 @@ export class Judge {
 
 function name(actor: Actor): string {
   return actor.kind === "administrator" ? "an administrator" : actor.machine.id;
+}
+
+/** A hold without what a confirm changes. */
+function unconfirmed(hold: Hold | undefined): Omit<Hold, "phase" | "confirm"> {
+  const { phase: _, confirm: __, ...rest } = hold ?? { extra: {} };
+  return rest;
 }
 
 function same(a: unknown, b: unknown): boolean {

@@ -15,6 +15,7 @@ import { isBusy, openDatabase } from "./file.ts";
 import { keepLease } from "./lease.ts";
 import { entryAt, historyAt, listAt, moment, viewAt } from "./read.ts";
 import { beginLease, commitTransaction, endLease, renewLease } from "./write.ts";
+import { reasonOf } from "../system_error.ts";
 import { watchSqlite } from "./watch.ts";
 import {
   type CallOptions,
@@ -180,12 +181,13 @@ class SqliteStore implements Store {
   }
 
   #explain(what: string, error: unknown): StoreError {
-    const why = error instanceof Error ? error.message : String(error);
-    const denied = error instanceof Deno.errors.PermissionDenied || /readonly|permission/i.test(why);
-    const hint = /unable to open/.test(why)
-      ? "the directory must exist and be writable for this user"
+    const reason = reasonOf(error);
+    const denied = error instanceof Deno.errors.PermissionDenied || /readonly|permission/i.test(reason);
+    const why = /readonly database/.test(reason) ? "the file is read-only" : reason;
+    const hint = /unable to open|read-only/.test(why)
+      ? "the file and its directory must exist and be writable for this user"
       : /not a database|malformed/.test(why)
-      ? "name another file, or mend this one; it was left as it is"
+      ? "name another file, or repair this one; it was left unchanged"
       : undefined;
     return new StoreError(denied ? "permission" : "failed", `cannot ${what} in ${this.name}: ${why}`, hint, {
       cause: error,

@@ -11,14 +11,15 @@
  * could hide at most.
  */
 
-import { Lock, newGrant } from "../../lib/lock.ts";
+import { Lock, newMark } from "../../lib/lock.ts";
 import { GRANTED } from "../../lib/semaphore.ts";
 import type { CommitOutcome, Store, Transaction } from "../../lib/store.ts";
 import { openEtcd } from "../../lib/etcd/store.ts";
 import { REAL } from "../../lib/surroundings.ts";
-import { LOOK_INTERVAL_MS, Waiter } from "../../lib/waiter.ts";
+import { Waiter } from "../../lib/waiter.ts";
 import { atMost, grid, median, must, quantile, type Section } from "./page.ts";
 import { startEtcd } from "../support/etcd.ts";
+import { LOOK_INTERVAL_MS } from "../../lib/wait.ts";
 
 /** How long a simulated reboot takes, in milliseconds. */
 const REBOOT_MS = 50;
@@ -199,7 +200,7 @@ export async function handOver(machines: number, max: number): Promise<Handover>
     const names = Array.from({ length: machines }, (_, index) => `machine-${String(index).padStart(4, "0")}`);
     const hands = Array.from({ length: max }, (_, index) => `hand-${index}`);
     await hand.setMax(max);
-    for (const name of hands) await hand.acquire(name, { grant: newGrant(), extra: {} });
+    for (const name of hands) await hand.acquire(name, { grant: newMark(), extra: {} });
     const before = await etcd.metrics();
     const witness = new Witness();
     const done: Promise<void>[] = [];
@@ -208,7 +209,7 @@ export async function handOver(machines: number, max: number): Promise<Handover>
       done.push(ended);
       await Promise.race([waiting, ended]);
     }
-    for (const name of hands) await hand.release(name, { kind: "administrator" });
+    for (const name of hands) await hand.unlock(name);
     await Promise.all(done);
     const after = await etcd.metrics();
     return result(machines, max, names, witness, before, after);
@@ -227,28 +228,27 @@ function arrive(store: Store, name: string): { waiting: Promise<void>; ended: Pr
     by: lock.by,
     reason: "an update",
     phase: GRANTED,
-    grant: newGrant(),
+    grant: newMark(),
     extra: {},
   };
-  const request = { holder: name, hold, priority: 0, overdueMs: Infinity, lookMs: LOOK_INTERVAL_MS };
+  const machine = { id: name, bootId: boot, hostname: hold.host };
+  const request = { waits: machine, hold, priority: 0, overdueMs: Infinity, lookMs: LOOK_INTERVAL_MS };
   const { promise: waiting, resolve: waits } = Promise.withResolvers<void>();
   const { promise: granted, resolve: grants, reject } = Promise.withResolvers<string>();
   const waiter = new Waiter(lock, request, (news) => {
-    if (news.kind === "waiting") {
-      if (news.error) reject(news.error);
-      return waits();
-    }
+    if (news.kind === "failing") return reject(news.error);
+    if (news.kind === "waiting") return waits();
     if (news.kind === "granted") grants(news.grant);
     else reject(new Error(`${name} was told: ${news.kind}`));
   });
   waiter.start().catch(reject);
   const live = async () => {
     const grant = await granted;
-    const { kind } = await lock.confirm({ holder: name, boot, grant });
+    const { kind } = await lock.confirm({ holder: name, boot, grant }, newMark());
     if (kind !== "confirmed") throw new Error(`${name} lost its slot`);
     await new Promise((resolve) => setTimeout(resolve, REBOOT_MS));
     const afterBoot = new Lock(store, GROUP, REAL, "locksmithd");
-    const decision = await afterBoot.release(name, { kind: "rebooted", boot: nextBoot });
+    const decision = await afterBoot.release({ ...machine, bootId: nextBoot });
     if (decision.kind !== "released") throw new Error(`${name} cannot give its slot back: ${decision.kind}`);
   };
   return { waiting, ended: live() };

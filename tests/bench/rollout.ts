@@ -10,7 +10,7 @@
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
 import { Fleet, NO_FAULTS } from "../../lib/simulation/fleet.ts";
 import { Random } from "../../lib/simulation/virtual_time.ts";
-import { LOOK_INTERVAL_MS } from "../../lib/waiter.ts";
+import { LOOK_INTERVAL_MS } from "../../lib/wait.ts";
 import { atMost, grid, type Section } from "./page.ts";
 import { oldRollOut } from "./old_locksmith.ts";
 

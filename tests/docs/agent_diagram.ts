@@ -12,12 +12,13 @@ import {
   type AgentConfig,
   type Effect,
   type Event,
+  type Inquiry,
   type Phase,
   START,
-  step,
 } from "../../lib/agent.ts";
 import type { Need } from "../../lib/need.ts";
-import type { Opening } from "../../lib/strategy.ts";
+import type { WindowState } from "../../lib/strategy.ts";
+import { BLOCKED_PATIENCE_MS, step } from "../../lib/transitions.ts";
 
 export type PhaseName = Phase["name"];
 /** Where it starts, or a state. */
@@ -33,20 +34,22 @@ export interface Edge {
 /** Every state, and what the page says of it. */
 export const PHASES: Readonly<Record<PhaseName, string>> = {
   recovering: "looks which slot this machine has; one from before the boot is given back",
-  "recovery-pause": "could not look, and tries again later",
+  "recovery-backoff": "could not look, and tries again later",
   idle: "no reboot is needed; now and then it looks again",
   "awaiting-window": "a reboot is needed, and the window is closed; now and then it looks again",
+  inquiring: "asks the host whether it could reboot, and who is logged in, before it gets in line",
   waiting: "stands in line for a slot",
   leaving: "gives its place in line up; a slot may still come",
   checking: "asks who is logged in",
+  blocked: "holds a slot, and somebody on the host inhibits a shutdown",
   grace: "somebody is, and was told",
   confirming: "lets the store prove that the slot is its own, and mark it",
   calling: "calls the reboot",
   rebooting: "the reboot was accepted, or may have been",
-  releasing: "gives the slot back",
-  "release-pause": "could not give it back, and tries again later",
+  cancelling: "gives the slot back",
+  "cancel-backoff": "could not give it back, and tries again later",
   "awaiting-need": "has a slot, and nobody knows whether a reboot is needed",
-  pausing: "the reboot was refused, or the slot was lost: the next try comes later",
+  "backing-off": "the reboot was refused, or the slot was lost: the next try comes later",
 };
 
 /** Every event, in the order of a label. */
@@ -58,18 +61,20 @@ const EVENTS: Readonly<Record<Event["kind"], true>> = {
   "in-line": true,
   granted: true,
   left: true,
-  sessions: true,
+  inquired: true,
+  served: true,
   confirmed: true,
   lost: true,
   "reboot-accepted": true,
   "reboot-unknown": true,
   "reboot-refused": true,
-  released: true,
+  cancelled: true,
+  kept: true,
   failed: true,
 };
 
 const NEEDS: readonly Need[] = [
-  { kind: "needed", reasons: ["a new kernel"] },
+  { kind: "needed", reasons: ["a new kernel"], fingerprint: "kernel" },
   { kind: "not-needed" },
   { kind: "unknown", why: ["nobody answers"] },
 ];
@@ -79,12 +84,19 @@ const [CLOSED, OPEN, SHORT] = [0, 1, 2];
 /** Times: now; what the state waits for has come; what is not to be tried before has come too. */
 const [NOW, DUE, LATER] = [0, 1, 2];
 
-function openingAt(now: number): Opening {
+function windowAt(now: number): WindowState {
   if (now === CLOSED) return { open: false, nextOpensAt: OPEN };
   return { open: true, closesAt: now + (now === OPEN ? GRACE_MS : 1), nextOpensAt: now + 1 };
 }
 
 const SLOT = { grant: "g" };
+
+/** What the host can say before a reboot. */
+const INQUIRIES = [[], ["anna"]].flatMap((users) =>
+  ([{ kind: "clear" }, { kind: "blocked", why: "" }, { kind: "impossible", why: "" }] as const).map(
+    (clearance): Inquiry => ({ clearance, loggedIn: { kind: "known", users }, scheduled: null }),
+  )
+);
 
 /** What an effect can be answered with. */
 function answers(effect: Effect | undefined): Event[] {
@@ -104,17 +116,23 @@ function answers(effect: Effect | undefined): Event[] {
         { kind: "granted", slot: SLOT, called: true },
         ...effect.kind === "leave" ? [{ kind: "left" } as const] : [],
       ];
-    case "ask-sessions":
-      return [{ kind: "sessions", users: [] }, { kind: "sessions", users: ["anna"] }];
+    case "inquire":
+      return INQUIRIES.map((inquiry): Event => ({ kind: "inquired", inquiry }));
     case "confirm":
-      return [{ kind: "confirmed" }, { kind: "lost" }, { kind: "failed", why: "" }];
-    case "release":
-      return [{ kind: "released", note: "" }, { kind: "failed", why: "" }];
+      return [
+        { kind: "confirmed", called: false },
+        { kind: "confirmed", called: true },
+        { kind: "lost" },
+        { kind: "failed", why: "" },
+      ];
+    case "cancel":
+      return [{ kind: "cancelled", note: "" }, { kind: "kept" }, { kind: "failed", why: "" }];
     case "reboot":
       return [
         { kind: "reboot-accepted" },
         { kind: "reboot-unknown", why: "" },
         { kind: "reboot-refused", why: "" },
+        { kind: "reboot-refused", why: "", blocked: true },
       ];
     default:
       return [];
@@ -136,7 +154,14 @@ export interface Drawing {
 
 /** Everything that the agent can do. Throws where it would forget what is under way. */
 export function explore(strategy: AgentConfig["strategy"]): Drawing {
-  const config: AgentConfig = { strategy, graceMs: GRACE_MS, idleLookMs: 1_000, openingAt };
+  const config: AgentConfig = {
+    strategy,
+    graceMs: GRACE_MS,
+    idleLookMs: 1_000,
+    windowAt,
+    group: "",
+    zone: "UTC",
+  };
   const arrows = new Map<string, { from: Source; to: PhaseName; events: Set<Event["kind"]> }>();
   const underWay = new Map<PhaseName, Set<Effect["kind"]>>();
   const seen = new Set<string>();
@@ -144,12 +169,16 @@ export function explore(strategy: AgentConfig["strategy"]): Drawing {
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     const { from, agent } = at;
     const outcomes = answers(at.underWay);
-    const anytime: Event[] = [{ kind: "tick" }, ...NEEDS.map((need): Event => ({ kind: "need", need }))];
+    const anytime: Event[] = [
+      { kind: "tick" },
+      ...NEEDS.map((need): Event => ({ kind: "need", need })),
+      ...[null, "kernel"].map((fingerprint): Event => ({ kind: "served", fingerprint })),
+    ];
     const events: Event[] = from === "[*]" ? [{ kind: "started" }] : [...anytime, ...outcomes];
     for (const event of events) {
       for (const now of [CLOSED, OPEN, SHORT]) {
         for (const elapsed of [NOW, DUE, LATER]) {
-          const { state, effects } = step(config, agent, event, { now, elapsed });
+          const { state, effects } = step(config, agent, event, { now, elapsed, chance: 1 });
           const to = state.phase.name;
           if (to !== from || !anytime.includes(event)) {
             const arrow = arrows.get(`${from} ${to}`) ?? { from, to, events: new Set() };
@@ -190,14 +219,21 @@ function abstract(state: Agent, elapsed: number): Agent {
     notBefore,
     windowSpent: state.windowSpent && { from: SHORT, until: SHORT + 1 },
     setbacks: Math.min(state.setbacks, 1),
+    blockedSince: abstractSince(state.blockedSince, elapsed),
     said: "",
     noted: "",
   };
 }
 
+/** The patience with a host that is blocked is still there, or with the time that may have come it is over. */
+function abstractSince(since: number | null, elapsed: number): number | null {
+  if (since === null) return null;
+  return since < NOW || elapsed === LATER ? NOW - BLOCKED_PATIENCE_MS : NOW;
+}
+
 function abstractPhase(phase: Phase): Phase {
   switch (phase.name) {
-    case "pausing":
+    case "backing-off":
     case "idle":
     case "rebooting":
       // these two last longer than any pause before the next try
@@ -207,11 +243,13 @@ function abstractPhase(phase: Phase): Phase {
       return { ...phase, opensAt: OPEN, lookAt: phase.lookAt === Infinity ? Infinity : DUE };
     case "waiting":
       return { ...phase, closesAt: OPEN };
-    case "recovery-pause":
-    case "release-pause":
+    case "recovery-backoff":
+    case "cancel-backoff":
       return { ...phase, until: DUE, failures: 1 };
+    case "blocked":
+      return { ...phase, until: DUE };
     case "recovering":
-    case "releasing":
+    case "cancelling":
       return { ...phase, failures: Math.min(phase.failures, 1) };
     default:
       return "until" in phase ? { ...phase, until: DUE } : phase;

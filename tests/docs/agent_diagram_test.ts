@@ -3,7 +3,7 @@
  */
 
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { REBOOT_PATIENCE_MS, REFUSED_PAUSE_MS, RETRY_MS } from "../../lib/agent.ts";
+import { REBOOT_PATIENCE_MS, REFUSED_BACKOFF_MS, RETRY_MS } from "../../lib/transitions.ts";
 import { diagram, DRAWINGS, drawnEdges, type Edge, eventKinds, explore, PHASES } from "./agent_diagram.ts";
 
 const PAGE = await Deno.readTextFile(new URL("../../docs/agent.md", import.meta.url));
@@ -42,10 +42,10 @@ Deno.test("explore() finds no way to the reboot call but the one by a confirmed 
     lines(explore(strategy).edges.filter(({ to }) => to === state));
   assertEquals(into("etcd-lock", "calling"), ["confirming --> calling : confirmed"]);
   assertEquals(into("etcd-lock", "confirming"), [
-    "checking --> confirming : sessions",
+    "checking --> confirming : inquired",
     "grace --> confirming : tick",
   ]);
-  assertEquals(into("reboot", "calling"), ["checking --> calling : sessions", "grace --> calling : tick"]);
+  assertEquals(into("reboot", "calling"), ["checking --> calling : inquired", "grace --> calling : tick"]);
 });
 
 Deno.test("explore() finds no way out of the line but a slot and the wish to leave", () => {
@@ -59,14 +59,14 @@ Deno.test("explore() finds no way out of the line but a slot and the wish to lea
 
 Deno.test("explore() finds no state that waits for the next try with a slot", () => {
   const { edges } = explore("etcd-lock");
-  const out = edges.filter(({ from }) => from === "pausing");
+  const out = edges.filter(({ from }) => from === "backing-off");
   assertEquals(lines(out), [
-    "pausing --> idle : need",
-    "pausing --> awaiting-window : tick",
-    "pausing --> waiting : tick",
+    "backing-off --> idle : need, served",
+    "backing-off --> awaiting-window : tick",
+    "backing-off --> inquiring : tick",
   ]);
   // what the exploration takes for granted
-  assertLess(REFUSED_PAUSE_MS, REBOOT_PATIENCE_MS);
+  assertLess(REFUSED_BACKOFF_MS, REBOOT_PATIENCE_MS);
   assertLess(RETRY_MS.last, REBOOT_PATIENCE_MS);
 });
 

@@ -5,24 +5,27 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Daemon, type DaemonOptions, type Host, type RebootOutcome } from "../../lib/daemon.ts";
+import { LockKeeper } from "../../lib/keeper.ts";
 import { Lock } from "../../lib/lock.ts";
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
 import { REBOOTING } from "../../lib/semaphore.ts";
-import type { Opening } from "../../lib/strategy.ts";
-import { LOOK_INTERVAL_MS } from "../../lib/waiter.ts";
-import { daemonHold, GROUP, HOUR_MS, Line } from "../support/line.ts";
-import { BEGIN_MS, Machine } from "../support/virtual.ts";
+import type { WindowState } from "../../lib/strategy.ts";
+import { LOOK_INTERVAL_MS } from "../../lib/wait.ts";
+import { daemonHold, GROUP, HOUR_MS, Line, SOON_MS } from "../support/line.ts";
+import { BEGIN_MS, Connection } from "../support/virtual.ts";
 
-const SOON_MS = 50;
 const IDLE_LOOK_MS = 900_000;
 /** The daemon looks at the clock at least this often. */
 const TICK_MS = 30_000;
 const DAY_MS = 24 * HOUR_MS;
-const NEEDED = { kind: "need", need: { kind: "needed", reasons: ["a new kernel"] } } as const;
+const NEEDED = {
+  kind: "need",
+  need: { kind: "needed", reasons: ["a new kernel"], fingerprint: "kernel" },
+} as const;
 const NOT_NEEDED = { kind: "need", need: { kind: "not-needed" } } as const;
 
 /** From 1:00 to 2:00 UTC. */
-function nightly(now: number): Opening {
+function nightly(now: number): WindowState {
   const begin = Math.floor((now - HOUR_MS) / DAY_MS) * DAY_MS + HOUR_MS;
   return now <= begin + HOUR_MS
     ? { open: true, closesAt: begin + HOUR_MS, nextOpensAt: begin + DAY_MS }
@@ -39,12 +42,13 @@ class Box {
   users: readonly string[] = [];
   outcome: RebootOutcome = { kind: "accepted" };
   #stop = new AbortController();
-  #grants = 0;
-  store: Machine;
+  #marks = 0;
+  store: Connection;
   daemon: Daemon;
+  keeper!: LockKeeper;
 
   constructor(readonly line: Line, readonly id: string, readonly options: Partial<DaemonOptions> = {}) {
-    this.store = new Machine(line.memory, line.time);
+    this.store = new Connection(line.memory, line.time);
     this.daemon = this.boot();
   }
 
@@ -56,13 +60,17 @@ class Box {
 
   start(): Daemon {
     const { line, id, boots } = this;
-    this.store = new Machine(line.memory, line.time);
+    this.store = new Connection(line.memory, line.time);
     this.#stop = new AbortController();
     const host: Host = {
-      machine: { id, hostname: `host ${id}`, bootId: `boot ${boots} of ${id}` },
       log: (level, text) => void (level === "debug" || this.log.push(`${level}: ${text}`)),
-      newGrant: () => `${id} ${boots} ${++this.#grants}`,
-      loggedIn: () => Promise.resolve(this.users),
+      inquire: () =>
+        Promise.resolve({
+          clearance: { kind: "clear" },
+          loggedIn: { kind: "known", users: this.users },
+          scheduled: null,
+        }),
+      forgetServed: () => {},
       warn: () => Promise.resolve(),
       report: (state) => void this.reported.push(state),
       reboot: () => {
@@ -70,17 +78,27 @@ class Box {
         return Promise.resolve(this.outcome);
       },
     };
+    this.keeper = new LockKeeper({
+      lock: new Lock(this.store, GROUP, line.time, "locksmithd"),
+      machine: { id, hostname: `host ${id}`, bootId: `boot ${boots} of ${id}` },
+      priority: 0,
+      overdueMs: HOUR_MS,
+      lookMs: LOOK_INTERVAL_MS,
+      newMark: () => `${id} ${boots} ${++this.#marks}`,
+      failed: (error) => {
+        throw error;
+      },
+    });
     this.daemon = new Daemon({
       strategy: "etcd-lock",
       graceMs: 300_000,
       idleLookMs: IDLE_LOOK_MS,
-      openingAt: (now) => ({ open: true, closesAt: Infinity, nextOpensAt: now }),
+      group: GROUP,
+      zone: "UTC",
+      windowAt: (now) => ({ open: true, closesAt: Infinity, nextOpensAt: now }),
       host,
       surroundings: line.time,
-      lock: new Lock(this.store, GROUP, line.time, "locksmithd"),
-      priority: 0,
-      overdueMs: HOUR_MS,
-      lookMs: LOOK_INTERVAL_MS,
+      keeper: this.keeper,
       tickMs: 30_000,
       ...this.options,
     }, this.#stop.signal);
@@ -97,7 +115,7 @@ class Box {
   /** A signal ends its daemon. */
   stop(): Promise<void> {
     this.#stop.abort();
-    return this.daemon.stop();
+    return this.keeper.stop();
   }
 
   get phase(): string {
@@ -147,7 +165,7 @@ Deno.test("Daemon publishes each change of what it is doing, once", async () => 
 Deno.test("Daemon in line leaves it when the window closes, and gets in line when it opens", async () => {
   const line = new Line();
   line.hold("anna");
-  const box = new Box(line, "a", { openingAt: nightly });
+  const box = new Box(line, "a", { windowAt: nightly });
   await line.time.advance(HOUR_MS / 2);
   box.daemon.dispatch(NEEDED);
   await line.time.advance(HOUR_MS / 2 - 1_000);
@@ -168,7 +186,7 @@ Deno.test("Daemon in line leaves it when the window closes, and gets in line whe
 Deno.test("Daemon sees within half a minute that the clock was set, into the window or out of it", async () => {
   const line = new Line();
   line.hold("anna");
-  const box = new Box(line, "a", { openingAt: nightly });
+  const box = new Box(line, "a", { windowAt: nightly });
   box.daemon.dispatch(NEEDED);
   await line.time.advance(SOON_MS);
   assertEquals(box.phase, "awaiting-window");
@@ -197,8 +215,8 @@ Deno.test("Daemon does not reboot when an administrator unlocked its machine dur
   await line.time.advance(210_000);
   assertEquals([box.phase, box.reboots, line.queue], ["waiting", [], ["a"]]);
   assertEquals(box.log, [
-    "info: got a slot",
-    "notice: anna logged in; rebooting in 300 s",
+    "info: got a slot in group web (a new kernel)",
+    "notice: anna logged in; rebooting in 5 min",
     "warning: the slot is not ours any more, somebody unlocked this machine; starting over",
     "info: a reboot is needed (a new kernel); waiting for a slot: first in line, all slots are held (available: 0)",
   ]);
@@ -225,6 +243,7 @@ Deno.test("Daemon whose machine is held by hand says so once in days", async () 
   box.daemon.dispatch(NOT_NEEDED);
   await line.time.advance(3 * DAY_MS);
   assertEquals(box.log, [
+    "info: no reboot is needed now",
     "info: this machine's slot was taken by hand (since 2026-01-01T00:00:00.000Z, by anna@desk, " +
     "because: a new disk); only 'locksmith unlock a' ends it",
   ]);
@@ -260,7 +279,7 @@ Deno.test("Daemon goes on through an outage in every state, without a reboot tha
   box.store.down = true;
   box.daemon.dispatch(NEEDED);
   await line.time.advance(HOUR_MS);
-  assertEquals(box.phase, "recovery-pause");
+  assertEquals(box.phase, "recovery-backoff");
   box.store.down = false;
   await line.time.advance(60_000);
   assertEquals([box.phase, line.queue], ["waiting", ["a"]]);
@@ -273,7 +292,7 @@ Deno.test("Daemon goes on through an outage in every state, without a reboot tha
   assertEquals(box.phase, "grace");
   box.store.down = true;
   await line.time.advance(HOUR_MS);
-  assertEquals([box.phase, box.reboots], ["release-pause", []]);
+  assertEquals([box.phase, box.reboots], ["cancel-backoff", []]);
   box.store.down = false;
   box.users = [];
   await line.time.advance(120_000);
@@ -285,7 +304,7 @@ Deno.test("Daemon.failed rejects with what an effect must not have thrown", asyn
   const line = new Line();
   const box = new Box(line, "a");
   await line.time.advance(SOON_MS);
-  box.daemon.dispatch({ kind: "confirmed" });
+  box.daemon.dispatch({ kind: "confirmed", called: false });
   const error = await assertRejects(() => box.daemon.failed);
   assert(error instanceof Error);
   assertEquals(error.message, "'confirmed' cannot come in the state idle");

@@ -1,9 +1,17 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Bus, BusError } from "../../lib/host/bus.ts";
-import { blockingInhibitors, describeInhibitor, reboot } from "../../lib/host/logind.ts";
+import {
+  blockingInhibitors,
+  canReboot,
+  clearanceOf,
+  describeInhibitor,
+  reboot,
+  scheduledShutdown,
+} from "../../lib/host/logind.ts";
 import { startBus } from "../support/bus.ts";
 
 const SOON = { timeoutMs: 10_000 };
+const APT = { what: "shutdown", who: "apt", why: "upgrading", mode: "block", uid: 0, pid: 42 };
 
 Deno.test("reboot() calls logind once and says that it was accepted", async () => {
   await using test = await startBus();
@@ -14,11 +22,81 @@ Deno.test("reboot() calls logind once and says that it was accepted", async () =
 
 Deno.test("reboot() is refused in logind's words (fault 4: a refused reboot kept the slot)", async () => {
   await using test = await startBus();
-  await test.logind.refuseReboot("Operation denied due to active block inhibitor");
+  await test.logind.refuseReboot("Interactive authentication required.");
   assertEquals(await reboot(test.client(), SOON), {
     kind: "refused",
-    why: "logind: Operation denied due to active block inhibitor",
+    why: "logind: Interactive authentication required.",
   });
+});
+
+Deno.test("reboot() is blocked, by those that it names, at each of the three errors that logind has for an inhibitor", async () => {
+  await using test = await startBus();
+  for (
+    const message of [
+      "Access denied to root due to active block inhibitor",
+      "Access denied due to active block inhibitor",
+      "Operation denied due to active block inhibitor",
+    ]
+  ) {
+    await test.logind.refuseReboot(message);
+    await test.logind.setInhibitors(APT);
+    assertEquals(await reboot(test.client(), SOON), {
+      kind: "refused",
+      why: "shutdown is inhibited by apt (uid 0, pid 42): upgrading",
+      blocked: true,
+    });
+    await test.logind.setInhibitors();
+    assertEquals(await reboot(test.client(), SOON), {
+      kind: "refused",
+      why: "shutdown is inhibited by somebody",
+      blocked: true,
+    });
+  }
+});
+
+Deno.test("canReboot() is clear, blocked or impossible, by every answer that logind has", async () => {
+  await using test = await startBus();
+  const kinds: Record<string, string> = {
+    yes: "clear",
+    no: "impossible",
+    challenge: "impossible",
+    na: "impossible",
+    inhibited: "blocked",
+    "inhibitor-blocked": "blocked",
+    "challenge-inhibitor-blocked": "blocked",
+    "a-newer-word": "clear",
+  };
+  for (const [answer, kind] of Object.entries(kinds)) {
+    await test.logind.setCanReboot(answer);
+    const clearance = await canReboot(test.client(), SOON);
+    assertEquals(clearance.kind, kind, answer);
+    assertEquals(clearance, clearanceOf(answer));
+  }
+  await test.logind.setCanReboot("yes");
+  await test.logind.setInhibitors(APT);
+  assertEquals(await canReboot(test.client(), SOON), {
+    kind: "blocked",
+    why: "shutdown is inhibited by apt (uid 0, pid 42): upgrading",
+  });
+  assertEquals(test.logind.rebootCalls(), 0);
+});
+
+Deno.test("canReboot() is unknown, never clear, when logind cannot be asked", async () => {
+  assertEquals(await canReboot(new Bus({ address: "unix:path=/nonexistent/bus" }), SOON), {
+    kind: "unknown",
+    why:
+      "cannot ask logind whether this machine can be rebooted: Failed to connect to bus: No such file or directory",
+  });
+});
+
+Deno.test("scheduledShutdown() sees a shutdown that somebody else has scheduled", async () => {
+  await using test = await startBus();
+  assertEquals(await scheduledShutdown(test.client(), SOON), null);
+  const atMs = Date.UTC(2026, 4, 21, 23, 5);
+  await test.logind.schedule("reboot", atMs);
+  assertEquals(await scheduledShutdown(test.client(), SOON), { type: "reboot", atMs });
+  await test.logind.schedule("", 0);
+  assertEquals(await scheduledShutdown(test.client(), SOON), null);
 });
 
 Deno.test("reboot() is refused when nobody could be asked", async () => {

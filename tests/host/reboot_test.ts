@@ -1,6 +1,6 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { Bus } from "../../lib/host/bus.ts";
-import { rebootMachine, type RebootMethod } from "../../lib/host/reboot.ts";
+import { mayReboot, rebootMachine, type RebootMethod } from "../../lib/host/reboot.ts";
 import { startBus } from "../support/bus.ts";
 
 const SOON = { timeoutMs: 20_000 };
@@ -24,23 +24,45 @@ Deno.test("rebootMachine() by logind is refused, uncalled, while somebody blocks
   assertEquals(await rebootMachine(method, SOON), {
     kind: "refused",
     why: "shutdown is inhibited by apt (uid 0, pid 42): upgrading",
+    blocked: true,
   });
   await test.logind.setInhibitors(...[1, 2, 3, 4, 5].map((pid) => ({ ...apt, who: `job${pid}`, pid })));
   assertEquals(await rebootMachine(method, SOON), {
     kind: "refused",
     why: "shutdown is inhibited by job1 (uid 0, pid 1): upgrading; job2 (uid 0, pid 2): upgrading; " +
       "job3 (uid 0, pid 3): upgrading; and 2 more",
+    blocked: true,
   });
   assertEquals(test.logind.rebootCalls(), 0);
   await test.logind.setInhibitors();
   assertEquals(await rebootMachine(method, SOON), { kind: "accepted" });
 });
 
+Deno.test("rebootMachine() by logind is refused, uncalled, where logind says that it would not", async () => {
+  await using test = await startBus();
+  await test.logind.setCanReboot("challenge");
+  assertEquals(await rebootMachine({ kind: "logind", bus: test.client() }, SOON), {
+    kind: "refused",
+    why: "logind wants a password before this user may reboot the machine",
+  });
+  assertEquals(test.logind.rebootCalls(), 0);
+});
+
+Deno.test("mayReboot() asks logind, and of a command nothing is told before it runs", async () => {
+  await using test = await startBus();
+  const method = { kind: "logind", bus: test.client() } as const;
+  assertEquals(await mayReboot(method, SOON), { kind: "clear" });
+  await test.logind.setCanReboot("inhibited");
+  assertEquals(await mayReboot(method, SOON), { kind: "blocked", why: "shutdown is inhibited by somebody" });
+  assertEquals(await mayReboot(byCommand("exit 1"), SOON), { kind: "clear" });
+});
+
 Deno.test("rebootMachine() by logind is refused where there is no bus", async () => {
   const bus = new Bus({ address: "unix:path=/nonexistent/bus" });
   assertEquals(await rebootMachine({ kind: "logind", bus }, SOON), {
     kind: "refused",
-    why: "cannot ask logind who inhibits a shutdown: Failed to connect to bus: No such file or directory",
+    why:
+      "cannot ask logind whether this machine can be rebooted: Failed to connect to bus: No such file or directory",
   });
 });
 
@@ -48,6 +70,33 @@ Deno.test("rebootMachine() by a command is accepted at exit 0, and passes its va
   const env = { LOCKSMITH_GROUP: "a b", LOCKSMITH_ROOT: "/r" };
   const command = '[ "$LOCKSMITH_GROUP" = "a b" ] && [ "$LOCKSMITH_ROOT" = /r ] && [ -n "$PATH" ]';
   assertEquals(await rebootMachine(byCommand(command, env), SOON), { kind: "accepted" });
+});
+
+Deno.test("rebootMachine() by a command asks systemctl for a whole reboot, never a soft one or a kexec by itself", async () => {
+  const both = '[ "$SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT$SYSTEMCTL_SKIP_AUTO_KEXEC" = 11 ]';
+  assertEquals(await rebootMachine(byCommand(both), SOON), { kind: "accepted" });
+});
+
+Deno.test("rebootMachine() by a command gives it the operator's environment: nothing of the runtime's, and what was set aside", async () => {
+  const file = await Deno.makeTempFile();
+  const path = Deno.env.get("PATH") ?? "";
+  const env = {
+    PATH: `/cache/deno/node_compat_bin:${path}`,
+    DENO_NODE_SHIM_ACTIVE: "1",
+    LOCKSMITH_RESTORE: "unset DENO_DIR LOCKSMITH_RESTORE; export NODE_OPTIONS='a b';",
+    DENO_DIR: "/cache/deno",
+  };
+  assertEquals(await rebootMachine(byCommand(`env -0 >'${file}'`, env), SOON), { kind: "accepted" });
+  const seen = new Map(
+    (await Deno.readTextFile(file)).split("\0").map((line) => {
+      const [name = "", ...value] = line.split("=");
+      return [name, value.join("=")];
+    }),
+  );
+  assertEquals([seen.get("PATH"), seen.get("NODE_OPTIONS")], [path, "a b"]);
+  const own = Object.keys(Deno.env.toObject());
+  assertEquals([...seen.keys()].filter((name) => /^(DENO|LOCKSMITH)_/.test(name) && !own.includes(name)), []);
+  await Deno.remove(file);
 });
 
 Deno.test("rebootMachine() by a command is refused at another exit, with the last line it said", async () => {

@@ -10,26 +10,57 @@ Deno.test("listSessions() is empty when nobody is logged in", async () => {
   assertEquals(await listSessions(test.client(), SOON), { kind: "known", sessions: [] });
 });
 
-Deno.test("listSessions() counts people, and whoever cannot be told from one, but no greeter or manager", async () => {
-  await using test = await startBus();
-  await test.logind.addSession({ id: "c1", user: "ann", uid: 1000 });
-  await test.logind.addSession({ id: "c2", user: "gdm", uid: 42, class: "greeter" });
-  await test.logind.addSession({ id: "c3", user: "root", uid: 0, class: "user-early" });
-  await test.logind.addSession({ id: "c4", user: "ann", uid: 1000, class: "manager" });
-  await test.logind.addSession({ id: "c5", user: "cron", uid: 1001, class: "background" });
-  await test.logind.addSession({ id: "c6", user: "bob", uid: 1002, class: null });
-  assertEquals(await listSessions(test.client(), SOON), {
-    kind: "known",
-    sessions: [
-      { id: "c1", uid: 1000, user: "ann", seat: "seat0" },
-      { id: "c3", uid: 0, user: "root", seat: "seat0" },
-      { id: "c6", uid: 1002, user: "bob", seat: "seat0" },
-    ],
+for (const extended of [false, true]) {
+  const how = extended ? "with ListSessionsEx" : "without ListSessionsEx";
+  Deno.test(`listSessions() ${how} counts people, and whoever cannot be told from one, but no greeter or manager`, async () => {
+    await using test = await startBus();
+    if (extended) await test.logind.listSessionsEx();
+    const classes: [string, string | null][] = [
+      ["ann", "user"],
+      ["gdm", "greeter"],
+      ["root", "user-early"],
+      ["new", "user-incomplete"],
+      ["cron", "user-light"],
+      ["job", "background"],
+      ["thin", "background-light"],
+      ["service", "manager"],
+      ["first", "manager-early"],
+      ["locked", "lock-screen"],
+      ["none", "none"],
+      ["bob", null],
+    ];
+    for (const [index, [user, kind]] of classes.entries()) {
+      await test.logind.addSession({ id: `c${index}`, user, uid: 1000 + index, class: kind });
+    }
+    const seen = await listSessions(test.client(), SOON);
+    assertEquals(seen.kind === "known" && seen.sessions.map(({ user }) => user), [
+      "ann",
+      "root",
+      "new",
+      "cron",
+      "bob",
+    ]);
+    assertEquals(seen.kind === "known" && seen.sessions[0], {
+      id: "c0",
+      uid: 1000,
+      user: "ann",
+      seat: "seat0",
+    });
+    await test.logind.endSession("c0");
+    const left = await listSessions(test.client(), SOON);
+    assertEquals(left.kind === "known" && left.sessions[0]?.user, "root");
   });
-  await test.logind.endSession("c1");
-  const left = await listSessions(test.client(), SOON);
-  assertEquals(left.kind === "known" && left.sessions.map(({ user }) => user), ["root", "bob"]);
-});
+
+  Deno.test(`listSessions() ${how} takes a session that is closing for nobody's`, async () => {
+    await using test = await startBus();
+    if (extended) await test.logind.listSessionsEx();
+    await test.logind.addSession({ id: "c1", user: "ann", uid: 1000, state: "closing" });
+    assertEquals(await listSessions(test.client(), SOON), { kind: "known", sessions: [] });
+    await test.logind.addSession({ id: "c2", user: "ann", uid: 1000, state: "online" });
+    const seen = await listSessions(test.client(), SOON);
+    assertEquals(seen.kind === "known" && seen.sessions.map(({ id }) => id), ["c2"]);
+  });
+}
 
 Deno.test("listSessions() does not know, and never says nobody, without logind", async () => {
   assertEquals(await listSessions(new Bus({ address: "unix:path=/nonexistent/bus" }), SOON), {

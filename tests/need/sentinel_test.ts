@@ -1,10 +1,11 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import type { Need } from "../../lib/need.ts";
 import { readSentinel, watchSentinel } from "../../lib/need/sentinel.ts";
 import { Heard } from "../support/bus.ts";
 
-const NOT: Need = { kind: "not-needed" };
-const needed = (...reasons: string[]): Need => ({ kind: "needed", reasons });
+const NOBODY = 65534;
+/** What was heard, without the fingerprint, which has its own test. */
+const brief = (need: Need) => need.kind === "needed" ? need.reasons : need.kind;
 
 async function inDirectory(test: (directory: string) => Promise<void>): Promise<void> {
   const directory = await Deno.makeTempDir();
@@ -42,20 +43,70 @@ Deno.test("readSentinel() does not take a path that it cannot look at for an abs
   });
 });
 
+Deno.test("readSentinel() has the same fingerprint for a file that survived the boot or was made anew, and another for other packages", async () => {
+  await inDirectory(async (directory) => {
+    const path = `${directory}/reboot-required`;
+    const fingerprint = async () => {
+      const need = await readSentinel(path);
+      return need.kind === "needed" ? need.fingerprint : need.kind;
+    };
+    await Deno.writeTextFile(path, "*** System restart required ***\n");
+    const bare = await fingerprint();
+    assertMatch(bare, /^[0-9a-f]{16}$/);
+    await Deno.writeTextFile(`${path}.pkgs`, "dbus\nlinux-base\n");
+    const first = await fingerprint();
+    assertEquals(await fingerprint(), first);
+    await Deno.remove(path);
+    await Deno.writeTextFile(path, "*** System restart required ***\n");
+    await Deno.utime(path, 1, 1);
+    await Deno.writeTextFile(`${path}.pkgs`, "linux-base\ndbus\ndbus\n");
+    assertEquals(await fingerprint(), first, "the time, the order and repeats tell nothing");
+    await Deno.writeTextFile(`${path}.pkgs`, "linux-base\ndbus\nlinux-image-6.1\n");
+    const second = await fingerprint();
+    await Deno.writeTextFile(path, "kexec\n");
+    assertEquals(new Set([bare, first, second, await fingerprint()]).size, 4);
+  });
+});
+
+Deno.test("readSentinel() does not count a file that another user can have put there, and names the place (as root)", async () => {
+  await inDirectory(async (directory) => {
+    await Deno.chmod(directory, 0o1777);
+    const path = `${directory}/reboot-required`;
+    assertEquals(await readSentinel(path), { kind: "not-needed" });
+    const touch = ["--reuid", `${NOBODY}`, "--clear-groups", "touch", path];
+    assertEquals(
+      (await new Deno.Command("setpriv", { args: touch }).output()).code,
+      0,
+      "only root becomes another",
+    );
+    assertEquals(await readSentinel(path), {
+      kind: "unknown",
+      why: [`${path} exists and does not count: ${directory} can be written by everybody`],
+    });
+    await Deno.chmod(directory, 0o755);
+    assertEquals(await readSentinel(path), {
+      kind: "unknown",
+      why: [`${path} exists and does not count: ${path} belongs to uid ${NOBODY}`],
+    });
+    await Deno.chown(path, 0, 0);
+    assertEquals((await readSentinel(path)).kind, "needed");
+  });
+});
+
 Deno.test("watchSentinel() tells when the file comes, changes its packages, and goes", async () => {
   await inDirectory(async (directory) => {
     const path = `${directory}/reboot-required`;
     const stop = new AbortController();
-    const heard = new Heard<Need>();
-    const done = watchSentinel(path, stop.signal, heard.take, { recheckMs: 10 });
-    assertEquals(await heard.next(), NOT);
+    const heard = new Heard<string | readonly string[]>();
+    const done = watchSentinel(path, stop.signal, (need) => heard.take(brief(need)), { recheckMs: 10 });
+    assertEquals(await heard.next(), "not-needed");
     await Deno.writeTextFile(path, "");
-    assertEquals(await heard.next(), needed(`${path} exists`));
+    assertEquals(await heard.next(), [`${path} exists`]);
     await Deno.writeTextFile(`${directory}/new`, "bash\n");
     await Deno.rename(`${directory}/new`, `${path}.pkgs`);
-    assertEquals(await heard.next(), needed(`${path} exists (1 package: bash)`));
+    assertEquals(await heard.next(), [`${path} exists (1 package: bash)`]);
     await Deno.remove(path);
-    assertEquals(await heard.next(), NOT);
+    assertEquals(await heard.next(), "not-needed");
     stop.abort();
     await done;
   });
@@ -65,13 +116,13 @@ Deno.test("watchSentinel() finds a file in a directory that did not exist, or wa
   await inDirectory(async (directory) => {
     const path = `${directory}/run/reboot-required`;
     const stop = new AbortController();
-    const heard = new Heard<Need>();
-    const done = watchSentinel(path, stop.signal, heard.take, { recheckMs: 10 });
+    const heard = new Heard<string | readonly string[]>();
+    const done = watchSentinel(path, stop.signal, (need) => heard.take(brief(need)), { recheckMs: 10 });
     for (let round = 0; round < 2; round++) {
-      assertEquals(await heard.next(), NOT);
+      assertEquals(await heard.next(), "not-needed");
       await Deno.mkdir(`${directory}/run`);
       await Deno.writeTextFile(path, "");
-      assertEquals(await heard.next(), needed(`${path} exists`));
+      assertEquals(await heard.next(), [`${path} exists`]);
       await Deno.remove(`${directory}/run`, { recursive: true });
     }
     stop.abort();
@@ -84,9 +135,9 @@ Deno.test("watchSentinel() is not held up by a named pipe in the sentinel's plac
     const path = `${directory}/reboot-required`;
     await new Deno.Command("mkfifo", { args: [path, `${path}.pkgs`] }).output();
     const stop = new AbortController();
-    const heard = new Heard<Need>();
-    const done = watchSentinel(path, stop.signal, heard.take, { recheckMs: 10 });
-    assertEquals(await heard.next(), needed(`${path} exists`));
+    const heard = new Heard<string | readonly string[]>();
+    const done = watchSentinel(path, stop.signal, (need) => heard.take(brief(need)), { recheckMs: 10 });
+    assertEquals(await heard.next(), [`${path} exists`]);
     stop.abort();
     await done;
   });
@@ -95,8 +146,10 @@ Deno.test("watchSentinel() is not held up by a named pipe in the sentinel's plac
 Deno.test("watchSentinel() ends at the abort, however long its pauses are", async () => {
   await inDirectory(async (directory) => {
     const stop = new AbortController();
-    const heard = new Heard<Need>();
-    const done = watchSentinel(`${directory}/none`, stop.signal, heard.take, { recheckMs: 3_600_000 });
+    const heard = new Heard<string | readonly string[]>();
+    const done = watchSentinel(`${directory}/none`, stop.signal, (need) => heard.take(brief(need)), {
+      recheckMs: 3_600_000,
+    });
     await heard.next();
     stop.abort();
     await done;

@@ -5,12 +5,14 @@
 
 import { semaphoreKey } from "../../lib/group.ts";
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
+import type { Inquiry } from "../../lib/agent.ts";
 import { LockError } from "../../lib/lock.ts";
 import {
+  CLEAR,
+  type Computer,
   type Faults,
   Fleet,
   type FleetConfig,
-  type Machine,
   type MachineConfig,
   type RebootFate,
 } from "../../lib/simulation/fleet.ts";
@@ -51,6 +53,8 @@ export const FAULT_KINDS = [
   "reboot slow",
   "host question hung",
   "administrator unlocked",
+  "person rebooted by hand",
+  "shutdown inhibited",
   "administrator locked by hand",
   "administrator set max",
   "administrator paused",
@@ -225,7 +229,7 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
       );
       for (const id of semaphore.holders) seen.add(grantOf(semaphore, id));
       const byHand = semaphore.holders.filter((id) => semaphore.holds.get(id)?.boot === undefined);
-      for (const id of [...byHand, ...overdue]) await lock.release(id, { kind: "administrator" });
+      for (const id of [...byHand, ...overdue]) await lock.unlock(id);
     }
     state.done = true;
     fleet.time.after(HOUR, again);
@@ -235,7 +239,18 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
   return state;
 }
 
-type Rate = "crash" | "power" | "loss" | "late" | "twice" | "refuse" | "expire" | "watch" | "reboot" | "host";
+type Rate =
+  | "crash"
+  | "power"
+  | "loss"
+  | "late"
+  | "twice"
+  | "refuse"
+  | "expire"
+  | "watch"
+  | "reboot"
+  | "host"
+  | "inhibit";
 
 /** Everything that goes wrong, and how often: each history has a mixture of its own. */
 class Mischief implements Faults {
@@ -262,6 +277,7 @@ class Mischief implements Faults {
       watch: rate(0.4),
       reboot: rate(0.5),
       host: rate(0.3),
+      inhibit: rate(0.3),
     };
   }
 
@@ -368,7 +384,7 @@ class Mischief implements Faults {
     return this.#world.time.elapsed < this.#outageUntil ? "simulated: the store is restarting" : undefined;
   }
 
-  checkpoint(machine: Machine): void {
+  checkpoint(machine: Computer): void {
     if (!this.#active) return;
     if (this.random.chance(this.#rates.crash)) {
       this.#count("daemon crashed", () => this.#world.crash(machine));
@@ -388,7 +404,11 @@ class Mischief implements Faults {
     switch (random.integer(0, 3)) {
       case 0:
         this.#count("reboot refused");
-        return { outcome: { kind: "refused", why: "inhibited" }, answerMs: usual.answerMs, downMs: null };
+        return {
+          outcome: { kind: "refused", why: "inhibited", ...(random.chance(0.5) ? { blocked: true } : {}) },
+          answerMs: usual.answerMs,
+          downMs: null,
+        };
       case 1:
         this.#count("reboot unanswered");
         return {
@@ -411,12 +431,19 @@ class Mischief implements Faults {
     return this.random.between(SECOND, 20 * SECOND);
   }
 
-  users(): readonly string[] {
-    return this.#active && this.random.chance(0.5) ? ["core"] : [];
+  inquiry(): Inquiry {
+    if (!this.#active) return CLEAR;
+    const { random } = this;
+    const loggedIn: Inquiry["loggedIn"] = random.chance(0.1)
+      ? { kind: "unknown", why: "no answer" }
+      : { kind: "known", users: random.chance(0.5) ? ["core"] : [] };
+    if (!random.chance(this.#rates.inhibit)) return { ...CLEAR, loggedIn };
+    this.#count("shutdown inhibited");
+    return { ...CLEAR, loggedIn, clearance: { kind: "blocked", why: "an upgrade is under way" } };
   }
 
   /** A machine does not reach the store, or is not heard; its leases end meanwhile if it takes long. */
-  #cut(machine: Machine): void {
+  #cut(machine: Computer): void {
     const { process } = machine;
     if (process === undefined) return;
     const ms = this.random.between(SECOND, 2 * MINUTE);
@@ -454,11 +481,18 @@ class Mischief implements Faults {
     const lock = fleet.administrate(group);
     const { holders } = fleet.judge.document(group);
     const act = async () => {
-      switch (random.integer(0, 4)) {
+      switch (random.integer(0, 5)) {
+        case 5: {
+          const up = fleet.machines.filter((machine) => machine.group === group && machine.up);
+          if (up.length === 0) return;
+          this.#count("person rebooted by hand");
+          await fleet.rebootByHand(random.pick(up));
+          return;
+        }
         case 0: {
           if (holders.length === 0) return;
           this.#count("administrator unlocked");
-          await lock.release(random.pick(holders), { kind: "administrator" });
+          await lock.unlock(random.pick(holders));
           return;
         }
         case 1: {

@@ -2,10 +2,11 @@
  * A private system bus with a mock logind and a mock update-engine, for tests: nothing of it touches the host's own
  * bus, and a "reboot" is only told. Needs Debian's `dbus` and `python3-dbusmock`.
  *
- * Everything is one child process; it ends with `await using`, with the test process, and at `stop()`. What was set
+ * Everything is one child process and what that starts; it ends with `await using`, with the test process, and at `stop()`. What was set
  * (sessions, inhibitors, status) is forgotten by `stop()`; the address stays the same.
  */
 import { Bus, type BusOptions } from "../../lib/host/bus.ts";
+import { leashed } from "./child.ts";
 
 export interface TestInhibitor {
   readonly what: string;
@@ -23,18 +24,26 @@ export interface TestSession {
   readonly seat?: string;
   /** logind's `Class`: `user` unless given; null makes the property unreadable. */
   readonly class?: string | null;
+  /** logind's `State`: `active` unless given. */
+  readonly state?: string;
 }
 
 /** The mock logind. */
 export interface TestLogind {
   addSession(session: TestSession): Promise<void>;
   endSession(id: string): Promise<void>;
+  /** From now on it has `ListSessionsEx`, as systemd has from 256 on. */
+  listSessionsEx(): Promise<void>;
   /** These inhibitors and no others. */
   setInhibitors(...inhibitors: TestInhibitor[]): Promise<void>;
   /** How often `Reboot` was called since the start of the test bus. */
   rebootCalls(): number;
   /** Resolves at the next call of `Reboot` that this has not told of yet: at once, if one came already. */
   nextReboot(): Promise<void>;
+  /** What `CanReboot` answers; `yes` unless told otherwise. */
+  setCanReboot(answer: string): Promise<void>;
+  /** What `ScheduledShutdown` says. */
+  schedule(type: string, atMs: number): Promise<void>;
   acceptReboot(): Promise<void>;
   /** Reboot fails with this message, as logind's block inhibitors make it fail. */
   refuseReboot(message: string): Promise<void>;
@@ -54,13 +63,25 @@ export interface TestUpdateEngine {
   setPresent(present: boolean): Promise<void>;
 }
 
+/** A process of another user, or another one of ours, that is on the bus until it is disposed of. */
+export interface Stranger extends AsyncDisposable {
+  /** Sends `StatusUpdate` as update-engine does. */
+  sendStatus(operation: string): Promise<void>;
+  /** Asks for the name of update-engine; what the bus answers, `1` or the name of an error. */
+  claimUpdateEngine(): Promise<string>;
+}
+
 export interface TestBus extends AsyncDisposable {
   /** For `DBUS_SYSTEM_BUS_ADDRESS`. */
   readonly address: string;
   readonly logind: TestLogind;
   readonly updateEngine: TestUpdateEngine;
+  /** Of the process that runs the bus and the services. Throws while it is stopped. */
+  readonly pid: number;
   /** A client of this bus, with short pauses between a monitor's tries. */
   client(options?: BusOptions): Bus;
+  /** A process of the user `uid` (as another user than ours: only for root). */
+  stranger(uid: number): Promise<Stranger>;
   /** Kills the bus and the services on it. */
   stop(): Promise<void>;
   /** Starts them again at the same address. */
@@ -73,6 +94,7 @@ const COMMAND_TIMEOUT_MS = 10_000;
 /** Starts a private bus. Throws an `Error` that says what is missing when it does not come up. */
 export async function startBus(): Promise<TestBus> {
   const directory = await Deno.makeTempDir({ prefix: "locksmith-bus-" });
+  await Deno.chmod(directory, 0o755); // everybody may connect to a system bus
   const address = `unix:path=${directory}/bus`;
   let mock: MockProcess | null = null;
   let calls = 0;
@@ -110,11 +132,17 @@ export async function startBus(): Promise<TestBus> {
   return {
     address,
     client: (options) => new Bus({ address, minBackoffMs: 10, maxBackoffMs: 100, ...options }),
+    stranger: (uid) => startStranger(address, uid),
     start,
     stop,
+    get pid() {
+      if (mock === null) throw new Error("the test bus is stopped");
+      return mock.pid;
+    },
     logind: {
-      addSession: (session) => tell("session", { seat: "seat0", class: "user", ...session }),
+      addSession: (session) => tell("session", { seat: "seat0", class: "user", state: "active", ...session }),
       endSession: (id) => tell("end_session", { id }),
+      listSessionsEx: () => tell("extended"),
       setInhibitors: (...list) =>
         tell("inhibit", { inhibitors: list.map((each) => ({ uid: 0, pid: 1, ...each })) }),
       rebootCalls: () => calls,
@@ -125,6 +153,8 @@ export async function startBus(): Promise<TestBus> {
         }
         return new Promise((resolve) => waiters.push(resolve));
       },
+      setCanReboot: (answer) => tell("can", { answer }),
+      schedule: (type, atMs) => tell("schedule", { type, at_micros: atMs * 1000 }),
       acceptReboot: () => reboot("accept"),
       refuseReboot: (message) => reboot("refuse", message),
       hangReboot: () => reboot("hang"),
@@ -139,6 +169,56 @@ export async function startBus(): Promise<TestBus> {
       waiters = [];
       await stop();
       await Deno.remove(directory, { recursive: true });
+    },
+  };
+}
+
+const STRANGER = `
+import sys, dbus, dbus.bus, dbus.lowlevel
+bus = dbus.bus.BusConnection(sys.argv[1])
+print("ready", flush=True)
+for line in sys.stdin:
+    word, _, operation = line.strip().partition(" ")
+    if word == "send":
+        signal = dbus.lowlevel.SignalMessage("/com/coreos/update1", "com.coreos.update1.Manager", "StatusUpdate")
+        signal.append(dbus.Int64(0), 0.0, operation, "6.6.6", dbus.Int64(0), signature="xdssx")
+        bus.send_message(signal)
+        bus.flush()
+        print("sent", flush=True)
+    else:
+        try:
+            print(int(bus.request_name("com.coreos.update1")), flush=True)
+        except dbus.exceptions.DBusException as error:
+            print(error.get_dbus_name(), flush=True)
+`;
+
+async function startStranger(address: string, uid: number): Promise<Stranger> {
+  const user = uid === Deno.uid() ? [] : ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"];
+  const [program = "", ...args] = [...user, "/usr/bin/python3", "-c", STRANGER, address];
+  const child = new Deno.Command(program, { args, stdin: "piped", stdout: "piped" }).spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const input = child.stdin.getWriter();
+  const next = async () => {
+    const { value, done } = await lines.read();
+    if (done) {
+      throw new Error(`a process of uid ${uid} on the test bus ended (other users are only for root)`);
+    }
+    return value.trim();
+  };
+  const ask = async (line: string) => {
+    await input.write(new TextEncoder().encode(`${line}\n`));
+    return await next();
+  };
+  await next();
+  return {
+    sendStatus: async (operation) => {
+      await ask(`send ${operation}`);
+    },
+    claimUpdateEngine: () => ask("claim"),
+    async [Symbol.asyncDispose]() {
+      await input.close();
+      await lines.cancel();
+      await child.status;
     },
   };
 }
@@ -160,7 +240,7 @@ class MockProcess {
 
   static async start(directory: string, onReboot: () => void): Promise<MockProcess> {
     const script = new URL("./bus_mock.py", import.meta.url).pathname;
-    const child = new Deno.Command("/usr/bin/python3", {
+    const child = leashed("/usr/bin/python3", {
       args: [script, directory],
       stdin: "piped",
       stdout: "piped",
@@ -169,6 +249,10 @@ class MockProcess {
     const mock = new MockProcess(child, onReboot);
     await mock.#answer("start", START_TIMEOUT_MS);
     return mock;
+  }
+
+  get pid(): number {
+    return this.#child.pid;
   }
 
   async command(command: Record<string, unknown>): Promise<void> {

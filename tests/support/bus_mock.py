@@ -44,8 +44,9 @@ def start_bus(directory):
         file.write(
             "<busconfig><type>system</type><auth>EXTERNAL</auth>"
             f"<listen>unix:path={directory}/bus</listen>"
-            '<policy context="default"><allow send_destination="*" eavesdrop="true"/>'
-            '<allow eavesdrop="true"/><allow own="*"/></policy></busconfig>')
+            '<policy context="default"><allow user="*"/><allow send_destination="*" eavesdrop="true"/>'
+            '<allow eavesdrop="true"/></policy>'
+            f'<policy user="{os.getuid()}"><allow own="*"/></policy></busconfig>')
     daemon = subprocess.Popen(
         ["dbus-daemon", f"--config-file={config}", "--print-address=1", "--nofork", "--nopidfile", "--nosyslog"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
@@ -67,10 +68,14 @@ class Mock:
         self.logind = DBusMockObject(self.login_name, "/org/freedesktop/login1", MANAGER, {}, log, False)
         self.logind.AddTemplate("logind", {})
         self.inhibitors = []
+        self.sessions = {}
         self.on_reboot = {"how": "accept"}
         self.logind.AddMethod(MANAGER, "Reboot", "b", "", "import __main__; __main__.MOCK.rebooted(args)")
         self.logind.AddMethod(MANAGER, "ListInhibitors", "", "a(ssssuu)",
                               "import __main__; ret = __main__.MOCK.list_inhibitors()")
+        self.logind.AddMethod(MANAGER, "CanReboot", "", "s", "import __main__; ret = __main__.MOCK.can_reboot")
+        self.can_reboot = "yes"
+        self.schedule({"type": "", "at_micros": 0})
         self.update_name = dbus.service.BusName(UPDATE, self.update_bus)
         self.update = DBusMockObject(self.update_name, "/com/coreos/update1", UPDATE_MANAGER, {}, log, False)
         self.status({"operation": "UPDATE_STATUS_IDLE", "version": "", "signal": False})
@@ -96,14 +101,34 @@ class Mock:
             del properties["Class"]
         else:
             properties["Class"] = command["class"]
+        properties["State"] = command["state"]
+        self.sessions[command["id"]] = (command, path)
+
+    def list_sessions_ex(self):
+        rows = [(id, dbus.UInt32(c["uid"]), c["user"], c["seat"], dbus.UInt32(1), c["class"] or "", "", False,
+                 dbus.UInt64(0), dbus.ObjectPath(path)) for id, (c, path) in self.sessions.items()]
+        return dbus.Array(rows, signature="(sussussbto)")
+
+    def extended(self, _command):
+        self.logind.AddMethod(MANAGER, "ListSessionsEx", "", "a(sussussbto)",
+                              "import __main__; ret = __main__.MOCK.list_sessions_ex()")
+        self.logind.AddMethod(MANAGER, "ListSessions", "", "a(susso)", "raise Exception('the other one is there')")
 
     def end_session(self, command):
+        del self.sessions[command["id"]]
         self.logind.RemoveObject(f"/org/freedesktop/login1/session/{command['id']}")
 
     def inhibit(self, command):
         self.inhibitors = [
             [i["what"], i["who"], i["why"], i["mode"], dbus.UInt32(i["uid"]), dbus.UInt32(i["pid"])]
             for i in command["inhibitors"]]
+
+    def can(self, command):
+        self.can_reboot = command["answer"]
+
+    def schedule(self, command):
+        value = dbus.Struct((command["type"], dbus.UInt64(command["at_micros"])), signature="st")
+        self.logind.props[MANAGER]["ScheduledShutdown"] = value
 
     def reboot(self, command):
         self.on_reboot = command

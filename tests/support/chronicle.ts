@@ -3,7 +3,7 @@
  * etcd's own JSON interface, and held to the machines' own record of when they were down.
  */
 
-import { FRESH, GRANTED, REBOOTING, type Semaphore } from "../../lib/semaphore.ts";
+import { FRESH, GRANTED, type Hold, REBOOTING, type Semaphore } from "../../lib/semaphore.ts";
 import { groupOfKey, queuePrefix, semaphoreKey } from "../../lib/group.ts";
 import { readQueue } from "../../lib/queue.ts";
 import { mostAtOnce, type Outage } from "../demo/judge.ts";
@@ -213,7 +213,7 @@ function step(before: Snapshot, after: Snapshot, reboots: readonly Reboot[]): st
   }
   for (const id of is.holders.filter((id) => was.holders.includes(id))) {
     const [then, now] = [was.holds.get(id), is.holds.get(id)];
-    const same = JSON.stringify({ ...then, phase: "" }) === JSON.stringify({ ...now, phase: "" });
+    const same = JSON.stringify(unconfirmed(then)) === JSON.stringify(unconfirmed(now));
     const confirmed = now?.phase === REBOOTING && is.changed?.what === "confirm" && is.changed.machine === id;
     if (!same || (then?.phase !== now?.phase && !confirmed)) {
       found.push(`the hold of ${id} became another one`);
@@ -230,4 +230,10 @@ function covered(snapshots: readonly Snapshot[], { machine, boot, fromMs }: Rebo
       changed.machine === machine && Date.parse(changed.at ?? "") <= fromMs;
   });
   return confirmed ? [] : [`${machine} went down in boot ${boot} without a confirmed slot`];
+}
+
+/** A hold without what a confirm changes. */
+function unconfirmed(hold: Hold | undefined): Omit<Hold, "phase" | "confirm"> {
+  const { phase: _, confirm: __, ...rest } = hold ?? { extra: {} };
+  return rest;
 }

@@ -5,9 +5,9 @@ import {
   confirm,
   FRESH,
   type LastChange,
-  release,
   type Semaphore,
   setMax,
+  unlock,
 } from "../../lib/semaphore.ts";
 
 const A = "a".repeat(32);
@@ -40,13 +40,17 @@ class Past {
   }
 
   confirm(machine: string): this {
-    const decision = confirm(this.now, { holder: machine, boot: `boot of ${machine}`, grant: machine });
+    const decision = confirm(
+      this.now,
+      { holder: machine, boot: `boot of ${machine}`, grant: machine },
+      "mark",
+    );
     if (decision.kind !== "confirmed") throw new Error(`no hold of ${machine}`);
     return this.add(decision.next, { what: "confirm", machine });
   }
 
   release(machine: string, what = "release"): this {
-    const decision = release(this.now, machine, { kind: "administrator" });
+    const decision = unlock(this.now, machine);
     if (decision.kind !== "released") throw new Error(`no hold of ${machine}`);
     return this.add(decision.next, { what, machine });
   }

@@ -1,10 +1,11 @@
 /**
  * Real etcd servers for tests: each in a temporary directory, on free loopback ports, ready when the promise resolves,
- * and killed with all that it wrote when it is disposed of or when the process ends.
+ * and killed when it is disposed of or when the process ends; what it wrote goes when it is disposed of.
  */
 
 import { Buffer } from "node:buffer";
 import { type Certificates, makeTokenKeys, type Pair } from "./certificates.ts";
+import { leashed, lives } from "./child.ts";
 
 /** How long a server may take until it is healthy. */
 const START_MS = 20_000;
@@ -33,6 +34,8 @@ export interface EtcdServerOptions {
   readonly peerHost?: string;
   /** The command that is to start it, such as one that enters a namespace: it must become the server. */
   readonly through?: readonly string[];
+  /** The folder for what it writes, which stays; a temporary one when left out. */
+  readonly folder?: string;
 }
 
 /** A running server. */
@@ -126,8 +129,6 @@ class Member implements EtcdServer {
   #dir: string | undefined;
   #process: Deno.ChildProcess | undefined;
   #cluster: string | undefined;
-  /** Ends the server with this process; a server that outlives its test is nobody's. */
-  readonly #unload = () => this.#signal("SIGKILL");
 
   constructor(name: string, ports: Ports, options: EtcdServerOptions) {
     this.#name = name;
@@ -145,7 +146,7 @@ class Member implements EtcdServer {
 
   async start(cluster: string = this.#cluster ?? this.peerUrl): Promise<void> {
     this.#cluster = cluster;
-    this.#dir ??= await temporaryDir();
+    this.#dir ??= this.#options.folder ?? await temporaryDir();
     const { tls, clientCertificates, users, loginSeconds, signedLogins, through = [] } = this.#options;
     const certificate = this.#options.certificate ?? tls?.server;
     const peer = this.peerUrl.slice(this.#name.length + 1);
@@ -171,11 +172,9 @@ class Member implements EtcdServer {
       ...this.#options.args ?? [],
     ];
     const [program = "etcd", ...rest] = [...through, "etcd", ...args];
-    const child = new Deno.Command(program, { args: rest, stdin: "null", stdout: "null", stderr: "piped" })
-      .spawn();
+    const child = leashed(program, { args: rest, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
     child.stderr.pipeTo(log.writable).catch(() => {});
     this.#process = child;
-    globalThis.addEventListener("unload", this.#unload);
     await this.#healthy(child);
   }
 
@@ -191,7 +190,6 @@ class Member implements EtcdServer {
     const child = this.#process;
     this.#signal("SIGKILL");
     this.#process = undefined;
-    globalThis.removeEventListener("unload", this.#unload);
     await child?.status;
   }
 
@@ -241,7 +239,7 @@ class Member implements EtcdServer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
-    if (this.#dir) await Deno.remove(this.#dir, { recursive: true });
+    if (this.#dir && !this.#options.folder) await Deno.remove(this.#dir, { recursive: true });
     this.#dir = undefined;
   }
 
@@ -313,12 +311,24 @@ function freePorts(count: number): number[] {
   return ports;
 }
 
-/** In memory where there is such a place: what these servers write need not outlive anything. */
+/** Where there is such a place, in memory: what these servers write need not outlive anything. */
+const MEMORY = "/dev/shm";
+
 async function temporaryDir(): Promise<string> {
   try {
-    return await Deno.makeTempDir({ dir: "/dev/shm", prefix: "locksmith-etcd-" });
+    await sweep();
+    return await Deno.makeTempDir({ dir: MEMORY, prefix: `locksmith-etcd-${Deno.pid}-` });
   } catch {
     return await Deno.makeTempDir({ prefix: "locksmith-etcd-" });
+  }
+}
+
+/** Removes what test runs left that were killed: memory is dear. */
+async function sweep(): Promise<void> {
+  for await (const { name } of Deno.readDir(MEMORY)) {
+    const [, pid] = /^locksmith-etcd-(\d+)-/.exec(name) ?? [];
+    if (pid === undefined || await lives(Number(pid))) continue;
+    await Deno.remove(`${MEMORY}/${name}`, { recursive: true }).catch(() => {});
   }
 }
 

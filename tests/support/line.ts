@@ -4,16 +4,34 @@
  */
 
 import { assert } from "@std/assert";
+import { describeWait } from "../../lib/description.ts";
 import { Lock } from "../../lib/lock.ts";
 import { type Place, queueRange, readQueue } from "../../lib/queue.ts";
-import { FRESH, GRANTED, type Hold, release, type Semaphore, SemaphoreError } from "../../lib/semaphore.ts";
+import {
+  FRESH,
+  GRANTED,
+  type Hold,
+  type NewHold,
+  type Semaphore,
+  SemaphoreError,
+  unlock,
+} from "../../lib/semaphore.ts";
 import { Memory } from "../../lib/simulation/memory.ts";
-import { LOOK_INTERVAL_MS, Waiter, type WaitNews, type WaitRequest } from "../../lib/waiter.ts";
-import { BEGIN_MS, Machine, Virtual } from "./virtual.ts";
+import { Waiter } from "../../lib/waiter.ts";
+import { BEGIN_MS, Connection, Virtual } from "./virtual.ts";
 import { parseSemaphore, serializeSemaphore } from "../../lib/document.ts";
+import { LOOK_INTERVAL_MS, type WaitNews, type WaitRequest } from "../../lib/wait.ts";
 
 export const GROUP = "web";
 export const HOUR_MS = 3_600_000;
+/** What is to happen at once has happened after this. */
+export const SOON_MS = 50;
+/** The longest that a waiter relies on a watch, with the chance of the tests. */
+export const LOOK_MS = LOOK_INTERVAL_MS * 1.25;
+/** What the first in line says of a group whose only slot is held. */
+export const FULL = "first in line, all slots are held (available: 0)";
+/** What everybody else in line says. */
+export const BEHIND = "in line behind another machine";
 
 /** A hold that somebody took by hand, at the beginning of time. */
 export const BY_HAND: Hold = {
@@ -34,7 +52,7 @@ export class Line {
   readonly key: string;
 
   constructor(readonly time: Virtual = new Virtual()) {
-    this.key = new Lock(new Machine(this.memory, time), GROUP, time, "the test").key;
+    this.key = new Lock(new Connection(this.memory, time), GROUP, time, "the test").key;
     let before: Semaphore = FRESH;
     this.memory.watch(this.key, (change) => {
       if (change.kind !== "changed" || change.entry === null) return;
@@ -84,10 +102,15 @@ export class Line {
 
   unlock(id: string): void {
     this.change((semaphore) => {
-      const decision = release(semaphore, id, { kind: "administrator" });
+      const decision = unlock(semaphore, id);
       assert(decision.kind === "released", `${id} holds no slot`);
       return decision.next;
     });
+  }
+
+  /** Writes the document as it is: who read it before loses the swap. */
+  touch(): void {
+    this.change((semaphore) => semaphore);
   }
 
   setMax(max: number): void {
@@ -100,7 +123,8 @@ export class Line {
     return member;
   }
 
-  /** Members that have taken their places, in this order. */
+  /** Members that have taken their places, in this order: one for each id. */
+  async lined<const Ids extends readonly string[]>(...ids: Ids): Promise<{ [Id in keyof Ids]: Member }>;
   async lined(...ids: string[]): Promise<Member[]> {
     const members: Member[] = [];
     for (const id of ids) {
@@ -108,6 +132,22 @@ export class Line {
       await this.time.advance(10);
     }
     return members;
+  }
+
+  /** A machine that was just granted a slot, and its proof; what that asked of the store is not counted. */
+  async grantTo(id: string) {
+    const member = this.member(id).start();
+    await this.time.advance(10);
+    assert(member.last === "granted", `${id} is ${member.last}`);
+    member.store.takeCalls();
+    const { lock, store, grant } = member;
+    return { lock, store, proof: { holder: id, boot: `boot of ${id}`, grant } };
+  }
+
+  /** A lock on the group for whoever makes changes, and what it asks of the store. */
+  client(by = "anna@desk"): { readonly lock: Lock; readonly store: Connection } {
+    const store = new Connection(this.memory, this.time);
+    return { lock: new Lock(store, GROUP, this.time, by), store };
   }
 }
 
@@ -125,7 +165,7 @@ let requests = 0;
 
 /** A machine that waits for a slot. */
 export class Member {
-  readonly store: Machine;
+  readonly store: Connection;
   readonly lock: Lock;
   readonly waiter: Waiter;
   readonly news: WaitNews[] = [];
@@ -134,12 +174,13 @@ export class Member {
   ended: Promise<void> | undefined;
 
   constructor(readonly line: Line, readonly id: string, request: Partial<WaitRequest>) {
-    this.store = new Machine(line.memory, line.time);
+    this.store = new Connection(line.memory, line.time);
     this.lock = new Lock(this.store, GROUP, line.time, "locksmithd");
     const hold = request.hold ?? daemonHold(id);
     this.grant = hold.grant;
+    const { boot: bootId, host: hostname = "" } = hold;
     this.waiter = new Waiter(this.lock, {
-      holder: id,
+      waits: bootId === undefined ? { id } : { id, bootId, hostname },
       priority: 0,
       overdueMs: HOUR_MS,
       lookMs: LOOK_INTERVAL_MS,
@@ -156,7 +197,11 @@ export class Member {
   /** What it told last: `granted`, `left`, or why it waits. */
   get last(): string {
     const news = this.news.at(-1);
-    return news === undefined ? "" : news.kind === "waiting" ? news.why : news.kind;
+    return news === undefined
+      ? ""
+      : news.kind === "waiting" || news.kind === "failing"
+      ? describeWait(news, this.id)
+      : news.kind;
   }
 
   /** Its machine boots anew, and gives the slot back. */
@@ -171,7 +216,7 @@ export class Member {
 }
 
 /** What a daemon asks to be recorded. */
-export function daemonHold(id: string, boot = `boot of ${id}`): Omit<Hold, "since"> & { grant: string } {
+export function daemonHold(id: string, boot = `boot of ${id}`): NewHold {
   return {
     host: `host ${id}`,
     boot,

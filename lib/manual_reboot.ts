@@ -1,0 +1,99 @@
+/**
+ * One reboot on a person's word, under the lock: take a slot, or use the one that this machine has, prove it, and call.
+ *
+ * The slot goes back when the call is refused, and only where nobody else has confirmed it too: another reboot may be
+ * under way under the same slot.
+ */
+
+import type { RebootOutcome } from "./daemon.ts";
+import type { Lock } from "./lock.ts";
+import type { Machine } from "./machine.ts";
+import { type AcquireDecision, GRANTED, type Hold, ownerOf, type Ownership } from "./semaphore.ts";
+
+export interface ManualReboot {
+  readonly lock: Lock;
+  readonly machine: Machine;
+  readonly reason?: string | undefined;
+  /** Everything but the call: a slot that was there before is left untouched, one that was not is given back. */
+  readonly dryRun: boolean;
+  /** A mark that no other request has. */
+  newMark(): string;
+  /** Tells that the reboot goes on under a slot that was taken by hand, which stays held. */
+  underHand(hold: Hold | undefined): void;
+  /** Calls the reboot. */
+  call(): Promise<RebootOutcome>;
+}
+
+/** How it ended. */
+export type ManualOutcome =
+  | { readonly kind: "accepted" }
+  /** Nobody can tell whether the call was accepted; the slot is kept. */
+  | { readonly kind: "unknown"; readonly why: string }
+  /** The machine stays up; `slotKept`: its slot was not given back. */
+  | { readonly kind: "refused"; readonly why: string; readonly slotKept: boolean }
+  /** There is no slot to be had. */
+  | { readonly kind: "no-slot"; readonly decision: Extract<AcquireDecision, { kind: "full" | "paused" }> }
+  /** The slot under this machine's id is of an earlier boot, or of another machine. */
+  | { readonly kind: "not-ours"; readonly owner: Extract<Ownership, { kind: "earlier-boot" | "other-host" }> }
+  /** Somebody unlocked this machine just now. */
+  | { readonly kind: "lost" }
+  /** A dry run. `fresh`: the slot was taken for it, and given back. */
+  | { readonly kind: "rehearsed"; readonly fresh: boolean };
+
+/** Reboots this machine. Throws {@linkcode StoreError}, {@linkcode LockError}. */
+export async function rebootByHand(options: ManualReboot): Promise<ManualOutcome> {
+  const { lock, machine, dryRun, call } = options;
+  const taken = await take(options);
+  if ("kind" in taken) return taken;
+  const { grant, fresh } = taken;
+  // a confirm would mark the slot that somebody else goes by
+  if (dryRun && !fresh) return { kind: "rehearsed", fresh };
+  const mark = options.newMark();
+  const proof = grant === undefined ? undefined : { holder: machine.id, boot: machine.bootId, grant };
+  if (proof !== undefined && (await lock.confirm(proof, mark)).kind === "lost") return { kind: "lost" };
+  if (dryRun) {
+    if (proof !== undefined) await lock.cancel(proof, { mark });
+    return { kind: "rehearsed", fresh };
+  }
+  const outcome = await call();
+  if (outcome.kind !== "refused") return outcome;
+  const slotKept = proof === undefined || (await lock.cancel(proof, { mark })).kind === "kept";
+  return { ...outcome, slotKept };
+}
+
+/** The slot under which this machine reboots; without a `grant` it was taken by hand. */
+async function take(
+  { lock, machine, reason, newMark, underHand }: ManualReboot,
+): Promise<{ readonly grant: string | undefined; readonly fresh: boolean } | ManualOutcome> {
+  const grant = newMark();
+  const decision = await lock.acquire(machine.id, {
+    host: machine.hostname,
+    boot: machine.bootId,
+    since: new Date(lock.surroundings.now()).toISOString(),
+    by: `${lock.by} (locksmith reboot)`,
+    ...(reason === undefined ? {} : { reason }),
+    phase: GRANTED,
+    grant,
+    extra: {},
+  });
+  switch (decision.kind) {
+    case "granted":
+      return { grant, fresh: true };
+    case "full":
+    case "paused":
+      return { kind: "no-slot", decision };
+    case "held": {
+      const owner = ownerOf(decision.hold, machine);
+      switch (owner.kind) {
+        case "ours":
+          return { grant: owner.grant, fresh: false };
+        case "by-hand":
+          underHand(owner.hold);
+          return { grant: undefined, fresh: false };
+        case "earlier-boot":
+        case "other-host":
+          return { kind: "not-ours", owner };
+      }
+    }
+  }
+}

@@ -1,0 +1,446 @@
+/**
+ * How one machine goes from state to state: `step(config, state, event)` gives the next state and the effects to run. No
+ * clock, store or process is touched here.
+ *
+ * At most one request that reaches outside is under way at a time, and the phase says which. What happens meanwhile is
+ * remembered and weighed when its outcome is known, so that no grant is ever lost from sight: a slot that arrives
+ * after it was wanted is given back.
+ *
+ * Four functions call each other: `settle` decides, `enter` goes where that leads, and `giveBack` settles again where
+ * there is no slot to give back. It ends because each of these drops something for good: `giveBack` settles only without
+ * a slot, and without a slot nothing is decided that leads back to it.
+ */
+
+import {
+  type Agent,
+  type AgentConfig,
+  type Clearance,
+  dueIn,
+  type Event,
+  type Inquiry,
+  type LoggedIn,
+} from "./agent.ts";
+import { backoffMs } from "./backoff.ts";
+import { describeDistance, describeDuration, describeInstant } from "./description.ts";
+import { describeLoggedIn, needsGrace, tellScheduled } from "./inquiry.ts";
+import { openNeed, reasons, tellNeed } from "./served.ts";
+import { enterPhase, expectPhase, rest, say, sayOnce, type Step, then } from "./step.ts";
+import { type Action, decide, type WindowState } from "./strategy.ts";
+import type { Moment } from "./surroundings.ts";
+
+/** How long what the store failed to do waits before it is tried again, in milliseconds. */
+export const RETRY_MS = { first: 1_000, last: 60_000 };
+/** How long a slot is kept while nobody knows whether a reboot is needed, in milliseconds. */
+export const NEED_PATIENCE_MS = 60_000;
+/** How long a machine may take to go down after an accepted reboot call, in milliseconds. */
+export const REBOOT_PATIENCE_MS = 10 * 60_000;
+/** How long after a refused reboot the next try comes, in milliseconds. */
+export const REFUSED_BACKOFF_MS = 5 * 60_000;
+/** How soon a host that cannot reboot now is asked again, in milliseconds: with a slot, and without one. */
+export const BLOCKED_RETRY_MS = { held: 15_000, free: 60_000 };
+/** How long a slot is kept while the host cannot reboot, in milliseconds. */
+export const BLOCKED_PATIENCE_MS = 5 * 60_000;
+/** How long the reboot call may take, in milliseconds: in a window that closes sooner only until then. */
+export const CALL_LIMIT_MS = { least: 1_000, most: 90_000 };
+
+const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine; starting over";
+const KEPT_TEXT =
+  "keeping the slot, a reboot was called under it and may still come; if not, 'locksmith unlock' ends it";
+
+/** The next state, and what to do. Throws {@linkcode AgentError}. */
+export function step(config: AgentConfig, state: Agent, event: Event, now: Moment): Step {
+  switch (event.kind) {
+    case "started":
+      expectPhase(state, event, "recovering");
+      return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);
+    case "need":
+      return tellNeed(state, takeNeed(config, { ...state, need: event.need }, now));
+    case "served":
+      return tellNeed(state, takeNeed(config, { ...state, served: event.fingerprint }, now));
+    case "tick":
+      return tick(config, state, now);
+    case "recovered": {
+      expectPhase(state, event, "recovering");
+      const { slot, called, note } = event;
+      const next = settle(config, { ...state, slot, called, recovered: true, noted: note }, now);
+      if (note !== "") return note === state.noted ? next : say("info", note, next);
+      return state.slot === null || slot !== null ? next : say("warning", LOST_TEXT, next);
+    }
+    case "granted": {
+      expectPhase(state, event, "waiting", "leaving");
+      const held = { ...state, slot: event.slot, called: event.called, said: "" };
+      return say(
+        "info",
+        `got a slot in group ${config.group} (${reasons(state).join("; ")})`,
+        settle(config, held, now),
+      );
+    }
+    case "in-line":
+      // what came while it was leaving is of no interest any more
+      if (state.phase.name === "leaving") return rest(state);
+      expectPhase(state, event, "waiting");
+      return sayOnce(
+        "info",
+        `a reboot is needed (${reasons(state).join("; ")}); waiting for a slot: ${event.why}`,
+        rest(state),
+      );
+    case "left":
+      expectPhase(state, event, "leaving");
+      return settle(config, state, now);
+    case "inquired": {
+      expectPhase(state, event, "inquiring", "checking");
+      const { inquiry } = event;
+      const next = state.phase.name === "inquiring"
+        ? approach(config, state, inquiry, now)
+        : prepare(config, state, inquiry, now);
+      return tellScheduled(config, inquiry.scheduled, next, now);
+    }
+    case "confirmed":
+      expectPhase(state, event, "confirming");
+      return call(config, { ...state, called: state.called || event.called, setbacks: 0 }, now);
+    case "lost":
+      expectPhase(state, event, "confirming");
+      return say(
+        "warning",
+        LOST_TEXT,
+        settle(config, postponed({ ...state, slot: null, called: false }, now), now),
+      );
+    case "cancelled": {
+      expectPhase(state, event, "cancelling");
+      const next = settle(config, { ...state, slot: null, called: false }, now);
+      return event.note === "" ? next : say("info", event.note, next);
+    }
+    case "kept":
+      expectPhase(state, event, "cancelling");
+      return say("warning", KEPT_TEXT, rebooting({ ...state, called: true }, now));
+    case "reboot-accepted":
+      expectPhase(state, event, "calling");
+      return say("notice", "the reboot is accepted, this machine goes down", rebooting(state, now));
+    case "reboot-unknown": {
+      expectPhase(state, event, "calling");
+      const text = `nobody can tell whether the reboot was accepted (${event.why}); keeping the slot`;
+      return say("warning", text, rebooting(state, now));
+    }
+    case "reboot-refused": {
+      expectPhase(state, event, "calling");
+      if (state.called) {
+        return say("warning", `the reboot was not called again: ${event.why}`, rebooting(state, now));
+      }
+      if (event.blocked) return blocked(config, state, event.why, now);
+      return say(
+        "error",
+        `the reboot was refused: ${event.why}; the next try comes in ${describeDuration(REFUSED_BACKOFF_MS)}`,
+        giveBack(config, { ...state, notBefore: now.elapsed + REFUSED_BACKOFF_MS }, now),
+      );
+    }
+    case "failed":
+      return failed(config, state, event, now);
+  }
+}
+
+/** A change of need is weighed at once in a waiting state, and later in a busy one. */
+function takeNeed(config: AgentConfig, state: Agent, now: Moment): Step {
+  const need = openNeed(state);
+  switch (state.phase.name) {
+    case "idle":
+      return need.kind === "needed" ? settle(config, state, now) : rest(state);
+    case "awaiting-need":
+      // another reason not to know it does not begin the patience anew
+      return need.kind === "unknown" ? rest(state) : settle(config, state, now);
+    case "waiting":
+      // who does not know for a while keeps the place
+      return need.kind === "not-needed" ? leave(state) : rest(state);
+    case "awaiting-window":
+    case "blocked":
+    case "grace":
+    case "backing-off":
+      return need.kind === "needed" ? rest(state) : settle(config, state, now);
+    default:
+      return rest(state);
+  }
+}
+
+function tick(config: AgentConfig, state: Agent, now: Moment): Step {
+  const { phase } = state;
+  // a clock that was set, or the next of two windows that meet, makes another time of what was waited for
+  if (phase.name === "awaiting-window") {
+    return now.elapsed < phase.lookAt ? settle(config, state, now) : recover(state, 0);
+  }
+  if (phase.name === "waiting") return waitOrLeave(config, state, now);
+  if (dueIn(state, now) > 0) return rest(state);
+  switch (phase.name) {
+    case "recovery-backoff":
+      return recover(state, phase.failures);
+    case "cancel-backoff":
+      return cancel(config, state, phase.failures, now);
+    case "idle":
+      if (state.served !== null && state.need.kind === "not-needed") {
+        return then({ kind: "forget-served" }, tick(config, { ...state, served: null }, now));
+      }
+      // a grant that came after its asker had gone would be held for ever
+      return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);
+    case "awaiting-need":
+      if (state.called) return giveBack(config, state, now);
+      return say(
+        "warning",
+        "nobody can tell whether a reboot is needed; giving the slot back",
+        giveBack(config, state, now),
+      );
+    case "grace":
+      return confirmOrGiveBack(config, state, now);
+    case "rebooting":
+      return say(
+        "warning",
+        "this machine is still up, although its reboot was called; looking again",
+        again(config, state, now),
+      );
+    default:
+      return settle(config, state, now);
+  }
+}
+
+/** Leaves a state whose work is done: what now? */
+function settle(config: AgentConfig, state: Agent, now: Moment): Step {
+  const window = usable(config.windowAt(now.now), state, now);
+  const need = openNeed(state);
+  const action = decide({ strategy: config.strategy, need, holds: state.slot !== null, window });
+  const isWork = action.kind === "acquire" || action.kind === "prepare" || action.kind === "await-window";
+  if (isWork && now.elapsed < state.notBefore) {
+    return rest(enterPhase(state, { name: "backing-off", until: state.notBefore }));
+  }
+  return enter(config, state, action, now);
+}
+
+/** A window without room for the grace counts as closed. */
+function usable(window: WindowState, { windowSpent }: Agent, { now }: Moment): WindowState {
+  // before `from` the clock was set back, and knows better
+  const spent = windowSpent !== null && windowSpent.from <= now && now < windowSpent.until;
+  return window.open && spent ? { open: false, nextOpensAt: windowSpent.until } : window;
+}
+
+function enter(config: AgentConfig, state: Agent, action: Action, now: Moment): Step {
+  switch (action.kind) {
+    case "rest": {
+      const idle = { name: "idle", until: now.elapsed + config.idleLookMs } as const;
+      return rest(enterPhase({ ...state, setbacks: 0, blockedSince: null, said: "" }, idle));
+    }
+    case "await-need":
+      return rest(enterPhase(state, { name: "awaiting-need", until: now.elapsed + NEED_PATIENCE_MS }));
+    case "give-back":
+      if (state.called) return giveBack(config, state, now);
+      return say("info", `giving the slot back: ${action.why}`, giveBack(config, state, now));
+    case "await-window": {
+      const lookAt = lookAgainAt(config, state, now);
+      const opens = describeInstant(action.until, config.zone);
+      return sayOnce(
+        "info",
+        `a reboot is needed (${reasons(state).join("; ")}); waiting for the window that opens ${opens}`,
+        rest(enterPhase(state, { name: "awaiting-window", opensAt: action.until, lookAt })),
+        `, ${describeDistance(action.until - now.now)}`,
+      );
+    }
+    case "acquire":
+      return { state: enterPhase(state, { name: "inquiring" }), effects: [{ kind: "inquire" }] };
+    case "prepare":
+      return { state: enterPhase(state, { name: "checking" }), effects: [{ kind: "inquire" }] };
+  }
+}
+
+/** Gets in line, if the host could reboot now, and the window has room for those who are logged in. */
+function approach(config: AgentConfig, state: Agent, { clearance, loggedIn }: Inquiry, now: Moment): Step {
+  // the question took time
+  const window = usable(config.windowAt(now.now), state, now);
+  if (openNeed(state).kind !== "needed" || !window.open) return settle(config, state, now);
+  if (clearance.kind !== "clear") return holdOff(state, clearance, now);
+  const roomMs = needsGrace(config, loggedIn) ? config.graceMs : 0;
+  if (now.now + roomMs > window.closesAt) return withoutRoom(config, state, loggedIn, window, now);
+  return {
+    state: enterPhase({ ...state, roomMs }, { name: "waiting", closesAt: window.closesAt - roomMs }),
+    effects: [{ kind: "wait", reasons: reasons(state) }],
+  };
+}
+
+/** Whoever cannot reboot now takes no slot from others. */
+function holdOff(state: Agent, clearance: Exclude<Clearance, { kind: "clear" }>, now: Moment): Step {
+  const hopeless = clearance.kind === "impossible";
+  const until = now.elapsed + (hopeless ? REFUSED_BACKOFF_MS : BLOCKED_RETRY_MS.free);
+  return sayOnce(
+    hopeless ? "error" : "warning",
+    `a reboot is needed (${reasons(state).join("; ")}), and cannot be made now: ${clearance.why}`,
+    rest(
+      enterPhase({ ...state, notBefore: Math.max(state.notBefore, until) }, { name: "backing-off", until }),
+    ),
+  );
+}
+
+/** Has a slot, and cannot reboot now: asks again for a while, before it gives the slot back. */
+function blocked(config: AgentConfig, state: Agent, why: string, now: Moment): Step {
+  const since = state.blockedSince ?? now.elapsed;
+  const until = now.elapsed + BLOCKED_RETRY_MS.held;
+  if (now.elapsed - since >= BLOCKED_PATIENCE_MS) {
+    const notBefore = Math.max(state.notBefore, now.elapsed + REFUSED_BACKOFF_MS);
+    return say(
+      "warning",
+      `giving the slot back, still no reboot after ${describeDuration(BLOCKED_PATIENCE_MS)}: ${why}`,
+      giveBack(config, { ...state, notBefore, blockedSince: null }, now),
+    );
+  }
+  return sayOnce(
+    "warning",
+    `this machine has a slot and cannot reboot now, asking again: ${why}`,
+    rest(enterPhase({ ...state, blockedSince: since }, { name: "blocked", until })),
+  );
+}
+
+/** The window closes before the grace would be over: the next one is waited for. */
+function withoutRoom(
+  config: AgentConfig,
+  state: Agent,
+  loggedIn: LoggedIn,
+  window: Extract<WindowState, { open: true }>,
+  now: Moment,
+): Step {
+  const [closes, opens] = [window.closesAt, window.nextOpensAt].map((ms) => describeInstant(ms, config.zone));
+  const windowSpent = { from: now.now, until: window.nextOpensAt };
+  return say(
+    "warning",
+    `${describeLoggedIn(loggedIn)}; the window closes ${closes}, before ${
+      describeDuration(config.graceMs)
+    } of grace are over; waiting for the window that opens ${opens}`,
+    giveBack(config, { ...state, windowSpent }, now),
+  );
+}
+
+/** Nobody is logged in: go on. Somebody is: tell them and wait, if the window has room for it. */
+function prepare(config: AgentConfig, state: Agent, { clearance, loggedIn }: Inquiry, now: Moment): Step {
+  // the question took time
+  const window = config.windowAt(now.now);
+  if (openNeed(state).kind !== "needed" || !window.open) return settle(config, state, now);
+  if (clearance.kind !== "clear") {
+    if (state.slot === null) return holdOff(state, clearance, now);
+    return blocked(config, state, clearance.why, now);
+  }
+  if (!needsGrace(config, loggedIn)) return confirmOrGiveBack(config, state, now);
+  const { graceMs } = config;
+  if (now.now + graceMs > window.closesAt) return withoutRoom(config, state, loggedIn, window, now);
+  return say("notice", `${describeLoggedIn(loggedIn)}; rebooting in ${describeDuration(graceMs)}`, {
+    state: enterPhase(state, { name: "grace", until: now.elapsed + graceMs }),
+    effects: [{ kind: "warn-sessions", graceMs, reasons: reasons(state) }],
+  });
+}
+
+/** The window and the need, once more; then the last proof that the slot is ours. */
+function confirmOrGiveBack(config: AgentConfig, state: Agent, now: Moment): Step {
+  const window = config.windowAt(now.now);
+  const { slot } = state;
+  const need = openNeed(state);
+  const action = decide({ strategy: config.strategy, need, holds: slot !== null, window });
+  if (action.kind !== "prepare") return enter(config, state, action, now);
+  if (slot === null) return call(config, state, now);
+  return { state: enterPhase(state, { name: "confirming" }), effects: [{ kind: "confirm", slot }] };
+}
+
+/** The moment of the call: the confirm took time, so need and window are asked again. */
+function call(config: AgentConfig, state: Agent, now: Moment): Step {
+  const window = config.windowAt(now.now);
+  const need = openNeed(state);
+  if (!window.open || need.kind !== "needed") return settle(config, state, now);
+  const { fingerprint } = need;
+  const timeoutMs = Math.max(CALL_LIMIT_MS.least, Math.min(CALL_LIMIT_MS.most, window.closesAt - now.now));
+  return say("notice", `rebooting: ${reasons(state).join("; ")}`, {
+    state: enterPhase(state, { name: "calling" }),
+    effects: [{ kind: "reboot", timeoutMs, fingerprint }],
+  });
+}
+
+function rebooting(state: Agent, now: Moment, patienceMs: number = REBOOT_PATIENCE_MS): Step {
+  return rest(enterPhase({ ...state, called: true }, { name: "rebooting", until: now.elapsed + patienceMs }));
+}
+
+/** When a machine whose window is closed looks for a slot that it knows nothing of: without a lock never. */
+function lookAgainAt(config: AgentConfig, { phase }: Agent, now: Moment): number {
+  if (phase.name === "awaiting-window") return phase.lookAt;
+  return config.strategy === "etcd-lock" ? now.elapsed + config.idleLookMs : Infinity;
+}
+
+/** The machine did not go down. Without a slot nothing is to be kept; else the store knows whether it still is ours. */
+function again(config: AgentConfig, state: Agent, now: Moment): Step {
+  return state.slot === null ? settle(config, { ...state, called: false }, now) : recover(state, 0);
+}
+
+function recover(state: Agent, failures: number): Step {
+  return {
+    state: enterPhase(state, { name: "recovering", failures }),
+    effects: [{ kind: "recover" }],
+  };
+}
+
+/** An accepted reboot may still come: then the slot is not given back. */
+function giveBack(config: AgentConfig, state: Agent, now: Moment): Step {
+  if (!state.called) return cancel(config, state, 0, now);
+  // a window may be shorter than our patience, and is not to pass unseen
+  const window = config.windowAt(now.now);
+  const patienceMs = window.open ? REBOOT_PATIENCE_MS : Math.max(1, window.nextOpensAt - now.now);
+  return sayOnce("info", KEPT_TEXT, rebooting(state, now, Math.min(REBOOT_PATIENCE_MS, patienceMs)));
+}
+
+function cancel(config: AgentConfig, state: Agent, failures: number, now: Moment): Step {
+  const { slot } = state;
+  if (slot === null) return settle(config, state, now);
+  return {
+    state: enterPhase(state, { name: "cancelling", failures }),
+    effects: [{ kind: "cancel", slot }],
+  };
+}
+
+/** The next try comes later, and each time it fails later still: a store that fails at once is not asked in a loop. */
+function postponed(state: Agent, now: Moment): Agent {
+  const setbacks = state.setbacks + 1;
+  return { ...state, setbacks, notBefore: Math.max(state.notBefore, retryAt(setbacks, now)) };
+}
+
+/** Stays in line as long as a window is open. */
+function waitOrLeave(config: AgentConfig, state: Agent, now: Moment): Step {
+  const window = usable(config.windowAt(now.now), state, now);
+  if (!window.open || now.now + state.roomMs > window.closesAt) return leave(state);
+  return rest(enterPhase(state, { name: "waiting", closesAt: window.closesAt - state.roomMs }));
+}
+
+function leave(state: Agent): Step {
+  return { state: enterPhase(state, { name: "leaving" }), effects: [{ kind: "leave" }] };
+}
+
+/** A request could not be carried out: it is tried again, later each time. */
+function failed(
+  config: AgentConfig,
+  state: Agent,
+  event: Extract<Event, { kind: "failed" }>,
+  now: Moment,
+): Step {
+  expectPhase(state, event, "recovering", "confirming", "cancelling");
+  const { phase } = state;
+  if (phase.name === "confirming") {
+    return say(
+      "warning",
+      `no reboot without a confirmed slot: ${event.why}`,
+      giveBack(config, postponed(state, now), now),
+    );
+  }
+  const failures = "failures" in phase ? phase.failures + 1 : 1;
+  const until = retryAt(failures, now);
+  return phase.name === "recovering"
+    ? sayOnce(
+      "warning",
+      `cannot find out which slot this machine holds, trying again: ${event.why}`,
+      rest(enterPhase(state, { name: "recovery-backoff", until, failures })),
+    )
+    : sayOnce(
+      "warning",
+      `cannot give the slot back, trying again: ${event.why}`,
+      rest(enterPhase(state, { name: "cancel-backoff", until, failures })),
+    );
+}
+
+function retryAt(failures: number, { elapsed, chance }: Moment): number {
+  return elapsed + backoffMs(failures, RETRY_MS, chance);
+}

@@ -34,7 +34,6 @@ const PERMISSIONS: readonly string[] = [
       "JOURNAL_STREAM",
       "NOTIFY_SOCKET",
       "NO_COLOR",
-      "NO_PROXY",
       "TERM",
       "USER",
       "LOGNAME",

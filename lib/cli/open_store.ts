@@ -13,6 +13,11 @@ export async function openStore(config: StoreConfig): Promise<Store> {
     return openSqlite(config.path);
   }
   const { openEtcd } = await import("../etcd/store.ts");
-  const { kind: _, files: __, ...options } = config;
-  return openEtcd(options);
+  const { kind: _, files, ...options } = config;
+  return openEtcd(files === undefined ? options : { ...options, reload: () => contents(files) });
+}
+
+/** What stands in the files now. Throws where one cannot be read. */
+function contents(files: Readonly<Record<string, string>>): Record<string, Uint8Array> {
+  return Object.fromEntries(Object.entries(files).map(([part, path]) => [part, Deno.readFileSync(path)]));
 }

@@ -56,8 +56,8 @@ export interface Exchange {
 
 /** How long a server has to be there and to say its first word, in milliseconds. */
 const CONNECT_MS = 2_000;
-/** How long one address of a name is waited for before the next is tried; the types of node's HTTP/2 do not know it. */
-const ADDRESSES = { autoSelectFamilyAttemptTimeout: 300 };
+/** How long one address of a name is waited for before the next is tried. */
+const ADDRESS_MS = 300;
 /** How long a server has to give a sign of life. */
 const PROBE_MS = 1_500;
 /** How much of an answer may be on its way before any of it was taken, in bytes. */
@@ -69,16 +69,18 @@ const MIB = 1024 * 1024;
 /** No answer of etcd is longer: it takes requests up to 1.5 MiB, and lists are of documents of a few KiB. */
 const MESSAGE_MAX = 64 * MIB;
 
-let loaded: Promise<typeof import("node:http2")> | undefined;
+let loaded: Promise<
+  readonly [typeof import("node:http2"), typeof import("node:net"), typeof import("node:tls")]
+>;
 
 /** Loads HTTP/2 when it is first used: that takes longer than anything else a command does. */
-function http2(url: string): Promise<typeof import("node:http2")> {
-  if (loaded === undefined && url.startsWith("https:")) {
+function modules(secure: boolean): typeof loaded {
+  if (loaded === undefined && secure) {
     // The runtime's TLS gathers chance for 25 ms before its first handshake. Making a key does that too, in a thread
     // beside this one.
     crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]).catch(() => {});
   }
-  return loaded ??= import("node:http2");
+  return loaded ??= Promise.all([import("node:http2"), import("node:net"), import("node:tls")]);
 }
 
 export class Connection {
@@ -107,30 +109,43 @@ export class Connection {
    * @param url `http://host:port` or `https://host:port`
    */
   static async open(url: string, certificates: Certificates): Promise<Connection> {
-    const { connect } = await http2(url);
+    const { protocol, hostname, port } = new URL(url);
+    const secure = protocol === "https:";
+    const [http2, net, tls] = await modules(secure);
+    const host = hostname.replace(/^\[|\]$/g, "");
+    const to = { host, port: Number(port), autoSelectFamilyAttemptTimeout: ADDRESS_MS };
     return await new Promise((resolve, reject) => {
-      const session = connect(url, {
-        ...certificates,
-        settings: { enablePush: false, initialWindowSize: WINDOW },
-        ...ADDRESSES,
-      });
-      const connection = new Connection(session);
+      const socket = secure
+        ? tls.connect({
+          ...to,
+          ...certificates,
+          ...net.isIP(host) ? {} : { servername: host },
+          ALPNProtocols: ["h2"],
+        })
+        : net.connect(to);
       const fail = (error: Error) => {
         clearTimeout(timer);
-        connection.close();
+        // The runtime crashes where this happens while it hands over what arrived.
+        setTimeout(() => socket.destroy(), 0);
         reject(error);
       };
-      const timer = setTimeout(
-        () => fail(new EtcdTimeoutError(CONNECT_MS)),
-        CONNECT_MS,
-      );
-      session.once("remoteSettings", () => {
-        clearTimeout(timer);
-        session.setLocalWindowSize(WINDOW);
-        resolve(connection);
+      const timer = setTimeout(() => fail(new EtcdTimeoutError(CONNECT_MS)), CONNECT_MS);
+      socket.on("error", fail);
+      socket.once("close", () => fail(new Error("connection closed")));
+      socket.once(secure ? "secureConnect" : "connect", () => {
+        const session = http2.connect(url, {
+          createConnection: () => socket,
+          settings: { enablePush: false, initialWindowSize: WINDOW },
+        });
+        const connection = new Connection(session);
+        session.once("error", fail);
+        session.once("close", () => fail(new Error("connection closed")));
+        session.once("remoteSettings", () => {
+          clearTimeout(timer);
+          session.setLocalWindowSize(WINDOW);
+          resolve(connection);
+        });
       });
-      session.once("error", fail);
-      session.once("close", () => fail(new Error("connection closed")));
     });
   }
 

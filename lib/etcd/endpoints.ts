@@ -97,7 +97,7 @@ export class EtcdEndpoints {
     if (this.#closed) throw closedError(what);
     const endMs = performance.now() + timeoutMs;
     const leftMs = () => endMs - performance.now();
-    const electionEndMs = performance.now() + ELECTION_MS;
+    let lastRoundMs: number | undefined;
     const failures = new Map<string, EtcdFailure>();
     let cause: unknown;
     let pauseMs = PAUSE_MS.first;
@@ -122,7 +122,8 @@ export class EtcdEndpoints {
         }
       }
       const restMs = pauseMs * (0.5 + this.random());
-      if (!again || performance.now() + restMs > Math.min(endMs, electionEndMs)) break;
+      lastRoundMs ??= Math.min(endMs, performance.now() + ELECTION_MS);
+      if (!again || performance.now() + restMs > lastRoundMs) break;
       await new Promise((resolve) => setTimeout(resolve, restMs));
       pauseMs = Math.min(2 * pauseMs, PAUSE_MS.last);
     }

@@ -93,6 +93,8 @@ export class EtcdWatches {
       failed: (error, again) => {
         if (this.#connection !== connection) return;
         this.#connection = undefined;
+        // all hear of it when there is another
+        for (const listener of this.#listeners) listener.after = undefined;
         // it may have forgotten the login, and nobody else
         if (again) return this.#connect(true);
         const { next } = this.endpoints.failed(server, error);

@@ -171,6 +171,32 @@ Deno.test("openEtcd() says that something else than etcd answers", async () => {
   await web.finished;
 });
 
+Deno.test("openEtcd() says that what answers does not speak HTTP/2", async () => {
+  await using web = startHttp1();
+  const error = await failedRead(openEtcd({ endpoints: [web.endpoint] }));
+  assertEquals(told(error), [
+    "unreachable",
+    `cannot read "coreos.com/key": ${web.endpoint}: the connection broke`,
+    "does it speak TLS? then write https://",
+  ]);
+});
+
+Deno.test("list() of more than is taken says how much that is", async () => {
+  await using server = await startEtcd();
+  const store = openEtcd({ endpoints: [server.endpoint] });
+  const value = "x".repeat(1_400_000);
+  for (let index = 10; index < 60; index++) {
+    await store.commit({ expect: [], put: [{ key: `large/${index}`, value }] }, CALL);
+  }
+  assertEquals(told(await assertRejects(() => store.list("large/", CALL), StoreError)), [
+    "failed",
+    `cannot list "large/": ${server.endpoint}: an answer of 67 MiB is longer than the 64 MiB that are taken`,
+    undefined,
+  ]);
+  assertEquals((await store.list("large/1", CALL)).length, 10);
+  await store.close();
+});
+
 Deno.test("openEtcd() logs in again when etcd has forgotten the login", async () => {
   await using server = await startEtcd({ users: true });
   const store = openEtcd({ endpoints: [server.endpoint], username: "root", password: "root-secret" });
@@ -305,6 +331,28 @@ async function failedRead(store: Store, timeoutMs = CALL.timeoutMs): Promise<Sto
 
 function told(error: StoreError): [string, string, string | undefined] {
   return [error.kind, error.message, error.hint];
+}
+
+/** A web server that speaks HTTP/1.1 only. */
+function startHttp1(): { readonly endpoint: string } & AsyncDisposable {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serve = async () => {
+    for await (const connection of listener) {
+      await connection.read(new Uint8Array(1024));
+      await connection.write(
+        new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"),
+      );
+      connection.close();
+    }
+  };
+  const serving = serve();
+  return {
+    endpoint: `http://127.0.0.1:${listener.addr.port}`,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await serving;
+    },
+  };
 }
 
 /** A watch of the key, and the calls it makes. */

@@ -2,6 +2,10 @@
 
 export interface Proxy extends AsyncDisposable {
   readonly port: number;
+  /** When each connection came, by the clock of `performance`, those that were broken at once as well. */
+  readonly cameMs: readonly number[];
+  /** How many connections there are. */
+  readonly connections: number;
   /** Breaks every connection, and each new one until it is mended. */
   cut(): void;
   /** Lets new connections through, to this port from now on if one is given. */
@@ -11,6 +15,8 @@ export interface Proxy extends AsyncDisposable {
 export function startProxy(port: number): Proxy {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const open = new Set<Deno.Conn>();
+  const cameMs: number[] = [];
+  let clients = 0;
   let target = port;
   let whole = true;
   const drop = (conn: Deno.Conn) => {
@@ -29,6 +35,7 @@ export function startProxy(port: number): Proxy {
   };
   const serve = async () => {
     for await (const client of listener) {
+      cameMs.push(performance.now());
       open.add(client);
       const server = whole
         ? await Deno.connect({ hostname: "127.0.0.1", port: target }).catch(() => null)
@@ -39,13 +46,17 @@ export function startProxy(port: number): Proxy {
       }
       server.setNoDelay();
       open.add(server);
-      join(client, server);
-      join(server, client);
+      clients++;
+      Promise.all([join(client, server), join(server, client)]).finally(() => clients--);
     }
   };
   const serving = serve();
   return {
     port: listener.addr.port,
+    cameMs,
+    get connections() {
+      return clients;
+    },
     cut() {
       whole = false;
       for (const conn of open) drop(conn);

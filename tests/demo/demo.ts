@@ -1,10 +1,10 @@
 /**
  * `deno task demo`: several machines on this one, each a real daemon with its own root, share one semaphore and reboot,
  * never more at once than max. Needs no service, no root and no network once Deno has its packages; nothing is left
- * behind.
+ * behind. With `--hosts` each is a container whose system really reboots, which needs root.
  *
  * It ends by itself, at the latest after a time that depends on the number of machines, and exits 1 if max was ever
- * exceeded or a machine is missing. What counts is in `demo_judge.ts`, what a machine is in `demo_machine.ts`.
+ * exceeded or a machine is missing. What counts is in `judge.ts`, what a machine is in `machine.ts` and `host_machine.ts`.
  */
 
 import { type OptionSpec, parseCommandLine } from "../../lib/cli/args.ts";
@@ -26,11 +26,15 @@ import {
   seconds,
   summary,
 } from "./judge.ts";
-import { DemoMachine, prepare } from "./machine.ts";
+import { HostMachine } from "./host_machine.ts";
+import { DemoMachine, type Machine, prepare } from "./machine.ts";
 import { complain, openScreen, type Screen, write } from "./screen.ts";
 import { type Change, type Picture, rebootedCount, type State, stateOf } from "./view.ts";
 
 const MACHINES_MOST = 50;
+const HOSTS_MOST = 20;
+/** How much longer a run with hosts may take, in milliseconds: they boot. */
+const HOSTS_EXTRA_MS = 60_000;
 /** How long a machine is down, in milliseconds. */
 const DOWN_MS = 2_000;
 /** How often the demo looks whether a reboot command ran, and how often at the semaphore, in milliseconds. */
@@ -48,6 +52,10 @@ const OPTIONS: readonly OptionSpec[] = [
     repeatable: true,
     help: "an etcd, http://HOST:PORT, or sqlite:PATH; default: an embedded store of its own",
   },
+  {
+    name: "hosts",
+    help: `real hosts, 1 to ${HOSTS_MOST}: containers with a system of their own, and an etcd; as root`,
+  },
   { name: "help", help: "this text" },
 ];
 
@@ -55,7 +63,8 @@ const HELP = `usage: deno task demo [options]
 
 Several machines on this one, each a real locksmith daemon, share one semaphore and reboot in turns.
 Nothing is really rebooted: the reboot command stops a daemon for 2 seconds, and it starts under a new
-boot id. Exits 0 when every machine rebooted and never more than max at once, else 1.
+boot id. With --hosts each is a container, whose system logind reboots. Exits 0 when every machine
+rebooted and never more than max at once, else 1.
 
 ${OPTIONS.map(({ name, value, help }) => `  ${`--${name} ${value ?? ""}`.padEnd(14)}  ${help}`).join("\n")}
 
@@ -65,6 +74,8 @@ example: deno task demo --machines 12 --max 3
 interface Options {
   readonly machines: number;
   readonly max: number;
+  /** Whether the machines are hosts whose system really reboots. */
+  readonly hosts: boolean;
   /** Where the semaphore is; `null`: in the demo's own directory. */
   readonly store: { readonly config: StoreConfig; readonly endpoints: readonly string[] } | null;
 }
@@ -88,9 +99,14 @@ export function parseOptions(
     if (value < 1 || value > most) faults.push(`--${name}: '${text}' is not a whole number ${allowed}`);
     return value;
   };
-  const machines = number("machines", 5, MACHINES_MOST, `from 1 to ${MACHINES_MOST}`);
+  const hosts = options.get("hosts")?.at(-1) === "true";
+  const most = hosts ? HOSTS_MOST : MACHINES_MOST;
+  const machines = number("machines", 5, most, `from 1 to ${most}`);
   const max = number("max", 1, Infinity, "of at least 1");
   const endpoints = options.get("endpoint");
+  if (hosts && endpoints !== undefined) {
+    faults.push("--hosts has an etcd of its own, and takes no --endpoint");
+  }
   const values = new Map(
     endpoints === undefined ? [] : [
       ["endpoint", { values: endpoints, origin: "--endpoint" }],
@@ -98,7 +114,7 @@ export function parseOptions(
   );
   const config = endpoints && resolveStore({ values, faults }, (path) => Deno.readFileSync(path));
   if (faults.length > 0) return { faults };
-  return { machines, max, store: config && endpoints ? { config, endpoints } : null };
+  return { machines, max, hosts, store: config && endpoints ? { config, endpoints } : null };
 }
 
 /** Runs the demo, and returns its exit code. */
@@ -117,9 +133,17 @@ async function main(args: readonly string[]): Promise<number> {
   for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
     Deno.addSignalListener(name, () => stop.abort(code));
   }
+  await using site = options.hosts ? await openSite() : null;
+  if (options.hosts && site === null) return 1;
   const screen = openScreen(stop);
   const directory = await Deno.makeTempDir({ prefix: "locksmith-demo-" });
-  const demo = new Demo(options, directory, screen, stop.signal);
+  const demo = new Demo(
+    { ...options, store: site?.store ?? options.store },
+    directory,
+    screen,
+    stop.signal,
+    site,
+  );
   try {
     return await demo.run();
   } catch (error) {
@@ -132,13 +156,40 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
+/** Where hosts can be, with its etcd; `null` where there can be none, which is told. */
+async function openSite(): Promise<DemoSite | null> {
+  const { install, missing } = await import("../support/packages.ts");
+  const { HOST_PACKAGES, whyNoHosts } = await import("../hosts/requirements.ts");
+  await install(await missing([...HOST_PACKAGES, { program: "etcd", package: "etcd-server" }]));
+  const why = await whyNoHosts();
+  if (why !== undefined) {
+    complain(`--hosts: there can be no hosts on this machine: ${why}`);
+    return null;
+  }
+  const { Site } = await import("../hosts/site.ts");
+  const site = await Site.open("demo");
+  const endpoints = [site.etcd.endpoint];
+  return {
+    store: { endpoints, config: { kind: "etcd", endpoints, configured: true } },
+    machine: async (name, group) => {
+      return new HostMachine(await site.host(name, group, { settings: { LOCKSMITHD_SESSION_GRACE: "0" } }));
+    },
+    [Symbol.asyncDispose]: () => site[Symbol.asyncDispose](),
+  };
+}
+
+interface DemoSite extends AsyncDisposable {
+  readonly store: NonNullable<Options["store"]>;
+  machine(name: string, group: string): Promise<Machine>;
+}
+
 class Demo {
   readonly #lock: Promise<Lock>;
   readonly #group: string;
-  readonly #machines: DemoMachine[] = [];
-  readonly #changes = new Map<DemoMachine, Change[]>();
+  readonly #machines: Machine[] = [];
+  readonly #changes = new Map<Machine, Change[]>();
   /** Outages by machine: its one reboot, once that was called. */
-  readonly #outages = new Map<DemoMachine, Outage>();
+  readonly #outages = new Map<Machine, Outage>();
   readonly #readings: Reading[] = [];
   readonly #unlisted: string[] = [];
   #semaphore: Semaphore | undefined;
@@ -155,6 +206,7 @@ class Demo {
     private readonly directory: string,
     private readonly screen: Screen,
     private readonly stop: AbortSignal,
+    private readonly site: DemoSite | null,
   ) {
     // in a store that others use too, a group that nobody else does
     this.#group = options.store === null ? "" : `demo-${crypto.randomUUID().slice(0, 8)}`;
@@ -170,19 +222,25 @@ class Demo {
       "bold",
       `locksmith demo: ${count(machines, "machine")} to be rebooted, at most ${max} at once`,
     );
-    this.screen.say(
-      "dim",
-      `each is a real daemon with its own root; the semaphore is in ${this.where(lock.store)}`,
-    );
-    this.screen.say(
-      "dim",
-      "no reboot is real: a daemon is killed for 2 s and starts under a new boot id",
-    );
+    const [each, reboots] = this.options.hosts
+      ? [
+        "a container with its own system",
+        "each reboot is real: logind calls it, and the system starts anew 2 s later",
+      ]
+      : [
+        "a real daemon with its own root",
+        "no reboot is real: a daemon is killed for 2 s and starts under a new boot id",
+      ];
+    this.screen.say("dim", `each is ${each}; the semaphore is in ${this.where(lock.store)}`);
+    this.screen.say("dim", reboots);
     await this.createMachines();
     const stopped = new Promise<number>((resolve) => {
       this.stop.addEventListener("abort", () => resolve(Number(this.stop.reason)));
     });
-    const early = await Promise.race([stopped, this.setMax(lock, max).then(prepare)]);
+    const early = await Promise.race([
+      stopped,
+      this.setMax(lock, max).then(() => this.site === null ? prepare() : undefined),
+    ]);
     if (typeof early === "number") return early;
     this.#startedMs = Date.now();
     this.#lives = this.#machines.map((machine) => this.live(machine, lock));
@@ -227,7 +285,8 @@ class Demo {
       ...(store ? [`--group=${this.#group}`] : []),
     ];
     for (let n = 1; n <= machines; n++) {
-      const machine = await DemoMachine.create(`m${n}`, `${this.directory}/m${n}`, where);
+      const machine = await this.site?.machine(`m${n}`, this.#group) ??
+        await DemoMachine.create(`m${n}`, `${this.directory}/m${n}`, where);
       await machine.needReboot();
       this.#machines.push(machine);
       this.#changes.set(machine, []);
@@ -235,7 +294,7 @@ class Demo {
   }
 
   /** What happens to a machine: it boots, it is rebooted when its daemon calls for it, it goes on. */
-  private async live(machine: DemoMachine, lock: Lock): Promise<void> {
+  private async live(machine: Machine, lock: Lock): Promise<void> {
     await machine.boot();
     this.enter(machine, "starts");
     let fromMs = machine.rebootCalledMs();
@@ -260,7 +319,8 @@ class Demo {
 
   /** Looks at the semaphore and the machines until all are through, something went wrong, or it took too long. */
   private async watch(lock: Lock): Promise<Ending> {
-    const deadline = this.#startedMs + deadlineMs(this.options.machines, this.options.max);
+    const deadline = this.#startedMs + deadlineMs(this.options.machines, this.options.max) +
+      (this.options.hosts ? HOSTS_EXTRA_MS : 0);
     while (true) {
       await this.look(lock);
       const picture = this.picture();
@@ -300,20 +360,20 @@ class Demo {
   }
 
   /** Whether the daemon of the new boot is at work. */
-  private isBack(machine: DemoMachine): boolean {
+  private isBack(machine: Machine): boolean {
     return this.state(machine) === "returns" && machine.coordinatorState() === "running";
   }
 
-  private grantedMs(machine: DemoMachine): number {
+  private grantedMs(machine: Machine): number {
     const since = this.#semaphore?.holds.get(machine.id)?.since;
     return since === undefined ? Date.now() : Temporal.Instant.from(since).epochMilliseconds;
   }
 
-  private state(machine: DemoMachine): State {
+  private state(machine: Machine): State {
     return stateOf({ name: machine.name, bootId: machine.bootId, changes: this.#changes.get(machine) ?? [] });
   }
 
-  private enter(machine: DemoMachine, state: State, atMs = Date.now()): void {
+  private enter(machine: Machine, state: State, atMs = Date.now()): void {
     const changes = this.#changes.get(machine);
     if (changes === undefined || changes.at(-1)?.state === state) return;
     const change = { state, atMs: Math.max(atMs, changes.at(-1)?.atMs ?? 0) };
@@ -337,6 +397,7 @@ class Demo {
       holders: (this.#semaphore?.holders ?? []).map((id) => names.get(id) ?? id),
       mostAtOnce: mostAtOnce([...this.#outages.values()], this.#readings),
       trouble: this.#trouble,
+      real: this.options.hosts,
     };
   }
 

@@ -1,10 +1,10 @@
 /**
  * `deno task demo`: several machines on this one, each a real daemon with its own root, share one semaphore and reboot,
  * never more at once than max. Needs no service, no root and no network once Deno has its packages; nothing is left
- * behind.
+ * behind. With `--hosts` each is a container whose system really reboots, which needs root.
  *
  * It ends by itself, at the latest after a time that depends on the number of machines, and exits 1 if max was ever
- * exceeded or a machine is missing. What counts is in `demo_judge.ts`, what a machine is in `demo_machine.ts`.
+ * exceeded or a machine is missing. What counts is in `judge.ts`, what a machine is in `machine.ts` and `host_machine.ts`.
  */
 
 import { parseCommandLine } from "../../lib/cli/args.ts";
@@ -30,11 +30,15 @@ import {
   seconds,
   summary,
 } from "./judge.ts";
-import { DemoMachine, prepare } from "./machine.ts";
+import { HostMachine } from "./host_machine.ts";
+import { DemoMachine, type Machine, prepare } from "./machine.ts";
 import { complain, openScreen, type Screen, write } from "./screen.ts";
 import { type Change, type Picture, rebootedCount, type State, stateOf } from "./view.ts";
 
 const MACHINES_MOST = 50;
+const HOSTS_MOST = 20;
+/** How much longer a run with hosts may take, in milliseconds: they boot. */
+const HOSTS_EXTRA_MS = 60_000;
 /** How long a machine is down, in milliseconds. */
 const DOWN_MS = 2_000;
 /** How often the demo looks whether a reboot command ran, and how often at the semaphore, in milliseconds. */
@@ -65,6 +69,11 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     by: ["demo"],
     parse: PROGRAM.endpoint.parse,
   },
+  hosts: {
+    help: `real hosts, 1 to ${HOSTS_MOST}: containers with a system of their own, and an etcd; as root`,
+    by: ["demo"],
+    parse: parseSwitch,
+  },
   help: { help: "this text", by: ["demo"], parse: parseSwitch },
 };
 
@@ -72,7 +81,8 @@ const HELP = `usage: deno task demo [options]
 
 Several machines on this one, each a real locksmith daemon, share one semaphore and reboot in turns.
 Nothing is really rebooted: the reboot command stops a daemon for 2 seconds, and it starts under a new
-boot id. Exits 0 when every machine rebooted and never more than max at once, else 1.
+boot id. With --hosts each is a container, whose system logind reboots. Exits 0 when every machine
+rebooted and never more than max at once, else 1.
 
 ${
   Object.entries(OPTIONS).map(([name, { value, help }]) =>
@@ -86,6 +96,8 @@ example: deno task demo --machines 12 --max 3
 interface Options {
   readonly machines: number;
   readonly max: number;
+  /** Whether the machines are hosts whose system really reboots. */
+  readonly hosts: boolean;
   /** Where the semaphore is; `null`: in the demo's own directory. */
   readonly store: { readonly config: StoreConfig; readonly endpoints: readonly string[] } | null;
 }
@@ -99,13 +111,20 @@ export function parseOptions(
   const { parts, together, faults } = interpret("demo", settings, (path) => Deno.readFileSync(path), OPTIONS);
   if (parts.get("help")?.value === true) return "help";
   const words = found.length > 0 ? [] : operands.map((word) => `unexpected argument '${word}'`);
-  const all = [...found, ...words, ...faults];
+  const hosts = parts.get("hosts")?.value === true;
+  const machines = Number(parts.get("machines")?.value);
+  const combined = !hosts ? [] : [
+    ...machines > HOSTS_MOST ? [`--machines: at most ${HOSTS_MOST} with --hosts`] : [],
+    ...flags.has("endpoint") ? ["--hosts has an etcd of its own, and takes no --endpoint"] : [],
+  ];
+  const all = [...found, ...words, ...faults, ...combined];
   if (all.length > 0) return { faults: all };
   // each as its row says
   const config = together.get("store") as StoreConfig | undefined;
   return {
-    machines: Number(parts.get("machines")?.value),
+    machines,
     max: Number(parts.get("max")?.value),
+    hosts,
     store: config === undefined ? null : { config, endpoints: flags.get("endpoint")?.texts ?? [] },
   };
 }
@@ -126,9 +145,17 @@ async function main(args: readonly string[]): Promise<number> {
   for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
     Deno.addSignalListener(name, () => stop.abort(code));
   }
+  await using site = options.hosts ? await openSite() : null;
+  if (options.hosts && site === null) return 1;
   const screen = openScreen(stop);
   const directory = await Deno.makeTempDir({ prefix: "locksmith-demo-" });
-  const demo = new Demo(options, directory, screen, stop.signal);
+  const demo = new Demo(
+    { ...options, store: site?.store ?? options.store },
+    directory,
+    screen,
+    stop.signal,
+    site,
+  );
   try {
     return await demo.run();
   } catch (error) {
@@ -141,13 +168,40 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
+/** Where hosts can be, with its etcd; `null` where there can be none, which is told. */
+async function openSite(): Promise<DemoSite | null> {
+  const { install, missing } = await import("../support/packages.ts");
+  const { HOST_PACKAGES, whyNoHosts } = await import("../hosts/requirements.ts");
+  await install(await missing([...HOST_PACKAGES, { program: "etcd", package: "etcd-server" }]));
+  const why = await whyNoHosts();
+  if (why !== undefined) {
+    complain(`--hosts: there can be no hosts on this machine: ${why}`);
+    return null;
+  }
+  const { Site } = await import("../hosts/site.ts");
+  const site = await Site.open("demo");
+  const endpoints = [site.etcd.endpoint];
+  return {
+    store: { endpoints, config: { kind: "etcd", endpoints, configured: true } },
+    machine: async (name, group) => {
+      return new HostMachine(await site.host(name, group, { settings: { LOCKSMITHD_SESSION_GRACE: "0" } }));
+    },
+    [Symbol.asyncDispose]: () => site[Symbol.asyncDispose](),
+  };
+}
+
+interface DemoSite extends AsyncDisposable {
+  readonly store: NonNullable<Options["store"]>;
+  machine(name: string, group: string): Promise<Machine>;
+}
+
 class Demo {
   readonly #lock: Promise<Lock>;
   readonly #group: string;
-  readonly #machines: DemoMachine[] = [];
-  readonly #changes = new Map<DemoMachine, Change[]>();
+  readonly #machines: Machine[] = [];
+  readonly #changes = new Map<Machine, Change[]>();
   /** Outages by machine: its one reboot, once that was called. */
-  readonly #outages = new Map<DemoMachine, Outage>();
+  readonly #outages = new Map<Machine, Outage>();
   readonly #readings: Reading[] = [];
   readonly #unlisted: string[] = [];
   #semaphore: Semaphore | undefined;
@@ -164,6 +218,7 @@ class Demo {
     private readonly directory: string,
     private readonly screen: Screen,
     private readonly stop: AbortSignal,
+    private readonly site: DemoSite | null,
   ) {
     // in a store that others use too, a group that nobody else does
     this.#group = options.store === null ? "" : `demo-${crypto.randomUUID().slice(0, 8)}`;
@@ -179,19 +234,25 @@ class Demo {
       "bold",
       `locksmith demo: ${count(machines, "machine")} to be rebooted, at most ${max} at once`,
     );
-    this.screen.say(
-      "dim",
-      `each is a real daemon with its own root; the semaphore is in ${this.where(lock.store)}`,
-    );
-    this.screen.say(
-      "dim",
-      "no reboot is real: a daemon is killed for 2 s and starts under a new boot id",
-    );
+    const [each, reboots] = this.options.hosts
+      ? [
+        "a container with its own system",
+        "each reboot is real: logind calls it, and the system starts anew 2 s later",
+      ]
+      : [
+        "a real daemon with its own root",
+        "no reboot is real: a daemon is killed for 2 s and starts under a new boot id",
+      ];
+    this.screen.say("dim", `each is ${each}; the semaphore is in ${this.where(lock.store)}`);
+    this.screen.say("dim", reboots);
     await this.createMachines();
     const stopped = new Promise<number>((resolve) => {
       this.stop.addEventListener("abort", () => resolve(Number(this.stop.reason)));
     });
-    const early = await Promise.race([stopped, this.setMax(lock, max).then(prepare)]);
+    const early = await Promise.race([
+      stopped,
+      this.setMax(lock, max).then(() => this.site === null ? prepare() : undefined),
+    ]);
     if (typeof early === "number") return early;
     this.#startedMs = Date.now();
     this.#lives = this.#machines.map((machine) => this.live(machine, lock));
@@ -236,7 +297,8 @@ class Demo {
       ...(store ? [`--group=${this.#group}`] : []),
     ];
     for (let n = 1; n <= machines; n++) {
-      const machine = await DemoMachine.create(`m${n}`, `${this.directory}/m${n}`, where);
+      const machine = await this.site?.machine(`m${n}`, this.#group) ??
+        await DemoMachine.create(`m${n}`, `${this.directory}/m${n}`, where);
       await machine.needReboot();
       this.#machines.push(machine);
       this.#changes.set(machine, []);
@@ -244,7 +306,7 @@ class Demo {
   }
 
   /** What happens to a machine: it boots, it is rebooted when its daemon calls for it, it goes on. */
-  private async live(machine: DemoMachine, lock: Lock): Promise<void> {
+  private async live(machine: Machine, lock: Lock): Promise<void> {
     await machine.boot();
     this.enter(machine, "starts");
     let fromMs = machine.rebootCalledMs();
@@ -269,7 +331,8 @@ class Demo {
 
   /** Looks at the semaphore and the machines until all are through, something went wrong, or it took too long. */
   private async watch(lock: Lock): Promise<Ending> {
-    const deadline = this.#startedMs + deadlineMs(this.options.machines, this.options.max);
+    const deadline = this.#startedMs + deadlineMs(this.options.machines, this.options.max) +
+      (this.options.hosts ? HOSTS_EXTRA_MS : 0);
     while (true) {
       await this.look(lock);
       const picture = this.picture();
@@ -309,20 +372,20 @@ class Demo {
   }
 
   /** Whether the daemon of the new boot is at work. */
-  private isBack(machine: DemoMachine): boolean {
+  private isBack(machine: Machine): boolean {
     return this.state(machine) === "returns" && machine.coordinatorState() === "running";
   }
 
-  private grantedMs(machine: DemoMachine): number {
+  private grantedMs(machine: Machine): number {
     const since = this.#semaphore?.holds.get(machine.id)?.since;
     return since === undefined ? Date.now() : Temporal.Instant.from(since).epochMilliseconds;
   }
 
-  private state(machine: DemoMachine): State {
+  private state(machine: Machine): State {
     return stateOf({ name: machine.name, bootId: machine.bootId, changes: this.#changes.get(machine) ?? [] });
   }
 
-  private enter(machine: DemoMachine, state: State, atMs = Date.now()): void {
+  private enter(machine: Machine, state: State, atMs = Date.now()): void {
     const changes = this.#changes.get(machine);
     if (changes === undefined || changes.at(-1)?.state === state) return;
     const change = { state, atMs: Math.max(atMs, changes.at(-1)?.atMs ?? 0) };
@@ -346,6 +409,7 @@ class Demo {
       holders: (this.#semaphore?.holders ?? []).map((id) => names.get(id) ?? id),
       mostAtOnce: mostAtOnce([...this.#outages.values()], this.#readings),
       trouble: this.#trouble,
+      real: this.options.hosts,
     };
   }
 

@@ -171,6 +171,7 @@ const PICTURE: Picture = {
   holders: ["m2"],
   mostAtOnce: 1,
   trouble: undefined,
+  real: false,
   rows: [
     {
       name: "m1",
@@ -220,8 +221,13 @@ Deno.test("frame() is never wider than the terminal, and as high with trouble as
 });
 
 Deno.test("parseOptions() takes what the demo can do and tells every fault at once", () => {
-  assertEquals(parseOptions([]), { machines: 5, max: 1, store: null });
-  assertEquals(parseOptions(["--machines", "50", "-max=7"]), { machines: 50, max: 7, store: null });
+  assertEquals(parseOptions([]), { machines: 5, max: 1, hosts: false, store: null });
+  assertEquals(parseOptions(["--machines", "50", "-max=7"]), {
+    machines: 50,
+    max: 7,
+    hosts: false,
+    store: null,
+  });
   assertEquals(parseOptions(["--machines", "0", "--help"]), "help");
   assertEquals(parseOptions(["--machines", "51", "--max=0"]), {
     faults: [
@@ -234,6 +240,12 @@ Deno.test("parseOptions() takes what the demo can do and tells every fault at on
       "--machines: '1.5' is not a whole number from 1 to 50",
       "--max: '-1' is not a whole number from 1 to 2147483647",
       "--endpoint: 'ftp://x' has the scheme ftp; allowed are http, https and sqlite",
+    ],
+  });
+  assertEquals(parseOptions(["--hosts", "--machines", "30", "--endpoint", "http://127.0.0.1:2379"]), {
+    faults: [
+      "--machines: '30' is not a whole number from 1 to 20",
+      "--hosts has an etcd of its own, and takes no --endpoint",
     ],
   });
   assertEquals(parseOptions(["--machine", "3"]), {

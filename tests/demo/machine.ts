@@ -42,7 +42,31 @@ export async function prepare(): Promise<void> {
   if (!success) throw new Error(`cannot run ${MAIN}: ${new TextDecoder().decode(stderr).trim()}`);
 }
 
-export class DemoMachine {
+/** What the demo asks of a machine. */
+export interface Machine {
+  readonly id: string;
+  readonly name: string;
+  /** The boot that it is in, or was in last. */
+  readonly bootId: string;
+  /** Why it is not at work although nobody stopped it. */
+  readonly fault: string | undefined;
+  /** The last lines that its daemons wrote. */
+  readonly log: readonly string[];
+  /** Asks for a reboot, as a package manager does. The next boot ends the need. */
+  needReboot(): Promise<void>;
+  /** Starts it under a new boot id. */
+  boot(): Promise<void>;
+  /** When it was rebooted in this boot, in milliseconds since the epoch; `undefined`: it was not. */
+  rebootCalledMs(): number | undefined;
+  /** The state that its daemon tells other programs, or "" when it has told none in this boot. */
+  coordinatorState(): string;
+  /** Resolves when nothing of this boot is left. */
+  goDown(): Promise<void>;
+  /** Ends whatever runs on it. */
+  kill(): Promise<void>;
+}
+
+export class DemoMachine implements Machine {
   readonly id = crypto.randomUUID().replaceAll("-", "");
   bootId = "";
   /** Why the daemon is not there although nobody stopped it. */

@@ -33,6 +33,8 @@ export interface Picture {
   readonly mostAtOnce: number;
   /** Why the semaphore could not be read at the last try. */
   readonly trouble: string | undefined;
+  /** Whether the machines are hosts whose system really reboots. */
+  readonly real: boolean;
 }
 
 /** What a terminal can show. */
@@ -156,10 +158,10 @@ export function painter(
 export function event(picture: Picture, row: Row, { state }: Change): string {
   const nameWidth = Math.max(...picture.rows.map(({ name }) => name.length));
   const offset = seconds(picture.nowMs - picture.startedMs).padStart(7);
-  return `${offset}  ${row.name.padEnd(nameWidth)}  ${describe(state, row)}`;
+  return `${offset}  ${row.name.padEnd(nameWidth)}  ${describe(state, row, picture.real)}`;
 }
 
-function describe(state: State, { bootId, changes }: Row): string {
+function describe(state: State, { bootId, changes }: Row, real: boolean): string {
   const boot = bootId.slice(0, 8);
   switch (state) {
     case "starts":
@@ -169,7 +171,7 @@ function describe(state: State, { bootId, changes }: Row): string {
     case "holds":
       return "holds a slot";
     case "reboots":
-      return "reboots: its reboot command ran, it is down for 2 seconds";
+      return `reboots: ${real ? "its system went" : "its reboot command ran, it is"} down for 2 seconds`;
     case "returns":
       return `returns under a new boot id, boot ${boot}`;
     case "done":

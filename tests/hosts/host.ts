@@ -23,6 +23,7 @@ const BOOT_MS = 30_000;
 const OFF_MS = 60_000;
 const POLL_MS = 20;
 const UNIT = "locksmithd.service";
+const COORDINATOR = "/run/update-engine/coordinator.conf";
 const CONSOLE_LINES_KEPT = 40;
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -178,6 +179,17 @@ export class Host implements AsyncDisposable {
   /** The text of a file on its disk; empty where there is none. */
   async read(path: string): Promise<string> {
     return await Deno.readTextFile(this.lab.path(`${this.root}${path}`)).catch(() => "");
+  }
+
+  /** What its daemon tells other programs that it is doing, or "" when it has told nothing in this life. */
+  coordinatorState(): string {
+    try {
+      const text = Deno.readTextFileSync(`/proc/${this.#leader}/root${COORDINATOR}`);
+      return /^STATE=(.*)$/m.exec(text)?.[1] ?? "";
+    } catch (error) {
+      if (!this.#isOn || error instanceof Deno.errors.NotFound) return "";
+      throw error;
+    }
   }
 
   /** What its daemon said, and its console. */

@@ -8,7 +8,6 @@ import { until } from "../support/daemon_process.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Host } from "./host.ts";
 
-const COORDINATOR = "/run/update-engine/coordinator.conf";
 /** Who holds the only slot, so that a host has to wait. */
 export const ANOTHER = "another";
 /** So long is a shutdown held up at most by who only wants it delayed; 5 s would be the default. */
@@ -25,7 +24,7 @@ export async function standsInLine({ lock }: Fleet, { id }: Host): Promise<void>
 /** It has a slot, and those who are logged in have been told. */
 export async function isInGrace({ lock }: Fleet, host: Host): Promise<void> {
   await lock.until(({ holds }) => holds.get(host.id)?.phase === GRANTED);
-  await until(() => coordinatorState(host), (state) => state === "reboot-planned");
+  await until(() => Promise.resolve(host.coordinatorState()), (state) => state === "reboot-planned");
 }
 
 /** The slot is confirmed and logind has accepted the reboot, which waits for {@linkcode delayShutdown}. */
@@ -36,12 +35,6 @@ export async function goesDown({ lock }: Fleet, host: Host): Promise<void> {
     () => host.run(...scheduled, "org.freedesktop.login1.Manager", "PreparingForShutdown"),
     (text) => text.trim() === "b true",
   );
-}
-
-/** What its daemon tells other programs that it is doing. */
-export async function coordinatorState(host: Host): Promise<string> {
-  const { stdout } = await host.capture("cat", COORDINATOR);
-  return /^STATE=(.*)$/m.exec(stdout)?.[1] ?? "";
 }
 
 /** Holds every shutdown of the host up, with {@linkcode DELAYS_LAST} for long enough. */

@@ -18,6 +18,7 @@ const NEEDED: readonly { readonly program: string; readonly package: string }[] 
   { program: "ip", package: "iproute2" },
   { program: "strace", package: "strace" },
   { program: "wall", package: "bsdutils" },
+  { program: "bindfs", package: "bindfs" },
 ];
 
 const MOCK = { module: "dbusmock", package: "python3-dbusmock" };

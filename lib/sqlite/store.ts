@@ -2,17 +2,18 @@
  * The embedded store: one SQLite file, for machines that share a disk and for trying locksmith without an etcd.
  *
  * Every process on the host may open the file; a transaction takes SQLite's write lock, so commits are atomic across
- * processes, and synced, so that a committed one survives a power failure. A watch looks at the file four times a
- * second. Leases expire by the clock of the host: one that is set forward ends them early, and their owners hear of it
- * when they next keep them alive. A file on a network filesystem is not supported: SQLite's locks do not hold there.
+ * processes, and synced, so that a committed one survives a power failure. A watch hears of a change by the key's bell. Leases expire by the clock of the host: one that is set forward ends them early, and their owners hear of it
+ * when they next keep them alive. A file on a file system that hosts share is refused: SQLite's locks do not hold there.
  *
  * Of the past of a key the last 1,000 changes are kept, and of one that stands under a lease nothing: those come and go
  * with the machines that made them.
  */
 
 import type { DatabaseSync } from "node:sqlite";
+import { ring } from "./bell.ts";
 import { isBusy, openDatabase } from "./file.ts";
 import { keepLease } from "./lease.ts";
+import { requireOwnFileSystem } from "./place.ts";
 import { entryAt, historyAt, listAt, moment, viewAt } from "./read.ts";
 import { beginLease, commitTransaction, endLease, renewLease } from "./write.ts";
 import { watchSqlite } from "./watch.ts";
@@ -46,6 +47,7 @@ class SqliteStore implements Store {
   readonly #leases = new Set<Lease>();
   #database: DatabaseSync | undefined;
   #closed = false;
+  #placed = false;
 
   constructor(path: string) {
     this.#path = path;
@@ -79,7 +81,17 @@ class SqliteStore implements Store {
 
   async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {
     try {
-      return await this.#attempt("commit", options, () => commitTransaction(this.#open(), transaction));
+      this.#requirePlace();
+    } catch (error) {
+      throw this.#explain("commit", error);
+    }
+    try {
+      return await this.#attempt("commit", options, () => {
+        const { outcome, gone } = commitTransaction(this.#open(), transaction);
+        const written = outcome.kind === "committed" ? transaction.put.map(({ key }) => key) : [];
+        ring(this.#path, written, gone);
+        return outcome;
+      });
     } catch (error) {
       // an error in COMMIT itself may come after the change is durable
       if (error instanceof StoreError) return { kind: "unknown", cause: error };
@@ -92,7 +104,10 @@ class SqliteStore implements Store {
     const lease: Lease = keepLease(id, ttlMs, {
       renew: (timeoutMs) =>
         this.#attempt("keep a lease alive", { timeoutMs }, () => renewLease(this.#open(), id, ttlMs)),
-      end: (options) => this.#attempt("end a lease", options, () => endLease(this.#open(), id)),
+      end: (options) =>
+        this.#attempt("end a lease", options, () => {
+          ring(this.#path, [], endLease(this.#open(), id));
+        }),
       ended: () => this.#leases.delete(lease),
       lost,
     });
@@ -103,7 +118,7 @@ class SqliteStore implements Store {
 
   watch(key: string, listener: (change: Change) => void, after?: string): Watch {
     if (this.#closed) throw new TypeError(`cannot watch ${JSON.stringify(key)}: the store is closed`);
-    const running = watchSqlite((look) => this.#look(look, undefined), key, listener, after);
+    const running = watchSqlite((look) => this.#look(look, undefined), this.#path, key, listener, after);
     const watch = {
       close: () => {
         running.close();
@@ -139,25 +154,26 @@ class SqliteStore implements Store {
 
   #exists(): boolean {
     if (this.#database !== undefined) return true;
+    this.#requirePlace();
     try {
       // an empty file is one that another process is just making
       return Deno.statSync(this.#path).size > 0;
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
-    const folder = this.#path.slice(0, this.#path.lastIndexOf("/") + 1) || ".";
-    try {
-      Deno.statSync(folder);
-      return false;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      // a mistyped path is not to look like a store that nobody has used yet
-      throw new Error(`unable to open the file: there is no directory ${folder}`, { cause: error });
-    }
+    return false;
+  }
+
+  /** Refuses a place where the file must not lie, or cannot. Throws what {@linkcode requireOwnFileSystem} throws. */
+  #requirePlace(): void {
+    if (this.#placed) return;
+    requireOwnFileSystem(this.#path);
+    this.#placed = true;
   }
 
   #open(): DatabaseSync {
     if (this.#closed) throw new Error("the store is closed");
+    this.#requirePlace();
     return this.#database ??= openDatabase(this.#path);
   }
 
@@ -180,15 +196,31 @@ class SqliteStore implements Store {
   }
 
   #explain(what: string, error: unknown): StoreError {
-    const why = error instanceof Error ? error.message : String(error);
-    const denied = error instanceof Deno.errors.PermissionDenied || /readonly|permission/i.test(why);
-    const hint = /unable to open/.test(why)
-      ? "the directory must exist and be writable for this user"
-      : /not a database|malformed/.test(why)
-      ? "name another file, or mend this one; it was left as it is"
-      : undefined;
-    return new StoreError(denied ? "permission" : "failed", `cannot ${what} in ${this.name}: ${why}`, hint, {
-      cause: error,
-    });
+    if (error instanceof StoreError) return error;
+    const { kind, why, hint } = explain(error);
+    return new StoreError(kind, `cannot ${what} in ${this.name}: ${why}`, hint, { cause: error });
   }
+}
+
+/** What SQLite or the system reports, in words for people. */
+function explain(error: unknown): { kind: "permission" | "failed"; why: string; hint?: string } {
+  if (error instanceof Deno.errors.NotCapable) {
+    return { kind: "permission", why: "the program may use nothing below /dev, /proc and /sys" };
+  }
+  const why = (error instanceof Error ? error.message : String(error)).replace(/ \(os error \d+\).*$/, "");
+  if (/readonly/i.test(why)) {
+    return {
+      kind: "permission",
+      why: "it is read-only for this user",
+      hint: "the file and its directory must be writable for this user",
+    };
+  }
+  if (/unable to open|no directory/.test(why)) {
+    return { kind: "failed", why, hint: "the directory must exist and be writable for this user" };
+  }
+  if (/not a database|malformed/.test(why)) {
+    return { kind: "failed", why, hint: "name another file, or repair this one; it was left as it is" };
+  }
+  const denied = error instanceof Deno.errors.PermissionDenied || /permission/i.test(why);
+  return { kind: denied ? "permission" : "failed", why };
 }

@@ -32,6 +32,7 @@ const PERMISSIONS: readonly string[] = [
       "REBOOT_WINDOW_START",
       "REBOOT_WINDOW_LENGTH",
       "JOURNAL_STREAM",
+      "NOTIFY_SOCKET",
       "NO_COLOR",
       "NO_PROXY",
       "TERM",
@@ -47,7 +48,7 @@ const PERMISSIONS: readonly string[] = [
 ];
 
 /** The programs that it may run; sh runs the commands of the operator. */
-const RUN: readonly string[] = ["busctl", "sh", "wall"];
+const RUN: readonly string[] = ["busctl", "sh", "systemd-notify", "wall"];
 
 /** Variables that would change how the runtime works, and are not meant for it. */
 const VARIABLES: readonly string[] = [

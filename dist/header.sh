@@ -43,7 +43,7 @@ private() {
 # The runtime obeys many variables that were meant for other programs. They are set aside, and LOCKSMITH_RESTORE is the
 # piece of shell that brings them back: the program puts it before every command of the operator that it starts.
 start() {
-  my_restore='unset DENO_DIR DENO_NO_UPDATE_CHECK LOCKSMITH_ARGV0 LOCKSMITH_RESTORE;'
+  my_restore='unset DENO_DIR DENO_NO_UPDATE_CHECK LOCKSMITH_ARGV0 LOCKSMITH_RESTORE LOCKSMITH_STDOUT;'
   for my_name in COMPLETE @VARIABLES@; do
     eval "[ -n \"\${$my_name+set}\" ]" || continue
     eval "export LOCKSMITH_SAVED_$my_name=\"\$$my_name\""
@@ -54,6 +54,9 @@ start() {
   my_run=--allow-run=@RUN@
   [ -z "${LD_PRELOAD+set}${LD_LIBRARY_PATH+set}${LD_AUDIT+set}${LD_BIND_NOW+set}${LD_DEBUG+set}" ] || my_run=--allow-run
   { true >"$my_home/used"; } 2>/dev/null
+  # The runtime opens /dev/null in its place, and what is written is lost without a word.
+  unset LOCKSMITH_STDOUT
+  { true 3>&1; } 2>/dev/null || export LOCKSMITH_STDOUT=closed
   DENO_DIR=$my_home/deno DENO_NO_UPDATE_CHECK=1 LOCKSMITH_ARGV0=$0 LOCKSMITH_RESTORE=$my_restore
   export DENO_DIR DENO_NO_UPDATE_CHECK LOCKSMITH_ARGV0 LOCKSMITH_RESTORE
   exec "$my_home/locksmith" run --quiet --no-config --no-lock --no-remote --no-npm @PERMISSIONS@ "$my_run" \

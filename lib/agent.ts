@@ -17,6 +17,10 @@ export interface AgentConfig {
   readonly idleLookMs: number;
   /** Whether a reboot is allowed at `now`, milliseconds since the epoch. */
   windowAt(now: number): WindowState;
+  /** The group, as people are told of it. */
+  readonly group: string;
+  /** The time zone in which people are told of times. */
+  readonly zone: string;
 }
 
 /** The daemon's own hold: what it has to show when it confirms or cancels. */
@@ -35,12 +39,16 @@ export type Phase =
   | { readonly name: "awaiting-need"; readonly until: number }
   /** `lookAt`: when to look for a slot that it knows nothing of, by the clock that does not leap. */
   | { readonly name: "awaiting-window"; readonly opensAt: number; readonly lookAt: number }
-  /** Waits for a slot, in line, while the window is open. */
+  /** Asks the host whether it could reboot now and who is logged in, before it gets in line. */
+  | { readonly name: "inquiring" }
+  /** Waits for a slot, in line, while the window is open and has room for the grace. */
   | { readonly name: "waiting"; readonly closesAt: number }
   /** Gives its place in the line up; a slot may still come. */
   | { readonly name: "leaving" }
-  /** Asks who is logged in. */
+  /** Asks the host the same again, when nothing else is in the way. */
   | { readonly name: "checking" }
+  /** Holds a slot, and somebody on this host inhibits a shutdown. */
+  | { readonly name: "blocked"; readonly until: number }
   /** Somebody is logged in and was told. */
   | { readonly name: "grace"; readonly until: number }
   | { readonly name: "confirming" }
@@ -64,6 +72,12 @@ export interface Agent {
   readonly recovered: boolean;
   /** Not to be tried before this, by the clock that does not leap. */
   readonly notBefore: number;
+  /** What the last reboot was for that this machine made; the same need again would not be met by another. */
+  readonly served: string | null;
+  /** Since when a host that has a slot cannot reboot, by the clock that does not leap. */
+  readonly blockedSince: number | null;
+  /** How much of a window people who are logged in need, in milliseconds. */
+  readonly roomMs: number;
   /** A window that is open between these instants is of no use: it has no room for the grace. */
   readonly windowSpent: { readonly from: number; readonly until: number } | null;
   /** How often in a row a slot was lost before it was confirmed: each time the next try comes later. */
@@ -72,6 +86,37 @@ export interface Agent {
   readonly said: string;
   /** What the last look found, for the same reason. */
   readonly noted: string;
+  /** The shutdown by somebody else that was told of last: an instant, 0 for none. */
+  readonly scheduledAt: number;
+}
+
+/** Who is logged in and has a right to some grace. Not to know is a value of its own: never "nobody". */
+export type LoggedIn =
+  | { readonly kind: "known"; readonly users: readonly string[] }
+  | { readonly kind: "unknown"; readonly why: string };
+
+/** Whether this machine can be rebooted now, as far as can be told before it is. */
+export type Clearance =
+  | { readonly kind: "clear" }
+  /** Somebody inhibits a shutdown: ask again. */
+  | { readonly kind: "blocked"; readonly why: string }
+  /** Waiting does not help: this user may not, or this machine cannot. */
+  | { readonly kind: "impossible"; readonly why: string }
+  | { readonly kind: "unknown"; readonly why: string };
+
+/** A shutdown that somebody else has scheduled, as `shutdown -r +5` does. */
+export interface ScheduledShutdown {
+  /** `reboot`, `poweroff`, `kexec` and so on. */
+  readonly type: string;
+  /** Milliseconds since the epoch. */
+  readonly atMs: number;
+}
+
+/** What the host says before a reboot. */
+export interface Inquiry {
+  readonly clearance: Clearance;
+  readonly loggedIn: LoggedIn;
+  readonly scheduled: ScheduledShutdown | null;
 }
 
 export type Event =
@@ -79,6 +124,8 @@ export type Event =
   /** The time that the state waits for may have come. */
   | { readonly kind: "tick" }
   | { readonly kind: "need"; readonly need: Need }
+  /** What the last reboot was for, as this machine remembers it; `null`: nothing, or a person said to forget it. */
+  | { readonly kind: "served"; readonly fingerprint: string | null }
   | {
     readonly kind: "recovered";
     readonly slot: Slot | null;
@@ -92,7 +139,7 @@ export type Event =
   /** Out of the line, without a slot. */
   | { readonly kind: "left" }
   | { readonly kind: "failed"; readonly why: string }
-  | { readonly kind: "sessions"; readonly users: readonly string[] }
+  | { readonly kind: "inquired"; readonly inquiry: Inquiry }
   /** `called`: somebody else confirmed this slot before, and may have called the reboot. */
   | { readonly kind: "confirmed"; readonly called: boolean }
   | { readonly kind: "lost" }
@@ -100,7 +147,8 @@ export type Event =
   /** The slot was not given back: somebody else confirmed it meanwhile. */
   | { readonly kind: "kept" }
   | { readonly kind: "reboot-accepted" }
-  | { readonly kind: "reboot-refused"; readonly why: string }
+  /** `blocked`: somebody inhibits a shutdown, so that asking again soon is of use. */
+  | { readonly kind: "reboot-refused"; readonly why: string; readonly blocked?: true }
   | { readonly kind: "reboot-unknown"; readonly why: string };
 
 /** What is to be done outside and answers with an event; `wait` and `leave` have one answer together. */
@@ -110,19 +158,20 @@ export type Request =
   | { readonly kind: "wait"; readonly reasons: readonly string[] }
   | { readonly kind: "leave" }
   | { readonly kind: "cancel"; readonly slot: Slot }
-  | { readonly kind: "ask-sessions" }
+  | { readonly kind: "inquire" }
   | { readonly kind: "confirm"; readonly slot: Slot }
-  /** `timeoutMs`: the call is to be made, and answered, within this time. */
-  | { readonly kind: "reboot"; readonly timeoutMs: number };
+  /** What it is for is to be remembered, then the call to be made, and answered within `timeoutMs`. */
+  | { readonly kind: "reboot"; readonly timeoutMs: number; readonly fingerprint: string };
 
 /** What is to be told outside. Nothing comes back. */
 export type Notice =
   | {
     readonly kind: "warn-sessions";
-    readonly users: readonly string[];
     readonly graceMs: number;
     readonly reasons: readonly string[];
   }
+  /** The need was met: what the last reboot was for can be forgotten. */
+  | { readonly kind: "forget-served" }
   | { readonly kind: "log"; readonly level: LogLevel; readonly text: string };
 
 export type Effect = Request | Notice;
@@ -134,10 +183,14 @@ export const START: Agent = {
   called: false,
   recovered: false,
   notBefore: 0,
+  served: null,
+  blockedSince: null,
+  roomMs: 0,
   windowSpent: null,
   setbacks: 0,
   said: "",
   noted: "",
+  scheduledAt: 0,
 };
 
 /** In how many milliseconds the state wants a `tick`; `Infinity` where it waits for something else. */
@@ -162,6 +215,7 @@ export function coordinatorState(
     case "recovery-backoff":
       return called ? "rebooting" : recovered ? "running" : "starting";
     case "checking":
+    case "blocked":
     case "grace":
     case "confirming":
       return "reboot-planned";

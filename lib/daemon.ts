@@ -13,6 +13,7 @@ import {
   dueIn,
   type Effect,
   type Event,
+  type Inquiry,
   type Request,
   START,
 } from "./agent.ts";
@@ -30,18 +31,16 @@ export type RebootOutcome =
   | { readonly kind: "refused"; readonly why: string; readonly blocked?: true }
   | { readonly kind: "unknown"; readonly why: string };
 
-/** Who is logged in and has a right to some grace. Not to know is a value of its own: never "nobody". */
-export type LoggedIn =
-  | { readonly kind: "known"; readonly users: readonly string[] }
-  | { readonly kind: "unknown"; readonly why: string };
-
 /** What the daemon asks of the machine that it runs on. None of these rejects. */
 export interface Host {
-  loggedIn(): Promise<LoggedIn>;
+  /** Whether it could reboot now, and who is logged in and has a right to some grace. */
+  inquire(): Promise<Inquiry>;
   /** Tells those who are logged in that the machine reboots in `graceMs`. */
   warn(graceMs: number, reasons: readonly string[]): Promise<void>;
-  /** Calls the reboot; the answer comes within `timeoutMs`. */
-  reboot(timeoutMs: number): Promise<RebootOutcome>;
+  /** Remembers what the reboot is for, and calls it; the answer comes within `timeoutMs`. */
+  reboot(timeoutMs: number, fingerprint: string): Promise<RebootOutcome>;
+  /** Forgets what the last reboot was for: it has helped. */
+  forgetServed(): void;
   /** Publishes what the daemon is doing. */
   report(state: ReturnType<typeof coordinatorState>): void;
   readonly log: Log;
@@ -132,6 +131,8 @@ export class Daemon {
       case "warn-sessions":
         host.warn(effect.graceMs, effect.reasons).catch(this.#fail);
         return;
+      case "forget-served":
+        return host.forgetServed();
       case "wait":
         return keeper.wait(effect.reasons, (event) => this.dispatch(event));
       case "leave":
@@ -150,20 +151,15 @@ export class Daemon {
         return await keeper.confirm(request.slot);
       case "cancel":
         return await keeper.cancel(request.slot);
-      case "ask-sessions":
-        return { kind: "sessions", users: this.#users(await host.loggedIn()) };
+      case "inquire":
+        return { kind: "inquired", inquiry: await host.inquire() };
       case "reboot": {
-        const outcome = await host.reboot(request.timeoutMs);
+        const outcome = await host.reboot(request.timeoutMs, request.fingerprint);
         if (outcome.kind === "accepted") return { kind: "reboot-accepted" };
-        return { kind: `reboot-${outcome.kind}`, why: outcome.why };
+        if (outcome.kind === "unknown") return { kind: "reboot-unknown", why: outcome.why };
+        const blocked = outcome.blocked ? { blocked: true } as const : {};
+        return { kind: "reboot-refused", why: outcome.why, ...blocked };
       }
     }
-  }
-
-  /** Where nobody can tell who is logged in, there is grace as if somebody were. */
-  #users(answer: LoggedIn): readonly string[] {
-    if (answer.kind === "known") return answer.users;
-    this.options.host.log("warning", `grace is given as if somebody were logged in: ${answer.why}`);
-    return ["somebody, perhaps,"];
   }
 }

@@ -72,3 +72,34 @@ export function describeOtherHost(hold: Hold, holder: string): string {
     describeHold(hold)
   }; do two machines share this id?`;
 }
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+
+/** A duration in the two largest units that it has, rounded down: `2 d 11 h`, `5 min`, `14 s`. */
+export function describeDuration(ms: number): string {
+  const units: [number, string][] = [[DAY_MS, "d"], [HOUR_MS, "h"], [MINUTE_MS, "min"], [1_000, "s"]];
+  const largest = units.findIndex(([unitMs]) => ms >= unitMs);
+  if (largest === -1) return "0 s";
+  let rest = ms;
+  const parts = units.slice(largest, largest + 2).map(([unitMs, name]) => {
+    const count = Math.floor(rest / unitMs);
+    rest -= count * unitMs;
+    return count === 0 ? "" : `${count} ${name}`;
+  });
+  return parts.filter((part) => part !== "").join(" ");
+}
+
+/** How far away an instant is: `in 2 d 11 h`, `5 min ago`. */
+export function describeDistance(ms: number): string {
+  return ms >= 0 ? `in ${describeDuration(ms)}` : `${describeDuration(-ms)} ago`;
+}
+
+/** An instant on the clock of a zone: `Sat 2026-11-28 02:00 +01:00`; with seconds where it has some. */
+export function describeInstant(ms: number, zone: string): string {
+  const at = Temporal.Instant.fromEpochMilliseconds(Math.round(ms)).toZonedDateTimeISO(zone);
+  const day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"][at.dayOfWeek - 1];
+  const time = at.toPlainTime().toString({ smallestUnit: at.second === 0 ? "minute" : "second" });
+  return `${day} ${at.toPlainDate()} ${time} ${at.offset}`;
+}

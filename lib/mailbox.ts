@@ -4,7 +4,7 @@
  * Events come late, twice or never, so the newest revision counts, and a look that was asked for is not forgotten for it.
  */
 
-import { type Change, type Entry, isBefore, type Store, type Watch } from "./store.ts";
+import { type Change, type Entry, isBefore, type Store, type StoreError, type Watch } from "./store.ts";
 
 /** What is in the box: the watched entry as an event told it, or that only a look can tell. */
 export type Mail =
@@ -16,7 +16,8 @@ export class Mailbox {
   #arrived: (() => void) | undefined;
   #watch: { readonly key: string; readonly watch: Watch } | undefined;
 
-  constructor(private readonly store: Store) {}
+  /** `refused` hears that a watch is not to be had: only looks tell of changes then. */
+  constructor(private readonly store: Store, private readonly refused: (error: StoreError) => void) {}
 
   /** Watches `key` in place of what was watched before, from `revision` on; what came of another key is dropped. */
   watch(key: string, revision: string): void {
@@ -53,6 +54,7 @@ export class Mailbox {
   }
 
   #hear(change: Change): void {
+    if (change.kind === "refused") return this.refused(change.error);
     this.#put(
       change.kind === "missed"
         ? { kind: "look" }

@@ -14,6 +14,8 @@ export interface ManualReboot {
   readonly lock: Lock;
   readonly machine: Machine;
   readonly reason?: string | undefined;
+  /** Everything but the call: a slot that was there before is left untouched, one that was not is given back. */
+  readonly dryRun: boolean;
   /** A mark that no other request has. */
   newMark(): string;
   /** Tells that the reboot goes on under a slot that was taken by hand, which stays held. */
@@ -34,17 +36,25 @@ export type ManualOutcome =
   /** The slot under this machine's id is of an earlier boot, or of another machine. */
   | { readonly kind: "not-ours"; readonly owner: Extract<Ownership, { kind: "earlier-boot" | "other-host" }> }
   /** Somebody unlocked this machine just now. */
-  | { readonly kind: "lost" };
+  | { readonly kind: "lost" }
+  /** A dry run. `fresh`: the slot was taken for it, and given back. */
+  | { readonly kind: "rehearsed"; readonly fresh: boolean };
 
 /** Reboots this machine. Throws {@linkcode StoreError}, {@linkcode LockError}. */
 export async function rebootByHand(options: ManualReboot): Promise<ManualOutcome> {
-  const { lock, machine, call } = options;
+  const { lock, machine, dryRun, call } = options;
   const taken = await take(options);
   if ("kind" in taken) return taken;
-  const { grant } = taken;
+  const { grant, fresh } = taken;
+  // a confirm would mark the slot that somebody else goes by
+  if (dryRun && !fresh) return { kind: "rehearsed", fresh };
   const mark = options.newMark();
   const proof = grant === undefined ? undefined : { holder: machine.id, boot: machine.bootId, grant };
   if (proof !== undefined && (await lock.confirm(proof, mark)).kind === "lost") return { kind: "lost" };
+  if (dryRun) {
+    if (proof !== undefined) await lock.cancel(proof, { mark });
+    return { kind: "rehearsed", fresh };
+  }
   const outcome = await call();
   if (outcome.kind !== "refused") return outcome;
   const slotKept = proof === undefined || (await lock.cancel(proof, { mark })).kind === "kept";
@@ -54,7 +64,7 @@ export async function rebootByHand(options: ManualReboot): Promise<ManualOutcome
 /** The slot under which this machine reboots; without a `grant` it was taken by hand. */
 async function take(
   { lock, machine, reason, newMark, underHand }: ManualReboot,
-): Promise<{ readonly grant: string | undefined } | ManualOutcome> {
+): Promise<{ readonly grant: string | undefined; readonly fresh: boolean } | ManualOutcome> {
   const grant = newMark();
   const decision = await lock.acquire(machine.id, {
     host: machine.hostname,
@@ -68,7 +78,7 @@ async function take(
   });
   switch (decision.kind) {
     case "granted":
-      return { grant };
+      return { grant, fresh: true };
     case "full":
     case "paused":
       return { kind: "no-slot", decision };
@@ -76,10 +86,10 @@ async function take(
       const owner = ownerOf(decision.hold, machine);
       switch (owner.kind) {
         case "ours":
-          return { grant: owner.grant };
+          return { grant: owner.grant, fresh: false };
         case "by-hand":
           underHand(owner.hold);
-          return { grant: undefined };
+          return { grant: undefined, fresh: false };
         case "earlier-boot":
         case "other-host":
           return { kind: "not-ours", owner };

@@ -138,7 +138,9 @@ export type Change =
   /** The key was written or removed (`entry: null`) by the commit `revision`. */
   | { readonly kind: "changed"; readonly entry: Entry | null; readonly revision: string }
   /** Something may have been missed: only a read tells. */
-  | { readonly kind: "missed" };
+  | { readonly kind: "missed" }
+  /** The store will not tell of the key, such as for want of a permission; it is asked again after minutes. */
+  | { readonly kind: "refused"; readonly error: StoreError };
 
 /** A lease, kept alive by its store until it is ended, abandoned or lost. */
 export interface Lease {
@@ -178,9 +180,9 @@ export interface Store {
   view(queries: readonly Query[], options: CallOptions): Promise<View>;
 
   /**
-   * Throws {@linkcode StoreError} only when the store said that it will not do it (kinds `authentication` and
-   * `permission`): then nothing happened. What happens between here and the store is the outcome `unknown`. A put
-   * under a lease that is gone is `refused`.
+   * Throws {@linkcode StoreError} only when it is certain that nothing happened: the store said that it will not do it, or
+   * was never asked. What gets lost between here and the store is the outcome `unknown`. A put under a lease that is gone
+   * is `refused`.
    */
   commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome>;
 
@@ -195,7 +197,7 @@ export interface Store {
    * Calls `listener` some time after the value of `key` changed, with what it is now or was in between, and with
    * `missed` whenever a change may have been missed. With `after` it tells of what came behind that commit, or says
    * `missed` when it begins later; without, it begins some time soon, and says `missed` when it has. The store
-   * reconnects by itself until the watch is closed; it never throws for a store that is away.
+   * reconnects by itself until the watch is closed, and says `missed` when it has; it never throws for a store that is away.
    */
   watch(key: string, listener: (change: Change) => void, after?: string): Watch;
 

@@ -11,32 +11,33 @@ import { occurrences, type Window } from "./window.ts";
 export type Strategy = "etcd-lock" | "reboot" | "off";
 export const STRATEGIES: readonly Strategy[] = ["etcd-lock", "reboot", "off"];
 
-/** The strategy that is used where none is configured, and why. */
+/** The setting that takes the lock where there is an etcd, and reboots without one elsewhere: the old default. */
+export const AUTO = "auto";
+export type StrategySetting = Strategy | typeof AUTO;
+
+/** The strategy that is in effect, and why. */
 export interface StrategyChoice {
-  readonly strategy: Strategy;
+  readonly strategy: StrategySetting;
   readonly why: string;
 }
 
 /**
- * Chooses a strategy once, when the daemon starts: what is configured; else the lock, if an endpoint is configured or
- * one answers at the default address; else a reboot without one. A later outage does not turn one into the other.
+ * Chooses from what is configured: the strategy, or else the lock where an endpoint is; `undefined` where neither is, for
+ * a machine that nobody configured is not rebooted. With an endpoint `auto` is the lock too: whoever named one expects an
+ * etcd there, and it is waited for. Without one `auto` stays: whether an etcd runs on this host is to be looked for.
  */
 export function chooseStrategy(
-  configured: { readonly strategy: Strategy; readonly origin: string } | undefined,
+  configured: { readonly strategy: StrategySetting; readonly origin: string } | undefined,
   endpointOrigin: string | undefined,
-  defaultEndpointAnswers: boolean,
-  defaultEndpoint: string,
-): StrategyChoice {
-  if (configured) return { strategy: configured.strategy, why: `configured by ${configured.origin}` };
-  if (endpointOrigin !== undefined) {
-    return { strategy: "etcd-lock", why: `none is configured, and an endpoint is, by ${endpointOrigin}` };
+): StrategyChoice | undefined {
+  const endpoint = `an endpoint is configured by ${endpointOrigin}`;
+  if (configured === undefined) {
+    return endpointOrigin === undefined ? undefined : { strategy: "etcd-lock", why: endpoint };
   }
-  return defaultEndpointAnswers
-    ? { strategy: "etcd-lock", why: `none is configured, and etcd answers at ${defaultEndpoint}` }
-    : {
-      strategy: "reboot",
-      why: `none is configured, no endpoint is, and nothing answers at ${defaultEndpoint}`,
-    };
+  const why = `configured by ${configured.origin}`;
+  return configured.strategy === AUTO && endpointOrigin !== undefined
+    ? { strategy: "etcd-lock", why: `${AUTO} is ${why}, and ${endpoint}` }
+    : { strategy: configured.strategy, why };
 }
 
 /** Whether reboots are allowed at a moment, and until or from when; instants in milliseconds since the epoch. */

@@ -11,11 +11,22 @@
  * a slot, and without a slot nothing is decided that leads back to it.
  */
 
-import type { Agent, AgentConfig, Effect, Event, Phase } from "./agent.ts";
-import { dueIn } from "./agent.ts";
+import {
+  type Agent,
+  type AgentConfig,
+  type Clearance,
+  dueIn,
+  type Event,
+  type Inquiry,
+  type LoggedIn,
+} from "./agent.ts";
 import { backoffMs } from "./backoff.ts";
+import { describeDistance, describeDuration, describeInstant } from "./description.ts";
+import { describeLoggedIn, needsGrace, tellScheduled } from "./inquiry.ts";
+import { openNeed, reasons, tellNeed } from "./served.ts";
+import { enterPhase, expectPhase, rest, say, sayOnce, type Step, then } from "./step.ts";
 import { type Action, decide, type WindowState } from "./strategy.ts";
-import type { LogLevel, Moment } from "./surroundings.ts";
+import type { Moment } from "./surroundings.ts";
 
 /** How long what the store failed to do waits before it is tried again, in milliseconds. */
 export const RETRY_MS = { first: 1_000, last: 60_000 };
@@ -25,22 +36,16 @@ export const NEED_PATIENCE_MS = 60_000;
 export const REBOOT_PATIENCE_MS = 10 * 60_000;
 /** How long after a refused reboot the next try comes, in milliseconds. */
 export const REFUSED_BACKOFF_MS = 5 * 60_000;
+/** How soon a host that cannot reboot now is asked again, in milliseconds: with a slot, and without one. */
+export const BLOCKED_RETRY_MS = { held: 15_000, free: 60_000 };
+/** How long a slot is kept while the host cannot reboot, in milliseconds. */
+export const BLOCKED_PATIENCE_MS = 5 * 60_000;
 /** How long the reboot call may take, in milliseconds: in a window that closes sooner only until then. */
 export const CALL_LIMIT_MS = { least: 1_000, most: 90_000 };
-
-export interface Step {
-  readonly state: Agent;
-  readonly effects: readonly Effect[];
-}
 
 const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine; starting over";
 const KEPT_TEXT =
   "keeping the slot, a reboot was called under it and may still come; if not, 'locksmith unlock' ends it";
-
-/** An event that cannot come in the state it came in: a bug, never an operator's fault. */
-export class AgentError extends Error {
-  override readonly name = "AgentError";
-}
 
 /** The next state, and what to do. Throws {@linkcode AgentError}. */
 export function step(config: AgentConfig, state: Agent, event: Event, now: Moment): Step {
@@ -49,7 +54,9 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
       expectPhase(state, event, "recovering");
       return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);
     case "need":
-      return takeNeed(config, { ...state, need: event.need }, now);
+      return tellNeed(state, takeNeed(config, { ...state, need: event.need }, now));
+    case "served":
+      return tellNeed(state, takeNeed(config, { ...state, served: event.fingerprint }, now));
     case "tick":
       return tick(config, state, now);
     case "recovered": {
@@ -62,7 +69,11 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
     case "granted": {
       expectPhase(state, event, "waiting", "leaving");
       const held = { ...state, slot: event.slot, called: event.called, said: "" };
-      return say("info", "got a slot", settle(config, held, now));
+      return say(
+        "info",
+        `got a slot in group ${config.group} (${reasons(state).join("; ")})`,
+        settle(config, held, now),
+      );
     }
     case "in-line":
       // what came while it was leaving is of no interest any more
@@ -76,9 +87,14 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
     case "left":
       expectPhase(state, event, "leaving");
       return settle(config, state, now);
-    case "sessions":
-      expectPhase(state, event, "checking");
-      return prepare(config, state, event.users, now);
+    case "inquired": {
+      expectPhase(state, event, "inquiring", "checking");
+      const { inquiry } = event;
+      const next = state.phase.name === "inquiring"
+        ? approach(config, state, inquiry, now)
+        : prepare(config, state, inquiry, now);
+      return tellScheduled(config, inquiry.scheduled, next, now);
+    }
     case "confirmed":
       expectPhase(state, event, "confirming");
       return call(config, { ...state, called: state.called || event.called, setbacks: 0 }, now);
@@ -100,21 +116,20 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
     case "reboot-accepted":
       expectPhase(state, event, "calling");
       return say("notice", "the reboot is accepted, this machine goes down", rebooting(state, now));
-    case "reboot-unknown":
+    case "reboot-unknown": {
       expectPhase(state, event, "calling");
-      return say(
-        "warning",
-        `nobody can tell whether the reboot was accepted (${event.why}); keeping the slot`,
-        rebooting(state, now),
-      );
+      const text = `nobody can tell whether the reboot was accepted (${event.why}); keeping the slot`;
+      return say("warning", text, rebooting(state, now));
+    }
     case "reboot-refused": {
       expectPhase(state, event, "calling");
       if (state.called) {
         return say("warning", `the reboot was not called again: ${event.why}`, rebooting(state, now));
       }
+      if (event.blocked) return blocked(config, state, event.why, now);
       return say(
         "error",
-        `the reboot was refused: ${event.why}; the next try comes in ${REFUSED_BACKOFF_MS / 60_000} minutes`,
+        `the reboot was refused: ${event.why}; the next try comes in ${describeDuration(REFUSED_BACKOFF_MS)}`,
         giveBack(config, { ...state, notBefore: now.elapsed + REFUSED_BACKOFF_MS }, now),
       );
     }
@@ -125,19 +140,21 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
 
 /** A change of need is weighed at once in a waiting state, and later in a busy one. */
 function takeNeed(config: AgentConfig, state: Agent, now: Moment): Step {
+  const need = openNeed(state);
   switch (state.phase.name) {
     case "idle":
-      return state.need.kind === "needed" ? settle(config, state, now) : rest(state);
+      return need.kind === "needed" ? settle(config, state, now) : rest(state);
     case "awaiting-need":
       // another reason not to know it does not begin the patience anew
-      return state.need.kind === "unknown" ? rest(state) : settle(config, state, now);
+      return need.kind === "unknown" ? rest(state) : settle(config, state, now);
     case "waiting":
       // who does not know for a while keeps the place
-      return state.need.kind === "not-needed" ? leave(state) : rest(state);
+      return need.kind === "not-needed" ? leave(state) : rest(state);
     case "awaiting-window":
+    case "blocked":
     case "grace":
     case "backing-off":
-      return state.need.kind === "needed" ? rest(state) : settle(config, state, now);
+      return need.kind === "needed" ? rest(state) : settle(config, state, now);
     default:
       return rest(state);
   }
@@ -157,6 +174,9 @@ function tick(config: AgentConfig, state: Agent, now: Moment): Step {
     case "cancel-backoff":
       return cancel(config, state, phase.failures, now);
     case "idle":
+      if (state.served !== null && state.need.kind === "not-needed") {
+        return then({ kind: "forget-served" }, tick(config, { ...state, served: null }, now));
+      }
       // a grant that came after its asker had gone would be held for ever
       return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);
     case "awaiting-need":
@@ -182,12 +202,13 @@ function tick(config: AgentConfig, state: Agent, now: Moment): Step {
 /** Leaves a state whose work is done: what now? */
 function settle(config: AgentConfig, state: Agent, now: Moment): Step {
   const window = usable(config.windowAt(now.now), state, now);
-  const action = decide({ strategy: config.strategy, need: state.need, holds: state.slot !== null, window });
+  const need = openNeed(state);
+  const action = decide({ strategy: config.strategy, need, holds: state.slot !== null, window });
   const isWork = action.kind === "acquire" || action.kind === "prepare" || action.kind === "await-window";
   if (isWork && now.elapsed < state.notBefore) {
     return rest(enterPhase(state, { name: "backing-off", until: state.notBefore }));
   }
-  return enter(config, state, action, window, now);
+  return enter(config, state, action, now);
 }
 
 /** A window without room for the grace counts as closed. */
@@ -197,11 +218,11 @@ function usable(window: WindowState, { windowSpent }: Agent, { now }: Moment): W
   return window.open && spent ? { open: false, nextOpensAt: windowSpent.until } : window;
 }
 
-function enter(config: AgentConfig, state: Agent, action: Action, window: WindowState, now: Moment): Step {
+function enter(config: AgentConfig, state: Agent, action: Action, now: Moment): Step {
   switch (action.kind) {
     case "rest": {
       const idle = { name: "idle", until: now.elapsed + config.idleLookMs } as const;
-      return rest(enterPhase({ ...state, setbacks: 0, said: "" }, idle));
+      return rest(enterPhase({ ...state, setbacks: 0, blockedSince: null, said: "" }, idle));
     }
     case "await-need":
       return rest(enterPhase(state, { name: "awaiting-need", until: now.elapsed + NEED_PATIENCE_MS }));
@@ -210,55 +231,111 @@ function enter(config: AgentConfig, state: Agent, action: Action, window: Window
       return say("info", `giving the slot back: ${action.why}`, giveBack(config, state, now));
     case "await-window": {
       const lookAt = lookAgainAt(config, state, now);
+      const opens = describeInstant(action.until, config.zone);
       return sayOnce(
         "info",
-        `a reboot is needed (${reasons(state).join("; ")}); waiting for the window at ${
-          instant(action.until)
-        }`,
+        `a reboot is needed (${reasons(state).join("; ")}); waiting for the window that opens ${opens}`,
         rest(enterPhase(state, { name: "awaiting-window", opensAt: action.until, lookAt })),
+        `, ${describeDistance(action.until - now.now)}`,
       );
     }
-    case "acquire": {
-      const closesAt = window.open ? window.closesAt : now.now;
-      return {
-        state: enterPhase(state, { name: "waiting", closesAt }),
-        effects: [{ kind: "wait", reasons: reasons(state) }],
-      };
-    }
+    case "acquire":
+      return { state: enterPhase(state, { name: "inquiring" }), effects: [{ kind: "inquire" }] };
     case "prepare":
-      return { state: enterPhase(state, { name: "checking" }), effects: [{ kind: "ask-sessions" }] };
+      return { state: enterPhase(state, { name: "checking" }), effects: [{ kind: "inquire" }] };
   }
 }
 
-/** Nobody is logged in: go on. Somebody is: tell them and wait, if the window has room for it. */
-function prepare(config: AgentConfig, state: Agent, users: readonly string[], now: Moment): Step {
+/** Gets in line, if the host could reboot now, and the window has room for those who are logged in. */
+function approach(config: AgentConfig, state: Agent, { clearance, loggedIn }: Inquiry, now: Moment): Step {
   // the question took time
-  const window = config.windowAt(now.now);
-  if (state.need.kind !== "needed" || !window.open) return settle(config, state, now);
-  if (users.length === 0 || config.graceMs === 0) return confirmOrGiveBack(config, state, now);
-  const { graceMs } = config;
-  const seconds = graceMs / 1000;
-  if (now.now + graceMs > window.closesAt) {
-    const windowSpent = { from: now.now, until: window.nextOpensAt };
+  const window = usable(config.windowAt(now.now), state, now);
+  if (openNeed(state).kind !== "needed" || !window.open) return settle(config, state, now);
+  if (clearance.kind !== "clear") return holdOff(state, clearance, now);
+  const roomMs = needsGrace(config, loggedIn) ? config.graceMs : 0;
+  if (now.now + roomMs > window.closesAt) return withoutRoom(config, state, loggedIn, window, now);
+  return {
+    state: enterPhase({ ...state, roomMs }, { name: "waiting", closesAt: window.closesAt - roomMs }),
+    effects: [{ kind: "wait", reasons: reasons(state) }],
+  };
+}
+
+/** Whoever cannot reboot now takes no slot from others. */
+function holdOff(state: Agent, clearance: Exclude<Clearance, { kind: "clear" }>, now: Moment): Step {
+  const hopeless = clearance.kind === "impossible";
+  const until = now.elapsed + (hopeless ? REFUSED_BACKOFF_MS : BLOCKED_RETRY_MS.free);
+  return sayOnce(
+    hopeless ? "error" : "warning",
+    `a reboot is needed (${reasons(state).join("; ")}), and cannot be made now: ${clearance.why}`,
+    rest(
+      enterPhase({ ...state, notBefore: Math.max(state.notBefore, until) }, { name: "backing-off", until }),
+    ),
+  );
+}
+
+/** Has a slot, and cannot reboot now: asks again for a while, before it gives the slot back. */
+function blocked(config: AgentConfig, state: Agent, why: string, now: Moment): Step {
+  const since = state.blockedSince ?? now.elapsed;
+  const until = now.elapsed + BLOCKED_RETRY_MS.held;
+  if (now.elapsed - since >= BLOCKED_PATIENCE_MS) {
+    const notBefore = Math.max(state.notBefore, now.elapsed + REFUSED_BACKOFF_MS);
     return say(
       "warning",
-      `${users.join(", ")} logged in, and the window closes at ${instant(window.closesAt)}, before their ` +
-        `${seconds} s of grace are over; waiting for the window at ${instant(window.nextOpensAt)}`,
-      giveBack(config, { ...state, windowSpent }, now),
+      `giving the slot back, still no reboot after ${describeDuration(BLOCKED_PATIENCE_MS)}: ${why}`,
+      giveBack(config, { ...state, notBefore, blockedSince: null }, now),
     );
   }
-  return say("notice", `${users.join(", ")} logged in; rebooting in ${seconds} s`, {
+  return sayOnce(
+    "warning",
+    `this machine has a slot and cannot reboot now, asking again: ${why}`,
+    rest(enterPhase({ ...state, blockedSince: since }, { name: "blocked", until })),
+  );
+}
+
+/** The window closes before the grace would be over: the next one is waited for. */
+function withoutRoom(
+  config: AgentConfig,
+  state: Agent,
+  loggedIn: LoggedIn,
+  window: Extract<WindowState, { open: true }>,
+  now: Moment,
+): Step {
+  const [closes, opens] = [window.closesAt, window.nextOpensAt].map((ms) => describeInstant(ms, config.zone));
+  const windowSpent = { from: now.now, until: window.nextOpensAt };
+  return say(
+    "warning",
+    `${describeLoggedIn(loggedIn)}; the window closes ${closes}, before ${
+      describeDuration(config.graceMs)
+    } of grace are over; waiting for the window that opens ${opens}`,
+    giveBack(config, { ...state, windowSpent }, now),
+  );
+}
+
+/** Nobody is logged in: go on. Somebody is: tell them and wait, if the window has room for it. */
+function prepare(config: AgentConfig, state: Agent, { clearance, loggedIn }: Inquiry, now: Moment): Step {
+  // the question took time
+  const window = config.windowAt(now.now);
+  if (openNeed(state).kind !== "needed" || !window.open) return settle(config, state, now);
+  if (clearance.kind !== "clear") {
+    if (state.slot === null) return holdOff(state, clearance, now);
+    return blocked(config, state, clearance.why, now);
+  }
+  if (!needsGrace(config, loggedIn)) return confirmOrGiveBack(config, state, now);
+  const { graceMs } = config;
+  if (now.now + graceMs > window.closesAt) return withoutRoom(config, state, loggedIn, window, now);
+  return say("notice", `${describeLoggedIn(loggedIn)}; rebooting in ${describeDuration(graceMs)}`, {
     state: enterPhase(state, { name: "grace", until: now.elapsed + graceMs }),
-    effects: [{ kind: "warn-sessions", users, graceMs, reasons: reasons(state) }],
+    effects: [{ kind: "warn-sessions", graceMs, reasons: reasons(state) }],
   });
 }
 
 /** The window and the need, once more; then the last proof that the slot is ours. */
 function confirmOrGiveBack(config: AgentConfig, state: Agent, now: Moment): Step {
   const window = config.windowAt(now.now);
-  const { need, slot } = state;
+  const { slot } = state;
+  const need = openNeed(state);
   const action = decide({ strategy: config.strategy, need, holds: slot !== null, window });
-  if (action.kind !== "prepare") return enter(config, state, action, window, now);
+  if (action.kind !== "prepare") return enter(config, state, action, now);
   if (slot === null) return call(config, state, now);
   return { state: enterPhase(state, { name: "confirming" }), effects: [{ kind: "confirm", slot }] };
 }
@@ -266,11 +343,13 @@ function confirmOrGiveBack(config: AgentConfig, state: Agent, now: Moment): Step
 /** The moment of the call: the confirm took time, so need and window are asked again. */
 function call(config: AgentConfig, state: Agent, now: Moment): Step {
   const window = config.windowAt(now.now);
-  if (!window.open || state.need.kind !== "needed") return settle(config, state, now);
+  const need = openNeed(state);
+  if (!window.open || need.kind !== "needed") return settle(config, state, now);
+  const { fingerprint } = need;
   const timeoutMs = Math.max(CALL_LIMIT_MS.least, Math.min(CALL_LIMIT_MS.most, window.closesAt - now.now));
   return say("notice", `rebooting: ${reasons(state).join("; ")}`, {
     state: enterPhase(state, { name: "calling" }),
-    effects: [{ kind: "reboot", timeoutMs }],
+    effects: [{ kind: "reboot", timeoutMs, fingerprint }],
   });
 }
 
@@ -323,7 +402,8 @@ function postponed(state: Agent, now: Moment): Agent {
 /** Stays in line as long as a window is open. */
 function waitOrLeave(config: AgentConfig, state: Agent, now: Moment): Step {
   const window = usable(config.windowAt(now.now), state, now);
-  return window.open ? rest(enterPhase(state, { name: "waiting", closesAt: window.closesAt })) : leave(state);
+  if (!window.open || now.now + state.roomMs > window.closesAt) return leave(state);
+  return rest(enterPhase(state, { name: "waiting", closesAt: window.closesAt - state.roomMs }));
 }
 
 function leave(state: Agent): Step {
@@ -363,39 +443,4 @@ function failed(
 
 function retryAt(failures: number, { elapsed, chance }: Moment): number {
   return elapsed + backoffMs(failures, RETRY_MS, chance);
-}
-
-function expectPhase({ phase }: Agent, event: Event, ...expected: Phase["name"][]): void {
-  if (!expected.includes(phase.name)) {
-    throw new AgentError(`'${event.kind}' cannot come in the state ${phase.name}`);
-  }
-}
-
-/** The same machine in another phase. */
-function enterPhase(state: Agent, phase: Phase): Agent {
-  return { ...state, phase };
-}
-
-/** Nothing is to be done for now. */
-function rest(state: Agent): Step {
-  return { state, effects: [] };
-}
-
-/** Says something, and then does what comes next. */
-function say(level: LogLevel, text: string, { state, effects }: Step): Step {
-  return { state, effects: [{ kind: "log", level, text }, ...effects] };
-}
-
-/** Says something about a wait, unless the very same was said last. */
-function sayOnce(level: LogLevel, text: string, next: Step): Step {
-  if (next.state.said === text) return next;
-  return say(level, text, { ...next, state: { ...next.state, said: text } });
-}
-
-function reasons({ need }: Agent): readonly string[] {
-  return need.kind === "needed" ? need.reasons : [];
-}
-
-function instant(ms: number): string {
-  return new Date(ms).toISOString().replace(".000Z", "Z");
 }

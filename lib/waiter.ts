@@ -75,7 +75,10 @@ export class Waiter {
   ) {
     const { waits, hold, priority } = request;
     this.#key = placeKey(lock.group, priority, waits.id, waits.bootId === undefined ? hold.grant : undefined);
-    this.#mailbox = new Mailbox(lock.store);
+    this.#mailbox = new Mailbox(
+      lock.store,
+      (error) => this.#say({ kind: "failing", error }, error.message),
+    );
   }
 
   /** Begins to wait. Resolves after the last news; rejects for a bug only. */
@@ -151,20 +154,20 @@ export class Waiter {
     const guards: Expectation[] = place === null
       ? [{ range: queueRange(lock.group), noneCreatedBefore: null }]
       : firstInLine(lock.group, priority, place);
-    const before = this.#grantState;
+    // an earlier one that nobody knows of may still come, whatever becomes of this one
+    const otherwise = this.#grantState === "unknown" ? "unknown" : "refused";
     this.#grantState = "sent";
     const outcome = await lock.store.commit({
       expect: [{ key: lock.key, revision: known.document?.revision ?? null }, ...guards],
       put: [{ key: lock.key, value: lock.stamp(next, { what: "grant", machine: waits.id, ...reason }) }],
       remove: place === null ? [] : [this.#key],
       read: this.#lookQueries(),
-    }, { timeoutMs: CALL_TIMEOUT_MS });
-    if (outcome.kind === "unknown") {
-      this.#grantState = "unknown";
-      throw outcome.cause;
-    }
-    // an earlier one that nobody knows of may still come
-    this.#grantState = before === "unknown" ? "unknown" : "refused";
+    }, { timeoutMs: CALL_TIMEOUT_MS }).catch((error) => {
+      this.#grantState = otherwise;
+      throw error;
+    });
+    this.#grantState = outcome.kind === "unknown" ? "unknown" : otherwise;
+    if (outcome.kind === "unknown") throw outcome.cause;
     if (outcome.kind === "refused") return await this.#understood(outcome);
     lock.saw(outcome.found[0]?.[0] ?? null);
     return { kind: "granted", grant: hold.grant, called: false };

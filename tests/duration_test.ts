@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { DurationError, formatDuration, parseDuration } from "../lib/duration.ts";
+import { Random } from "../lib/simulation/virtual_time.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -123,11 +124,11 @@ Deno.test("formatDuration() refuses what is not finite", () => {
 });
 
 Deno.test("parseDuration() reads every text of formatDuration() back to the same value", () => {
-  const random = mulberry32(20150521);
+  const random = new Random(20150521);
   for (let i = 0; i < 20_000; i++) {
     // Any size, from nanoseconds to the 104 days in which each nanosecond is a number of its own, and whole
     // milliseconds to the end of the range.
-    const ns = Math.floor(random() * 2 ** Math.floor(random() * 54)) * (random() < 0.5 ? -1 : 1);
+    const ns = Math.floor(random.next() * 2 ** random.integer(0, 53)) * (random.chance(0.5) ? -1 : 1);
     for (const ms of [ns / 1e6, Math.trunc(ns / 1000)]) {
       const text = formatDuration(ms);
       assert(Object.is(parseDuration(text), ms === 0 ? 0 : ms), `${ms} became ${text}`);
@@ -136,13 +137,10 @@ Deno.test("parseDuration() reads every text of formatDuration() back to the same
 });
 
 Deno.test("parseDuration() ends every text with a number or a DurationError", () => {
-  const random = mulberry32(7);
+  const random = new Random(7);
   const letters = ["0", "1", "9", ".", "h", "m", "s", "u", "n", "\u00b5", "-", "+", " "];
   for (let i = 0; i < 20_000; i++) {
-    const text = Array.from(
-      { length: Math.floor(random() * 8) },
-      () => letters[Math.floor(random() * letters.length)],
-    ).join("");
+    const text = Array.from({ length: random.integer(0, 7) }, () => random.pick(letters)).join("");
     try {
       const ms = parseDuration(text);
       assert(Number.isFinite(ms), text);
@@ -152,13 +150,3 @@ Deno.test("parseDuration() ends every text with a number or a DurationError", ()
     }
   }
 });
-
-/** A small generator with a seed: the same numbers on every run. */
-function mulberry32(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}

@@ -2,7 +2,16 @@
 
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { GROUP_LENGTH_LIMIT, groupFault, groupLabel, groupOfKey, ROOT, semaphoreKey } from "../lib/group.ts";
+import {
+  GROUP_LENGTH_LIMIT,
+  groupFault,
+  groupLabel,
+  groupOfKey,
+  groupOfQueueKey,
+  ROOT,
+  semaphoreKey,
+} from "../lib/group.ts";
+import { placeKey } from "../lib/queue.ts";
 
 Deno.test("semaphoreKey() is the key of the old program, escaped as in a URL query", () => {
   const keys: [string, string][] = [
@@ -66,4 +75,17 @@ Deno.test("groupOfKey() knows nothing of keys that are no group's semaphore", ()
 
 Deno.test("groupLabel() has a word for the group without a name", () => {
   assertEquals([groupLabel(""), groupLabel("web")], ["(default)", "web"]);
+});
+
+Deno.test("groupOfQueueKey() knows the keys of queues and no others", () => {
+  for (const group of ["", "web", "prod/db", "queue", "a b+c", "queue/000/x"]) {
+    for (const machine of ["A", "queue", "semaphore", "a/b", "queue/100/x"]) {
+      assertEquals(groupOfQueueKey(placeKey(group, 0, machine)), group);
+    }
+    assertEquals(groupOfQueueKey(semaphoreKey(group)), undefined);
+  }
+  const root = "coreos.com/updateengine/rebootlock/";
+  for (const key of [`${root}queue/`, `${root}queue/100/`, `${root}groups/../queue/100/A`, "queue/100/A"]) {
+    assertEquals(groupOfQueueKey(key), undefined);
+  }
 });

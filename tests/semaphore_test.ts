@@ -1,7 +1,9 @@
-/** What the document promises: how it is read and written, and which changes its rules allow. */
+/** The rules of a semaphore: who gets a slot, what ends a hold, and what stops both. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { parseSemaphore, serializeSemaphore } from "../lib/document.ts";
+import type { Machine } from "../lib/machine.ts";
 import {
   acquire,
   type AcquireDecision,
@@ -14,17 +16,23 @@ import {
   type Hold,
   HOLDER_LENGTH_LIMIT,
   holderFault,
+  isOverdue,
   MAX_LIMIT,
+  overdueHolders,
   ownership,
+  pause,
   REBOOTING,
   release,
+  resume,
   type Semaphore,
   SemaphoreError,
   setMax,
   unlock,
 } from "../lib/semaphore.ts";
-import type { Machine } from "../lib/machine.ts";
-import { parseSemaphore, serializeSemaphore } from "../lib/document.ts";
+
+const HOUR_MS = 3_600_000;
+const SINCE = "2026-01-01T00:00:00Z";
+const SINCE_MS = Date.parse(SINCE);
 
 /** A hold that a daemon took under the boot `boot`. */
 function hold(
@@ -44,142 +52,6 @@ function granted(decision: AcquireDecision): Semaphore {
   assert(decision.kind === "granted", `not granted: ${decision.kind}`);
   return decision.next;
 }
-
-function faultsOf(text: string): readonly string[] {
-  return assertThrows(() => parseSemaphore(text), SemaphoreError).faults;
-}
-
-// ---------------------------------------------------------------------------------------------- reading and writing
-
-Deno.test("serializeSemaphore() writes a fresh group as the old program did", () => {
-  assertEquals(serializeSemaphore(FRESH), '{"semaphore":1,"max":1,"holders":[]}');
-});
-
-Deno.test("parseSemaphore() reads what the old program wrote, null for an empty list too", () => {
-  const held = '{"semaphore":0,"max":1,"holders":["69d27b356a94476da859461d3a3bc6fd"]}';
-  assertEquals(parseSemaphore(held).holders, ["69d27b356a94476da859461d3a3bc6fd"]);
-  assertEquals(parseSemaphore('{"semaphore":1,"max":1,"holders":null}'), FRESH);
-  assertEquals(parseSemaphore('{"semaphore":1,"max":1}'), FRESH);
-});
-
-Deno.test("serializeSemaphore() keeps what it does not know (fault 12 of the old locksmith: unknown fields were dropped on write)", () => {
-  const text = '{"semaphore":1,"max":2,"holders":["A"],' +
-    '"holds":{"A":{"boot":"b1","grant":"g","rack":{"row":7}}},' +
-    '"paused":{"reason":"freeze","ticket":[1,null]},' +
-    '"__proto__":{"theirs":true},"owner":"team \\u00e9","generation":12345678901234567890,"ratio":1.50}';
-  const next = setMax(parseSemaphore(text), 3);
-  assertEquals(
-    serializeSemaphore(next),
-    text.replace('"semaphore":1,"max":2', '"semaphore":2,"max":3').replace("\\u00e9", "\u00e9").replace(
-      "1.50",
-      "1.5",
-    ),
-  );
-  const marked = confirm(next, { holder: "A", boot: "b1", grant: "g" }, "mark");
-  assert(marked.kind === "confirmed");
-  assertEquals(marked.next.holds.get("A"), {
-    boot: "b1",
-    confirm: "mark",
-    grant: "g",
-    phase: REBOOTING,
-    extra: { rack: { row: 7 } },
-  });
-});
-
-Deno.test("parseSemaphore() refuses a count that does not fit its list (fault 12 of the old locksmith: the two were never reconciled)", () => {
-  assertEquals(faultsOf('{"semaphore":1,"max":1,"holders":["A"]}'), [
-    '"semaphore" is 1, but max 1 less 1 holders is 0',
-  ]);
-  assertEquals(faultsOf('{"max":1,"holders":[]}'), ['"semaphore" is missing, but max 1 less 0 holders is 1']);
-});
-
-Deno.test("available() is max less the holders, whatever is done", () => {
-  fc.assert(fc.property(documents(), fc.string(), fc.nat(), (document, holder, max) => {
-    const after = [
-      setMax(document, max % MAX_LIMIT),
-      ...changes(document, holderFault(holder) === undefined ? holder : "A"),
-    ];
-    for (const next of after) {
-      const written = JSON.parse(serializeSemaphore(next));
-      assertEquals(written.semaphore, written.max - written.holders.length);
-      assertEquals(written.holders, [...new Set<string>(written.holders)].sort(compareCodePoints));
-    }
-  }));
-});
-
-Deno.test("parseSemaphore() names every fault at once", () => {
-  assertEquals(
-    faultsOf(
-      '{"semaphore":"1","max":2.5,"holders":["b","a","a","", 7],"holds":{"z":{"since":"soon"},"a":[]},"paused":true}',
-    ),
-    [
-      '"max" is 2.5, not a whole number from 0 to 2147483647',
-      `"holders" has "": a holder's name must not be empty`,
-      `"holders" has 7: a holder's name is a text`,
-      '"holders" is not sorted: "b" stands before "a"',
-      '"holders" has "a" twice',
-      '"holds" has "z", which is not among "holders"',
-      '"since" in "holds" of "z" is "soon", not a time such as 2015-05-21T23:00:00Z',
-      '"holds" has "a", which is not among "holders"',
-      '"holds" of "a" is [], not an object',
-      '"paused" is true, not an object',
-    ],
-  );
-});
-
-Deno.test("parseSemaphore() refuses what is no semaphore at all", () => {
-  const texts: [string, RegExp][] = [
-    ["", /^it is not JSON \(/],
-    ["garbage", /^it is not JSON \(/],
-    ['{"semaphore":1', /^it is not JSON \(/],
-    ["null", /^it is null, not a JSON object$/],
-    ["[]", /^it is \[\], not a JSON object$/],
-    ["3", /^it is 3, not a JSON object$/],
-    ['{"total_slots":1}', /^"max" is missing, not a whole number from 0 to 2147483647$/],
-    ['{"semaphore":-1,"max":-1,"holders":[]}', /^"max" is -1, not a whole number/],
-    ['{"semaphore":2147483648,"max":2147483648,"holders":[]}', /^"max" is 2147483648, not a whole number/],
-    ['{"semaphore":1,"max":1,"holders":{}}', /^"holders" is \{\}, not a list$/],
-  ];
-  for (const [text, expected] of texts) {
-    const [fault = "", ...more] = faultsOf(text);
-    assertEquals([expected.test(fault), more], [true, []], `${text}: ${fault}`);
-  }
-});
-
-Deno.test("serializeSemaphore() lets no wrong document out", () => {
-  const wrong: Semaphore[] = [
-    { ...FRESH, holders: ["b", "a"] },
-    { ...FRESH, holders: ["a", "a"] },
-    { ...FRESH, max: 1.5 },
-    { ...FRESH, holds: new Map([["a", hold("b1")]]) },
-    { ...FRESH, extra: { max: 7, semaphore: 1 } },
-  ];
-  for (const document of wrong) assertThrows(() => serializeSemaphore(document), SemaphoreError);
-});
-
-Deno.test("parseSemaphore() of what serializeSemaphore() wrote is the same document, unknown fields too", () => {
-  fc.assert(fc.property(documents(), (document) => {
-    const text = serializeSemaphore(document);
-    const read = parseSemaphore(text);
-    assertEquals(read, document);
-    assertEquals(serializeSemaphore(read), text);
-  }));
-});
-
-Deno.test("parseSemaphore() refuses any text, or reads a document that can be written", () => {
-  const words = fc.constantFrom("semaphore", "max", "holders", "holds", "paused", "a", "__proto__");
-  const values = fc.oneof(fc.integer({ min: -2, max: 3 }), fc.jsonValue(), fc.array(fc.string()));
-  fc.assert(fc.property(fc.dictionary(words, values), (object) => {
-    let read: Semaphore;
-    try {
-      read = parseSemaphore(JSON.stringify(object));
-    } catch (error) {
-      assert(error instanceof SemaphoreError && error.faults.length > 0);
-      return;
-    }
-    assertEquals(parseSemaphore(serializeSemaphore(read)), read);
-  }));
-});
 
 // ------------------------------------------------------------------------------------------------------------ names
 
@@ -444,46 +316,49 @@ Deno.test("the rules never hold more slots than max by their own grants, and nev
   }));
 });
 
-/** Every document that the rules make of this one for this holder. */
-function changes(document: Semaphore, holder: string): Semaphore[] {
-  const decisions = [
-    acquire(document, { holder, hold: hold("b1") }),
-    confirm(document, { holder, boot: "b1", grant: "grant of b1" }, "mark"),
-    ...document.holders.map((id) => unlock(document, id)),
-  ];
-  return decisions.flatMap((decision) => "next" in decision ? [decision.next] : []);
-}
+// ------------------------------------------------------------------------------------------------- pauses, and who is late
 
-/** Sound documents of every kind, with fields that nobody knows. */
-function documents(): fc.Arbitrary<Semaphore> {
-  // JSON has one zero, and what is read of -0 must not be asked to differ
-  const json = fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value)));
-  const unknownFields = (known: readonly string[]) =>
-    fc.dictionary(fc.string().filter((name) => !known.includes(name)), json, { noNullPrototype: true });
-  const text = fc.string({ unit: "grapheme" });
-  const since = fc.date({ noInvalidDate: true, min: new Date(0), max: new Date("2999-12-31T00:00:00Z") }).map(
-    (date) => date.toISOString(),
-  );
-  const record = { since, by: text, reason: text };
-  const hold: fc.Arbitrary<Hold> = fc.record({
-    ...{ ...record, host: text, boot: text, phase: text, grant: text },
-    extra: unknownFields(["host", "boot", "since", "by", "reason", "phase", "grant"]),
-  }, { requiredKeys: ["extra"] });
-  const pause = fc.record({ ...record, extra: unknownFields(["since", "by", "reason"]) }, {
-    requiredKeys: ["extra"],
+Deno.test("pause() stops new grants and nothing else; resume() allows them again", () => {
+  const paused = { since: SINCE, by: "anna@desk", reason: "a fair", extra: {} };
+  const before = { ...semaphore(2, "m1"), extra: { color: "red" } };
+  const after = pause(before, paused);
+  assertEquals(after, { ...before, paused });
+  assertEquals(acquire(after, { holder: "m2", hold: { extra: {} } }), { kind: "paused", pause: paused });
+  assertEquals(acquire(after, { holder: "m1", hold: { extra: {} } }).kind, "held");
+  assertEquals(confirm(after, { holder: "m1", boot: "b1", grant: "grant of m1" }, "mark").kind, "confirmed");
+  assertEquals(release(after, { id: "m1", bootId: "b2", hostname: "host" }).kind, "released");
+  assertEquals(setMax(after, 3).paused, paused);
+  assertEquals(resume(after), before);
+  assertEquals(resume(before), before);
+  const again = { reason: "another fair", extra: {} };
+  assertEquals(pause(after, again).paused, again, "the new reason replaces the old");
+  assertEquals(parseSemaphore(serializeSemaphore(after)), after);
+});
+
+Deno.test("isOverdue() is true of a hold that a boot is to end and that lasts longer than the limit", () => {
+  const hold: Hold = { boot: "b1", since: SINCE, extra: {} };
+  assertEquals(isOverdue(hold, SINCE_MS + HOUR_MS, HOUR_MS), false, "at the limit it is in time");
+  assertEquals(isOverdue(hold, SINCE_MS + HOUR_MS + 1, HOUR_MS), true);
+  assertEquals(isOverdue(hold, SINCE_MS - HOUR_MS, HOUR_MS), false, "by a clock behind that of the machine");
+  const { boot: _, ...byHand } = hold;
+  const { since: __, ...undated } = hold;
+  for (const other of [undefined, byHand, undated]) {
+    assertEquals(isOverdue(other, SINCE_MS + 1_000 * HOUR_MS, HOUR_MS), false);
+  }
+});
+
+Deno.test("overdueHolders() names the machines that are overdue, in the order of the document", () => {
+  const at = (hours: number, boot?: string): Hold => ({
+    since: new Date(SINCE_MS + hours * HOUR_MS).toISOString(),
+    ...(boot === undefined ? {} : { boot }),
+    extra: {},
   });
-  const name = text.filter((text) => holderFault(text) === undefined);
-  return fc.record({
-    max: fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: MAX_LIMIT })),
-    holders: fc.uniqueArray(name, { maxLength: 6 }).map((names) => names.sort(compareCodePoints)),
-    details: fc.array(fc.option(hold, { nil: undefined }), { minLength: 6, maxLength: 6 }),
-    pause: fc.option(pause, { nil: undefined }),
-    extra: unknownFields(["semaphore", "max", "holders", "holds", "paused"]),
-  }).map(({ max, holders, details, pause, extra }) => ({
-    max,
-    holders,
-    holds: new Map(holders.flatMap((id, i) => details[i] === undefined ? [] : [[id, details[i]] as const])),
-    ...(pause === undefined ? {} : { paused: pause }),
-    extra,
-  }));
-}
+  const semaphore: Semaphore = {
+    ...FRESH,
+    max: 5,
+    holders: ["a", "b", "c", "d", "e"],
+    holds: new Map([["e", at(0, "b1")], ["a", at(1, "b2")], ["b", at(5, "b3")], ["c", at(0)]]),
+  };
+  assertEquals(overdueHolders(semaphore, SINCE_MS + 6 * HOUR_MS, 2 * HOUR_MS), ["a", "e"]);
+  assertEquals(overdueHolders(FRESH, SINCE_MS, 0), []);
+});

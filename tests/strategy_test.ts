@@ -5,31 +5,36 @@ import type { Need } from "../lib/need.ts";
 import { chooseStrategy, decide, type WindowState, windowStateAt } from "../lib/strategy.ts";
 import { parseWindow } from "../lib/window.ts";
 
-const DEFAULT = "http://127.0.0.1:2379";
 const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"], fingerprint: "kernel" };
 const NOT_NEEDED: Need = { kind: "not-needed" };
 const UNKNOWN: Need = { kind: "unknown", why: ["nobody answers"] };
 const OPEN: WindowState = { open: true, closesAt: 2_000, nextOpensAt: 9_000 };
 const CLOSED: WindowState = { open: false, nextOpensAt: 9_000 };
 
-Deno.test("chooseStrategy() takes what is configured, then the lock where an endpoint is, then what answers", () => {
-  const configured = { strategy: "off", origin: "REBOOT_STRATEGY" } as const;
-  assertEquals(chooseStrategy(configured, "--endpoint", true, DEFAULT), {
-    strategy: "off",
-    why: "configured by REBOOT_STRATEGY",
-  });
-  assertEquals(chooseStrategy(undefined, "--endpoint", false, DEFAULT), {
+Deno.test("chooseStrategy() takes what is configured, and the lock where only an endpoint is", () => {
+  for (const strategy of ["etcd-lock", "reboot", "off"] as const) {
+    for (const endpoint of ["--endpoint", undefined]) {
+      const why = "configured by REBOOT_STRATEGY";
+      assertEquals(chooseStrategy({ strategy, origin: "REBOOT_STRATEGY" }, endpoint), { strategy, why });
+    }
+  }
+  assertEquals(chooseStrategy(undefined, "--endpoint"), {
     strategy: "etcd-lock",
-    why: "none is configured, and an endpoint is, by --endpoint",
+    why: "an endpoint is configured by --endpoint",
   });
-  assertEquals(chooseStrategy(undefined, undefined, true, DEFAULT), {
+});
+
+Deno.test("chooseStrategy() chooses nothing for a machine that nobody configured", () => {
+  assertEquals(chooseStrategy(undefined, undefined), undefined);
+});
+
+Deno.test("chooseStrategy() waits for the etcd of a named endpoint with auto, and leaves it open without one", () => {
+  const auto = { strategy: "auto", origin: "REBOOT_STRATEGY" } as const;
+  assertEquals(chooseStrategy(auto, "LOCKSMITHD_ENDPOINT"), {
     strategy: "etcd-lock",
-    why: "none is configured, and etcd answers at http://127.0.0.1:2379",
+    why: "auto is configured by REBOOT_STRATEGY, and an endpoint is configured by LOCKSMITHD_ENDPOINT",
   });
-  assertEquals(chooseStrategy(undefined, undefined, false, DEFAULT), {
-    strategy: "reboot",
-    why: "none is configured, no endpoint is, and nothing answers at http://127.0.0.1:2379",
-  });
+  assertEquals(chooseStrategy(auto, undefined), { strategy: "auto", why: "configured by REBOOT_STRATEGY" });
 });
 
 Deno.test("decide() acts by need, then window, then slot", () => {

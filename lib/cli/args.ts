@@ -7,79 +7,78 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
+import { attempt, commandsOf, type Option } from "./option.ts";
+import type { Setting } from "./settings.ts";
 import { didYouMean } from "../suggest.ts";
 
-/** An option as the usage shows it. */
-export interface OptionSpec {
-  readonly name: string;
-  /** What stands for the value in the usage. Absent: the option is a switch. */
-  readonly value?: string;
-  /**
-   * The value may be left out, and is then an empty text. Only `=` gives one: what stands behind a blank is an argument
-   * of its own.
-   */
-  readonly optional?: boolean;
-  /** May be given several times. */
-  readonly repeatable?: boolean;
-  /** One line for the usage. */
-  readonly help: string;
-}
-
-/** The shape of a command for the parser. */
-export interface CommandShape {
-  readonly name: string;
-  readonly options: readonly OptionSpec[];
-}
+/** What the parser has to know of an option. */
+export type OptionShape =
+  & Pick<Option, "aliases" | "value" | "optional" | "by" | "common" | "variable">
+  & Partial<Pick<Option, "parse">>;
 
 /** A command line that was understood. */
 export interface CommandLine {
   /** The first word, if there is one. It may be no command at all. */
   readonly command: string | undefined;
-  readonly positionals: readonly string[];
-  /** Values by option name, in the order given; a switch has `"true"` or `"false"`. */
-  readonly options: ReadonlyMap<string, readonly string[]>;
+  readonly operands: readonly string[];
+  /** Values by option, in the order given, and under which name; a switch has `"true"` or `"false"`. */
+  readonly flags: ReadonlyMap<string, Setting>;
   /** What is wrong with it; empty for a sound one. */
   readonly faults: readonly string[];
 }
 
-/**
- * Takes `argv` apart. `global` are the options of every command, `commands` the commands with theirs; `fixed` names
- * the command when the program was called by its name (`locksmithd`), and then no word of `argv` does.
- */
-export function parseCommandLine(
-  argv: readonly string[],
-  global: readonly OptionSpec[],
-  commands: readonly CommandShape[],
-  fixed?: string,
-): CommandLine {
-  const known = new Map(
-    [...commands.flatMap(({ options }) => options), ...global].map((option) => [option.name, option]),
-  );
-  const faults: string[] = [];
-  const { flags, words } = normalize(argv, known, faults);
-  const switches = [...known.values()].filter(({ value }) => value === undefined).map(({ name }) => name);
-  const valued = [...known.values()].filter(({ value }) => value !== undefined).map(({ name }) => name);
-  const parsed = parseArgs([...flags, "--", ...words], {
-    string: ["_", ...valued, ...switches],
-    collect: [...valued, ...switches],
-  });
-  const positionals = parsed._;
-  const command = fixed ?? positionals.shift();
-  const options = new Map<string, string[]>();
-  for (const name of known.keys()) {
-    const values = parsed[name];
-    if (Array.isArray(values) && values.length > 0) options.set(name, values.map(String));
-  }
-  faults.push(...misplaced(options, global, commands, command));
-  return { command, positionals, options, faults };
+/** A word of the command line that is an option, and what is said of its value. */
+interface Flag {
+  readonly name: string;
+  /** As it was written: the name or an alias, with its dashes. */
+  readonly written: string;
+  readonly value: string;
 }
 
 /**
- * Brings every option into the one form `--name=value`, and the words behind them. A value is never taken from what
- * is an option itself: `--group --json` is an option without its value, not a group of that name.
+ * Takes `argv` apart. `commands` are the names of all; `fixed` names the command when the program was called by its name
+ * (`locksmithd`), and then no word of `argv` does.
  */
-function normalize(argv: readonly string[], known: ReadonlyMap<string, OptionSpec>, faults: string[]) {
-  const flags: string[] = [];
+export function parseCommandLine(
+  argv: readonly string[],
+  options: Readonly<Record<string, OptionShape>>,
+  commands: readonly string[],
+  fixed?: string,
+): CommandLine {
+  const faults: string[] = [];
+  const { flags, words } = normalize(argv, options, faults);
+  const names = [...new Set(flags.map(({ name }) => name))];
+  const parsed = parseArgs([...flags.map(({ name, value }) => `--${name}=${value}`), "--", ...words], {
+    string: ["_", ...names],
+    collect: names,
+  });
+  const operands = parsed._;
+  const command = fixed ?? operands.shift();
+  const given = new Map<string, Setting>();
+  for (const { name, written } of flags) {
+    const texts = parsed[name];
+    if (Array.isArray(texts)) given.set(name, { texts: texts.map(String), origin: written });
+  }
+  if (command === undefined || commands.includes(command)) faults.push(...misplaced(given, options, command));
+  return { command, operands, flags: given, faults };
+}
+
+/**
+ * Brings every option into one form, and collects the words behind them. A value is never taken from what is an option
+ * itself: `--group --json` is an option without its value, not a group of that name.
+ */
+function normalize(
+  argv: readonly string[],
+  options: Readonly<Record<string, OptionShape>>,
+  faults: string[],
+): { flags: Flag[]; words: string[] } {
+  const known = new Map(
+    Object.entries(options).flatMap(([name, { aliases = [] }]) =>
+      [name, ...aliases].map((word) => [word, name])
+    ),
+  );
+  known.set("h", "help").set("?", "help");
+  const flags: Flag[] = [];
   const words: string[] = [];
   const rest = [...argv];
   for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
@@ -87,53 +86,58 @@ function normalize(argv: readonly string[], known: ReadonlyMap<string, OptionSpe
       words.push(...rest);
       break;
     }
-    const [, dashes, name, value] = /^(--(?=.)|-(?=[a-zA-Z?]))([^=]*)(?:=(.*))?$/s.exec(arg) ?? [];
-    if (name === undefined) {
+    const [, dashes, word, value] = /^(--(?=.)|-(?=[a-zA-Z?]))([^=]*)(?:=(.*))?$/s.exec(arg) ?? [];
+    if (word === undefined) {
       words.push(arg);
       continue;
     }
-    const option = known.get(name === "h" || name === "?" ? "help" : name);
+    const name = known.get(word) ?? "";
+    const option = Object.hasOwn(options, name) ? options[name] : undefined;
+    const written = `--${word}`;
+    const take = (value: string) => flags.push({ name, written, value });
+    const next = rest[0];
     if (option === undefined) {
-      faults.push(`unknown option ${dashes}${name}${didYouMean(name, [...known.keys()], "--")}`);
+      faults.push(`unknown option ${dashes}${word}${didYouMean(word, [...known.keys()], "--")}`);
     } else if (option.value === undefined) {
-      if (value === undefined || value === "true" || value === "false") {
-        flags.push(`--${option.name}=${value ?? "true"}`);
-      } else faults.push(`option --${option.name} takes no value: '${value}'`);
+      if (value === undefined || value === "true" || value === "false") take(value ?? "true");
+      else faults.push(`${written} takes no value: '${value}'`);
     } else if (option.optional && value === "") {
-      faults.push(`option --${option.name} has nothing behind its '=': --${option.name}[=${option.value}]`);
-    } else if (value !== undefined || option.optional) {
-      flags.push(`--${option.name}=${value ?? ""}`);
+      faults.push(`${written}: there is nothing behind the '=': ${written}[=${option.value}]`);
+    } else if (value !== undefined) take(value);
+    else if (option.optional) {
+      take("");
+      // the next word is an argument; one that would do as the value was hardly meant so
+      if (next === undefined || option.parse === undefined || "faults" in attempt(option.parse, next)) {
+        continue;
+      }
+      faults.push(`${written} takes its value behind '=', did you mean ${written}=${next}?`);
+      rest.shift();
+    } else if (next === undefined || isOption(next, known)) {
+      faults.push(`${written} needs a value: ${written}=${option.value}`);
     } else {
-      const next = rest[0];
-      if (next === undefined || isOption(next, known)) {
-        faults.push(`option --${name} needs a value: --${name}=${option.value}`);
-      } else flags.push(`--${option.name}=${rest.shift()}`);
+      take(next);
+      rest.shift();
     }
   }
   return { flags, words };
 }
 
-function isOption(arg: string, known: ReadonlyMap<string, OptionSpec>): boolean {
+function isOption(arg: string, known: ReadonlyMap<string, string>): boolean {
   const name = /^--?([a-zA-Z][^=]*)/.exec(arg)?.[1];
   return arg === "--" || (name !== undefined && known.has(name));
 }
 
 /** Options that exist, and that this command does not have. */
 function misplaced(
-  options: ReadonlyMap<string, readonly string[]>,
-  global: readonly OptionSpec[],
-  commands: readonly CommandShape[],
+  flags: ReadonlyMap<string, Setting>,
+  options: Readonly<Record<string, OptionShape>>,
   command: string | undefined,
 ): string[] {
-  const shape = commands.find(({ name }) => name === command);
-  if (command !== undefined && shape === undefined) return [];
-  const allowed = new Set([...global, ...(shape?.options ?? [])].map(({ name }) => name));
-  return [...options.keys()].filter((name) => !allowed.has(name)).map((name) => {
-    const owners = commands.filter(({ options }) => options.some((option) => option.name === name)).map((
-      { name },
-    ) => name);
-    return `option --${name} is not for ${
-      command === undefined ? "no command" : `'${command}'`
-    }; it belongs to ${owners.map((owner) => `'${owner}'`).join(", ")}`;
+  return [...flags].flatMap(([name, { origin }]) => {
+    const option = options[name];
+    const owners = option === undefined ? [] : commandsOf(option);
+    if (option?.common || (command !== undefined && owners.includes(command))) return [];
+    const where = command === undefined ? "without a command" : `of '${command}'`;
+    return [`${origin} is not an option ${where}, but of ${owners.map((owner) => `'${owner}'`).join(", ")}`];
   });
 }

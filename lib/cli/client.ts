@@ -6,36 +6,24 @@
  * own on stderr.
  */
 
-import {
-  closing,
-  type Context,
-  flag,
-  limitOperands,
-  reasonOption,
-  throwFaults,
-  UsageError,
-  withLock,
-} from "./command.ts";
-import { resolveHoldOverdue, resolveStore } from "./config.ts";
+import { closing, type Context, reasonOption, withLock } from "./command.ts";
 import { formatDuration } from "../duration.ts";
 import { groupLabel } from "../group.ts";
 import { LockError } from "../lock.ts";
 import { openStore } from "./open_store.ts";
 import { oneLine, printError, printHint } from "./output.ts";
 import { groupsText, statusJson, statusText, verboseStatusText } from "./report.ts";
-import { FRESH, isCount, overdueHolders, type Semaphore, SemaphoreError } from "../semaphore.ts";
+import { FRESH, isCount, MAX_LIMIT, overdueHolders, type Semaphore, SemaphoreError } from "../semaphore.ts";
 import { repairSemaphore } from "../repair.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";
 import { readGroups } from "../groups.ts";
 import { describeHold, describeHolders } from "../description.ts";
 
-export function status(context: Context): Promise<number> {
-  limitOperands(context, 0);
-  const overdueMs = overdueOption(context);
+export function status(context: Context<"status">): Promise<number> {
+  const { json, verbose, "hold-overdue": overdueMs } = context.config;
   return withLock(context, async (lock) => {
     const now = context.surroundings.now();
-    const json = flag(context, "json");
-    if (json || flag(context, "verbose")) {
+    if (json || verbose) {
       const { semaphore, queue } = await lock.readWithQueue();
       const seen = { semaphore, queue, overdue: overdueHolders(semaphore, now, overdueMs) };
       context.out(
@@ -58,13 +46,9 @@ export function status(context: Context): Promise<number> {
   });
 }
 
-export async function groups(context: Context): Promise<number> {
-  limitOperands(context, 0);
-  const overdueMs = overdueOption(context);
-  const config = resolveStore(context.settings, context.readFile);
-  throwFaults(context.settings.faults);
-  if (config === undefined) throw new UsageError(["the configuration cannot be used"]);
-  const store = await openStore(config);
+export async function groups(context: Context<"groups">): Promise<number> {
+  const { json, "hold-overdue": overdueMs } = context.config;
+  const store = await openStore(context.config.store);
   return await closing(store, async () => {
     const readings = await readGroups(store);
     const now = context.surroundings.now();
@@ -73,7 +57,7 @@ export async function groups(context: Context): Promise<number> {
         ? []
         : [{ group, semaphore, queue, overdue: overdueHolders(semaphore, now, overdueMs) }]
     );
-    if (flag(context, "json")) {
+    if (json) {
       context.out(`${JSON.stringify(sound.map((seen) => statusJson(seen.group, seen, now)))}\n`);
     } else {
       context.out(groupsText(sound));
@@ -84,14 +68,8 @@ export async function groups(context: Context): Promise<number> {
   });
 }
 
-/** From how long on a hold is overdue, in milliseconds. What has a fault is told before anything starts. */
-function overdueOption(context: Context): number {
-  return resolveHoldOverdue(context.settings) ?? 0;
-}
-
 /** Stops new grants of the group. */
-export function pause(context: Context): Promise<number> {
-  limitOperands(context, 0);
+export function pause(context: Context<"pause">): Promise<number> {
   return withLock(context, async (lock) => {
     const now = context.surroundings.now();
     const { before, semaphore } = await lock.pause({
@@ -115,8 +93,7 @@ export function pause(context: Context): Promise<number> {
 }
 
 /** Lets the group grant slots again. */
-export function resume(context: Context): Promise<number> {
-  limitOperands(context, 0);
+export function resume(context: Context<"resume">): Promise<number> {
   return withLock(context, async (lock) => {
     const { before } = await lock.resume();
     const label = groupLabel(lock.group);
@@ -131,10 +108,9 @@ export function resume(context: Context): Promise<number> {
   });
 }
 
-export async function setMax(context: Context): Promise<number> {
-  const { positionals } = context.line;
-  const [text] = positionals;
-  if (text === undefined || positionals.length !== 1) {
+export async function setMax(context: Context<"set-max">): Promise<number> {
+  const [text, ...more] = context.operands;
+  if (text === undefined || more.length > 0) {
     context.err("New maximum value must be set.\n");
     printHint(context, "one number: locksmith set-max 2");
     return 1;
@@ -142,7 +118,7 @@ export async function setMax(context: Context): Promise<number> {
   const max = /^\d+$/.test(text) ? Number(text) : NaN;
   if (!isCount(max)) {
     context.err(`Invalid maximum value: ${oneLine(text)}\n`);
-    printHint(context, "the number of machines that may reboot at once, 0 or more");
+    printHint(context, `a whole number from 0 to ${MAX_LIMIT}: how many machines may reboot at once`);
     return 1;
   }
   return await withLock(context, async (lock) => {
@@ -152,15 +128,14 @@ export async function setMax(context: Context): Promise<number> {
   });
 }
 
-export function repair(context: Context): Promise<number> {
-  limitOperands(context, 0);
+export function repair(context: Context<"repair">): Promise<number> {
   return withLock(context, async (lock) => {
     const entry = await lock.entry();
     if (entry === null) {
       context.out(`${lock.key} does not exist: there is nothing to mend\n`);
       return 0;
     }
-    const mended = mend(entry.value, flag(context, "reset"));
+    const mended = mend(entry.value, context.config.reset);
     if ("fault" in mended) {
       printError(
         context,
@@ -177,8 +152,8 @@ export function repair(context: Context): Promise<number> {
       `Key:    ${lock.key}\nBefore: ${oneLine(entry.value)}\nAfter:  ${serializeSemaphore(mended.next)}\n`,
     );
     for (const change of mended.changes) context.out(`- ${oneLine(change)}\n`);
-    if (flag(context, "dry-run")) return 0;
-    if (!flag(context, "yes") && !(context.interactive && confirm("Write it?"))) {
+    if (context.config["dry-run"]) return 0;
+    if (!context.config.yes && !(context.interactive && confirm("Write it?"))) {
       printError(context, `${lock.key} was left as it is`, "--yes writes what is shown");
       return 1;
     }

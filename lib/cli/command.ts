@@ -1,94 +1,71 @@
 /**
- * What a command is, what it is given, and how it says that it cannot go on.
+ * What a command is, and what it is given: its own configuration, whole and checked, and the few things outside of it
+ * that commands touch.
  */
 
-import type { CommandShape } from "./args.ts";
-import type { CommandLine } from "./args.ts";
-import { resolveGroup, resolveStore } from "./config.ts";
+import type { Config, Reading } from "./config.ts";
 import { Lock } from "../lock.ts";
 import { MachineError, readHostname, readMachineId } from "../host/identity.ts";
 import { openStore } from "./open_store.ts";
+import type { CommandName } from "./options.ts";
 import type { Output } from "./output.ts";
+import { env } from "./process.ts";
 import { holderFault } from "../semaphore.ts";
 import type { Settings } from "./settings.ts";
 import type { Store } from "../store.ts";
+import type { StoreConfig } from "./together.ts";
 import type { Surroundings } from "../surroundings.ts";
 
-/** A command with all that its help says. */
-export interface Command extends CommandShape {
-  /** What follows the name in the usage. */
-  readonly operands: string;
+/** A command with all that its help says. Its options are in `options.ts`. */
+export type Command<C extends CommandName = CommandName> = CommandText & (Runs<C> | Judges);
+
+export interface CommandText {
+  /** What follows the name in the usage, and how many words it may be. */
+  readonly operands: { readonly text: string; readonly most: number };
   /** One line for the list of commands. */
   readonly summary: string;
   /** What a user should know before typing it. */
   readonly description: string;
   readonly example: string;
-  /** Does it, and gives the exit code: 0 done, 1 not done, 2 asked for wrongly, 75 waited in vain. */
-  run(context: Context): Promise<number>;
+  /** What is wrong with its arguments. */
+  faults?(operands: readonly string[]): readonly string[];
 }
 
-/** Everything a command may use. */
-export interface Context extends Output {
-  /** The name that the program was called by. */
-  readonly name: string;
-  readonly program: "locksmithctl" | "locksmithd";
-  readonly line: CommandLine;
-  readonly settings: Settings;
-  /** The directory that stands for `/`. */
-  readonly root: string;
+interface Runs<C extends CommandName> {
+  /** Does it, and gives the exit code: 0 done, 1 not done, 2 usage error, 75 timed out while waiting. */
+  run(context: Context<C>): Promise<number>;
+}
+
+interface Judges {
+  /** In place of `run`, of a command that shows a configuration whatever faults it has; gives the exit code. */
+  judge(output: Output, reading: Reading, settings: Settings): Promise<number>;
+}
+
+/** What a command is given. */
+export interface Context<C extends CommandName> extends Output {
+  readonly config: Config<C>;
+  readonly operands: readonly string[];
+  /** What is written for locksmith and has no effect. */
+  readonly warnings: readonly string[];
   readonly surroundings: Surroundings;
-  env(name: string): string | undefined;
-  readFile(path: string): Uint8Array;
   /** Whether a person can be asked. */
   readonly interactive: boolean;
   /** Whether a person may be reading stderr: what only shows progress is for nobody else. */
   readonly watched: boolean;
 }
 
-/** Wrong options, arguments or settings: exit 2, before anything was started. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-  constructor(readonly faults: readonly string[]) {
-    super(faults.join("; "));
-  }
+/** What it takes to open a lock. */
+interface Locking {
+  readonly config: { readonly store: StoreConfig; readonly group: string; readonly root: string };
+  readonly surroundings: Surroundings;
 }
 
-/** The value of an option of the command itself. */
-export function option({ line }: Context, name: string): string | undefined {
-  return line.options.get(name)?.at(-1);
-}
-
-export function flag(context: Context, name: string): boolean {
-  return option(context, name) === "true";
-}
-
-/** Throws {@linkcode UsageError} with every fault found so far, if there is one. */
-export function throwFaults(faults: readonly string[]): void {
-  if (faults.length > 0) throw new UsageError([...new Set(faults)]);
-}
-
-/** At most `limit` arguments, or a fault. */
-export function limitOperands({ line, settings }: Context, limit: number): void {
-  // after a mistyped option its value looks like an argument: the option is fault enough
-  if (line.faults.length > 0) return;
-  const extra = line.positionals.slice(limit);
-  if (extra.length > 0) {
-    settings.faults.push(`${line.command} has no use for ${extra.map((word) => `'${word}'`).join(", ")}`);
-  }
-}
-
-/** The lock of the configured group. Throws {@linkcode UsageError} with all faults of the settings. */
-export async function openLock(context: Context): Promise<Lock> {
-  const config = resolveStore(context.settings, context.readFile);
-  const group = resolveGroup(context.settings);
-  throwFaults(context.settings.faults);
-  if (config === undefined || group === undefined) throw new UsageError(["the configuration cannot be used"]);
-  return new Lock(await openStore(config), group, context.surroundings, await administrator(context));
-}
-
-/** Does `work` with the lock, and closes its store whatever comes. */
-export async function withLock<T>(context: Context, work: (lock: Lock) => Promise<T>): Promise<T> {
-  const lock = await openLock(context);
+/** Does `work` with the lock of the configured group, and closes its store whatever comes. */
+export async function withLock<T>(
+  { config: { store, group, root }, surroundings }: Locking,
+  work: (lock: Lock) => Promise<T>,
+): Promise<T> {
+  const lock = new Lock(await openStore(store), group, surroundings, await administrator(root));
   return await closing(lock.store, () => work(lock));
 }
 
@@ -101,26 +78,28 @@ export async function closing<T>(store: Store, work: () => Promise<T>): Promise<
   }
 }
 
-/** An empty or unprintable machine id is asked for wrongly. */
-export function checkHolder({ line, settings }: Context): void {
-  const [id] = line.positionals;
+/** An empty or unprintable machine id is no id. */
+export function holderFaults([id]: readonly string[]): readonly string[] {
   const fault = id === undefined ? undefined : holderFault(id);
-  if (fault !== undefined) settings.faults.push(`machine id ${JSON.stringify(id)}: ${fault}`);
+  return fault === undefined ? [] : [`machine id ${JSON.stringify(id)}: ${fault}`];
 }
 
 /** The machine that a command speaks of: the one named, or this one. Throws {@linkcode MachineError}. */
-export async function holderOf({ line, root }: Context): Promise<string> {
-  return line.positionals[0] ?? await readMachineId(root);
+export async function holderOf(
+  { operands, config }: { readonly operands: readonly string[]; readonly config: { readonly root: string } },
+): Promise<string> {
+  return operands[0] ?? await readMachineId(config.root);
 }
 
 /** The reason that was given, as it goes into a record. */
-export function reasonOption(context: Context): { reason?: string } {
-  const reason = option(context, "reason");
+export function reasonOption(
+  { config: { reason } }: { config: { reason: string | undefined } },
+): { reason?: string } {
   return reason === undefined ? {} : { reason };
 }
 
 /** Who types, for the record: user and host, as far as they can be told. */
-export async function administrator({ env, root }: Context): Promise<string> {
+export async function administrator(root: string): Promise<string> {
   const user = env("SUDO_USER") || env("USER") || env("LOGNAME") || userOf(Deno.uid());
   const host = await readHostname(root).catch((error) => {
     if (error instanceof MachineError) return "unknown host";

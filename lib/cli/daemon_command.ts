@@ -1,78 +1,50 @@
 /**
- * Starts the daemon: everything is validated and told at once, then the strategy is chosen, and only then anything
- * runs.
+ * The daemon: its configuration comes whole and checked; here it is wired, and nothing runs before the strategy is known.
  */
 
-import { type Context, limitOperands, throwFaults, UsageError } from "./command.ts";
-import {
-  resolveGroup,
-  resolveHoldOverdue,
-  resolvePath,
-  resolvePriority,
-  resolveSessionGrace,
-  resolveStore,
-  resolveStrategy,
-  resolveSwitch,
-  resolveWindow,
-  type StoreConfig,
-} from "./config.ts";
+import { awaitEtcd, listensAt, unlessEtcd } from "./auto_strategy.ts";
+import type { Context } from "./command.ts";
 import { Coordinator, CoordinatorError } from "../host/coordinator.ts";
-import { Daemon, TICK_INTERVAL_MS } from "../daemon.ts";
+import { Daemon, type Host, TICK_INTERVAL_MS } from "../daemon.ts";
+import { rehearsing } from "./dry_run.ts";
 import { Bus } from "../host/bus.ts";
 import { formatDuration } from "../duration.ts";
-import { groupLabel, semaphoreKey } from "../group.ts";
+import { groupLabel } from "../group.ts";
 import { realHost, told } from "../host/host.ts";
+import { notifyReady } from "../host/notify.ts";
 import { rebootMethod } from "./host_commands.ts";
 import { type Keeper, LockKeeper, NO_KEEPER } from "../keeper.ts";
 import { Lock } from "../lock.ts";
 import { readMachine } from "../host/identity.ts";
+import type { Machine } from "../machine.ts";
 import { type Detector, watchNeed } from "../need.ts";
 import { openStore } from "./open_store.ts";
 import { logLine, printError } from "./output.ts";
-import { below, DEFAULT_ENDPOINT, DEFAULT_SENTINEL } from "./settings.ts";
-import { StoreError } from "../store.ts";
-import { chooseStrategy, type Strategy, type StrategyChoice, windowStateAt } from "../strategy.ts";
+import { env, ignoresHangup } from "./process.ts";
+import { below } from "./settings.ts";
+import { AUTO, type Strategy, windowStateAt } from "../strategy.ts";
 import { watchUpdateEngine } from "../need/update_engine.ts";
 import { LOOK_INTERVAL_MS } from "../wait.ts";
 import { describeWindow } from "../window.ts";
-import { machineZone } from "./window_options.ts";
 import type { Log } from "../surroundings.ts";
 import { REQUEST_FILE, watchRequest } from "../need/request.ts";
 import { watchSentinel } from "../need/sentinel.ts";
 
 const COORDINATOR = "/run/update-engine/coordinator.conf";
-/** How long the default endpoint has to answer when the daemon starts, in milliseconds. */
-const PROBE_TIMEOUT_MS = 2_000;
 /** How long a daemon that is told to stop may take to give its place in the line up, in milliseconds. */
 const LEAVE_LIMIT_MS = 500;
 /** How often an idle daemon looks for a slot that it knows nothing of, in milliseconds; lengthened by up to a half. */
 const IDLE_LOOK_MS = 15 * 60_000;
 
-export async function daemon(context: Context): Promise<number> {
-  limitOperands(context, 0);
-  const { settings } = context;
-  const store = resolveStore(settings, context.readFile);
-  const group = resolveGroup(settings);
-  const configured = resolveStrategy(settings);
-  const schedule = resolveWindow(settings, () => machineZone(context));
-  const graceMs = resolveSessionGrace(settings);
-  const overdueMs = resolveHoldOverdue(settings);
-  const priority = resolvePriority(settings);
-  const sentinel = resolvePath(settings, "sentinel", DEFAULT_SENTINEL);
-  const debug = resolveSwitch(settings, "debug");
-  throwFaults(settings.faults);
-  if (
-    !store || group === undefined || schedule === undefined || graceMs === undefined ||
-    sentinel === undefined ||
-    overdueMs === undefined || priority === undefined
-  ) {
-    throw new UsageError(["the configuration cannot be used"]);
-  }
+type DaemonContext = Context<"daemon">;
 
+export async function daemon(context: DaemonContext): Promise<number> {
+  const { config, warnings } = context;
   const stop = new AbortController();
-  const log = logger(context, debug);
+  const log = logger(context, config.debug);
   const running: { keeper?: Keeper } = {};
   let stopping: Promise<unknown> | undefined;
+  if (await ignoresHangup()) Deno.addSignalListener("SIGHUP", () => {});
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     Deno.addSignalListener(name, () => {
       log("info", `${name}: stopping`);
@@ -84,42 +56,35 @@ export async function daemon(context: Context): Promise<number> {
     });
   }
 
-  const machine = await readMachine(context.root);
-  const choice = await choose(
-    configured,
-    settings.values.get("reboot-strategy")?.origin,
-    settings.values.get("endpoint")?.origin,
-    store,
-  );
+  const machine = await readMachine(config.root);
+  const { strategy: chosen, why } = config.strategy;
   let coordinator: Coordinator;
   try {
-    coordinator = await Coordinator.open(below(context.root, COORDINATOR));
-    await coordinator.set(choice.strategy, choice.strategy === "off" ? "disabled" : "starting");
+    coordinator = await Coordinator.open(below(config.root, COORDINATOR));
+    await coordinator.set(chosen, chosen === "off" ? "disabled" : "starting");
   } catch (error) {
     if (!(error instanceof CoordinatorError)) throw error;
     printError(context, error.message, error.hint);
     return 1;
   }
-  log("info", `strategy ${choice.strategy}: ${choice.why}`);
-  if (choice.strategy === "off") {
+  await notifyReady(log);
+  for (const warning of warnings) log("warning", warning);
+  if (chosen !== AUTO) log("info", `strategy ${chosen}: ${why}`);
+  if (chosen === "off") {
     log("notice", "the strategy is off: this machine is not rebooted by locksmith; nothing to do");
     coordinator.close();
     return 0;
   }
   log("info", `machine ${machine.id} (${machine.hostname}), boot ${machine.bootId}`);
-  const lock = choice.strategy === "etcd-lock"
-    ? new Lock(await openStore(store), group, context.surroundings, "locksmithd")
-    : null;
-  if (lock !== null) {
-    log("info", `group ${groupLabel(group)}: ${lock.key} at ${lock.store.name}`);
-  }
+  if (config["dry-run"]) log("notice", "dry run: everything is done but the reboot call");
+  const { window, "session-grace": graceMs } = config;
   log(
     "info",
-    schedule === null
+    window === null
       ? "no reboot window: reboots are allowed at any time"
-      : `reboot window: ${describeWindow(schedule.window)}, ${schedule.zone}`,
+      : `reboot window: ${describeWindow(window.window)}, ${window.zone}`,
   );
-  if (schedule !== null && schedule.window.lengthMs < graceMs) {
+  if (window !== null && window.window.lengthMs < graceMs) {
     log(
       "warning",
       `the window is shorter than the ${
@@ -127,37 +92,71 @@ export async function daemon(context: Context): Promise<number> {
       } of grace: while somebody is logged in, there is no reboot`,
     );
   }
+  const serving = { context, machine, coordinator, log, running };
+  await (chosen === AUTO
+    ? serveByWhatIsThere(serving, why, stop.signal)
+    : serve(chosen, serving, stop.signal));
+  await stopping;
+  return 0;
+}
+
+/** What the daemon works with, whatever its strategy. */
+interface Serving {
+  readonly context: DaemonContext;
+  readonly machine: Machine;
+  readonly coordinator: Coordinator;
+  readonly log: Log;
+  readonly running: { keeper?: Keeper };
+}
+
+/** Serves by one strategy until `signal` aborts. `guard` may change what the daemon asks of its host. */
+async function serve(
+  strategy: Exclude<Strategy, "off">,
+  { context, machine, coordinator, log, running }: Serving,
+  signal: AbortSignal,
+  guard: (host: Host) => Host = (host) => host,
+): Promise<void> {
+  const { config, surroundings } = context;
+  const { store, group, window, "session-grace": graceMs } = config;
+  const lock = strategy === "etcd-lock"
+    ? new Lock(await openStore(store), group, surroundings, "locksmithd")
+    : null;
+  if (lock !== null) log("info", `group ${groupLabel(group)}: ${lock.key} at ${lock.store.name}`);
   const bus = new Bus();
+  const method = rebootMethod(config, machine);
+  const memory = { rebootingFor: () => Promise.resolve(), forgetServed: () => {} };
+  const host = realHost({ bus, rebootMethod: method, coordinator, memory, strategy, graceMs, log });
   const broken = Promise.withResolvers<never>();
-  const keeper = lock === null
-    ? NO_KEEPER
-    : new LockKeeper({ lock, machine, priority, overdueMs, lookMs: LOOK_INTERVAL_MS, failed: broken.reject });
+  const keeper = lock === null ? NO_KEEPER : new LockKeeper({
+    lock,
+    machine,
+    priority: config.priority,
+    overdueMs: config["hold-overdue"],
+    lookMs: LOOK_INTERVAL_MS,
+    failed: broken.reject,
+  });
   running.keeper = keeper;
   const daemon = new Daemon({
-    strategy: choice.strategy,
+    strategy,
     graceMs,
-    idleLookMs: IDLE_LOOK_MS * (1 + context.surroundings.random() / 2),
-    windowAt: (now) => windowStateAt(schedule, now),
-    surroundings: context.surroundings,
+    idleLookMs: IDLE_LOOK_MS * (1 + surroundings.random() / 2),
+    windowAt: (now) => windowStateAt(window, now),
+    surroundings,
     keeper,
+    group: groupLabel(group),
+    zone: window?.zone ?? config.zone,
     tickMs: TICK_INTERVAL_MS,
-    host: realHost({
-      bus,
-      rebootMethod: rebootMethod(context, machine, group),
-      coordinator,
-      strategy: choice.strategy,
-      graceMs,
-      log,
-    }),
-  }, stop.signal);
+    host: guard(config["dry-run"] ? rehearsing(host, method) : host),
+  }, signal);
+  const sentinel = below(config.root, config.sentinel);
   const detectors = told(
     new Map<string, Detector>([
       ["update-engine", (signal, listener) => {
         return watchUpdateEngine(bus, signal, listener, { onIgnored: (why) => log("warning", why) });
       }],
-      ["sentinel", (signal, listener) => watchSentinel(below(context.root, sentinel), signal, listener)],
+      ["sentinel", (signal, listener) => watchSentinel(sentinel, signal, listener)],
       ["send-need-reboot", (signal, listener) => {
-        return watchRequest(below(context.root, REQUEST_FILE), machine.bootId, signal, listener);
+        return watchRequest(below(config.root, REQUEST_FILE), machine.bootId, signal, listener);
       }],
     ]),
     log,
@@ -167,48 +166,35 @@ export async function daemon(context: Context): Promise<number> {
     broken.promise,
     Promise.all([
       daemon.start(),
-      watchNeed(detectors, stop.signal, (need) => {
+      watchNeed(detectors, signal, (need) => {
         log("debug", `need of a reboot: ${JSON.stringify(need)}`);
         daemon.dispatch({ kind: "need", need });
       }),
     ]),
   ]);
-  await stopping;
-  return 0;
 }
 
-function logger(context: Context, debug: boolean): Log {
-  const journal = context.env("JOURNAL_STREAM") !== undefined;
+/** Serves under the lock where there is an etcd on this host, and without one where there is none, until one comes. */
+async function serveByWhatIsThere(serving: Serving, why: string, signal: AbortSignal): Promise<void> {
+  const { context: { config: { store }, surroundings }, log } = serving;
+  const [endpoint = ""] = store.kind === "etcd" ? store.endpoints : [];
+  const listens = () => listensAt(endpoint);
+  if (!await awaitEtcd(endpoint, listens, surroundings, log, signal)) {
+    if (signal.aborted) return;
+    log("info", `strategy reboot: auto is ${why}, no endpoint is, and nothing listens at ${endpoint}`);
+    const came = new AbortController();
+    const guard = (host: Host) => unlessEtcd(host, endpoint, listens, () => came.abort());
+    await serve("reboot", serving, AbortSignal.any([signal, came.signal]), guard);
+    if (signal.aborted) return;
+  }
+  log("info", `strategy etcd-lock: auto is ${why}, and etcd listens at ${endpoint}`);
+  await serve("etcd-lock", serving, signal);
+}
+
+function logger(context: DaemonContext, debug: boolean): Log {
+  const journal = env("JOURNAL_STREAM") !== undefined;
   return (level, text) => {
     if (level === "debug" && !debug) return;
     context.err(logLine(level, text, journal, Date.now()));
   };
-}
-
-/** The strategy; asks the default endpoint where nothing is configured. */
-async function choose(
-  configured: Strategy | undefined,
-  strategyOrigin: string | undefined,
-  endpointOrigin: string | undefined,
-  store: StoreConfig,
-): Promise<StrategyChoice> {
-  const named = configured === undefined
-    ? undefined
-    : { strategy: configured, origin: strategyOrigin ?? "default" };
-  const ask = named === undefined && endpointOrigin === undefined;
-  return chooseStrategy(named, endpointOrigin, ask && await answers(store), DEFAULT_ENDPOINT);
-}
-
-/** Whether something that speaks etcd is there; one that turns us away is there too. */
-async function answers(config: StoreConfig): Promise<boolean> {
-  const store = await openStore(config);
-  try {
-    await store.read(semaphoreKey(""), { timeoutMs: PROBE_TIMEOUT_MS });
-    return true;
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    return error.kind === "authentication" || error.kind === "permission" || error.kind === "failed";
-  } finally {
-    await store.close();
-  }
 }

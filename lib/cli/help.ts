@@ -1,35 +1,38 @@
-/** The usage, of the whole and of each command. */
+/** The help of the whole and of each command, made from the tables. No line is wider than a terminal of 80 columns. */
 
-import type { OptionSpec } from "./args.ts";
-import type { Command } from "./command.ts";
+import type { CommandText } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
-import { table } from "./output.ts";
-import { GLOBAL_OPTIONS } from "./settings.ts";
+import { type Option, optionHelp, ownOptions } from "./option.ts";
+import { OPTIONS, type OptionTable } from "./options.ts";
+import { table, wrap } from "./output.ts";
 
-const COMMON_OPTIONS: readonly OptionSpec[] = [
-  ...GLOBAL_OPTIONS,
-  { name: "help", help: "show this, or the help of a command" },
-  { name: "version", help: "show the version" },
-];
+const COLUMNS = 80;
+/** Names that are longer have their help on the next line. */
+const NAME_COLUMNS = 28;
 
 /** The help of the program. */
-export function helpText(): string {
+export function helpText(options: OptionTable = OPTIONS): string {
   const commands = [
-    ...COMMANDS.map(({ name, summary }) => [`  ${name}`, summary]),
+    ...Object.entries(COMMANDS).map(([name, { summary }]) => [`  ${name}`, summary]),
     ["  help", "Show this, or the help of a command"],
     ["  version", "Show the version"],
   ];
-  return `locksmith lets only so many machines of a group reboot at once, and only in their windows.
+  const common = Object.entries(options).filter(([, { common }]) => common);
+  return `locksmith lets only so many machines of a group reboot at once, and only in
+their windows.
 
 Usage: locksmith [OPTIONS] COMMAND [OPTIONS] [ARGUMENT]
 
 Commands:
 ${table(commands)}
 Options of every command:
-${optionTable(COMMON_OPTIONS)}
-Options may stand before or after the command, with one dash or two. Each of these and of the
-daemon's can be set in the environment: LOCKSMITHCTL_ or LOCKSMITHD_, then the name in capitals,
-with _ for -. Exit codes: 0 done, 1 not done, 2 asked for wrongly, 75 waited in vain.
+${optionTable(common)}
+Options may stand before or after the command, with one dash or two. These and
+the daemon's can also be set in /etc/locksmith/locksmith.conf and in the
+environment: as LOCKSMITHD_ or LOCKSMITHCTL_ and the name in capitals, with _
+for -. 'locksmith config' shows what is set.
+
+Exit codes: 0 done, 1 not done, 2 usage error, 75 timed out while waiting.
 
 Example:
   locksmith status --endpoint http://127.0.0.1:2379
@@ -38,13 +41,14 @@ Example:
 }
 
 /** The help of one command. */
-export function commandHelpText(command: Command): string {
+export function commandHelpText(name: string, command: CommandText, options: OptionTable = OPTIONS): string {
+  const own = ownOptions(name, options);
   return `${command.summary}.
 
-Usage: ${usage(command)}
+Usage: ${usage(name, command, options)}
 
-${wrap(command.description, 96)}
-${command.options.length > 0 ? `\nOptions:\n${optionTable(command.options)}` : ""}
+${wrap(command.description, COLUMNS).join("\n")}
+${own.length > 0 ? `\nOptions:\n${optionTable(own)}` : ""}
 Options of every command: locksmith help
 
 Example:
@@ -53,37 +57,29 @@ Example:
 }
 
 /** The first lines of the help, after a mistake. */
-export function usageText(command: Command | undefined): string {
-  return command === undefined
+export function usageText(name: string | undefined, command: CommandText | undefined): string {
+  return name === undefined || command === undefined
     ? "Usage: locksmith [OPTIONS] COMMAND [OPTIONS] [ARGUMENT]\nSee 'locksmith help'.\n"
-    : `Usage: ${usage(command)}\nSee 'locksmith help ${command.name}'.\n`;
+    : `Usage: ${usage(name, command, OPTIONS)}\nSee 'locksmith help ${name}'.\n`;
 }
 
-function usage({ name, operands, options }: Command): string {
-  return [
-    "locksmith",
-    name,
-    ...(options.length > 0 ? ["[OPTIONS]"] : []),
-    ...(operands !== "" ? [operands] : []),
-  ].join(" ");
+function usage(name: string, { operands: { text } }: CommandText, options: OptionTable): string {
+  const words = ["locksmith", name, ownOptions(name, options).length > 0 ? "[OPTIONS]" : "", text];
+  return words.filter((word) => word !== "").join(" ");
 }
 
-function optionTable(options: readonly OptionSpec[]): string {
-  return table(
-    options.map(({ name, value, optional, help }) => {
-      const shown = value === undefined ? "" : optional ? `[=${value}]` : ` ${value}`;
-      return [`  --${name}${shown}`, help];
-    }),
+function optionTable(options: readonly (readonly [string, Option])[]): string {
+  const left = options.map(([name, { value, optional }]) =>
+    `  --${name}${value === undefined ? "" : optional ? `[=${value}]` : ` ${value}`}`
   );
-}
-
-function wrap(text: string, columns: number): string {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + word.length < columns) {
-      lines[lines.length - 1] = `${last} ${word}`;
-    } else lines.push(word);
-  }
-  return lines.join("\n");
+  const width = Math.max(...left.filter((text) => text.length <= NAME_COLUMNS).map((text) => text.length)) +
+    2;
+  return options.map(([, option], index) => {
+    const also = option.aliases === undefined ? "" : `; also --${option.aliases.join(", --")}`;
+    const [first = "", ...more] = wrap(optionHelp(option) + also, COLUMNS - width);
+    const name = left[index] ?? "";
+    const indent = " ".repeat(width);
+    const head = name.length < width ? name.padEnd(width) + first : `${name}\n${indent}${first}`;
+    return [head, ...more.map((line) => indent + line)].map((line) => `${line}\n`).join("");
+  }).join("");
 }

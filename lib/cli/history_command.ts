@@ -5,26 +5,23 @@
  * on that is.
  */
 
-import { type Context, flag, limitOperands, option, withLock } from "./command.ts";
-import { parseDuration } from "../duration.ts";
+import { type Context, withLock } from "./command.ts";
 import { eventsSince, type PastEvent, pastEvents } from "../history.ts";
 import { TOTAL_TIMEOUT_MS } from "../lock.ts";
 import { oneLine, table } from "./output.ts";
 import { row } from "./report.ts";
 import type { History } from "../store.ts";
-import { WindowError } from "../window.ts";
-import { machineZone } from "./window_options.ts";
-import { parseInstant } from "./window_report.ts";
 
-export function history(context: Context): Promise<number> {
-  limitOperands(context, 0);
-  const since = sinceOption(context);
+export function history(context: Context<"history">): Promise<number> {
+  const { since } = context.config;
   return withLock(context, async (lock) => {
     const past = await lock.store.history(lock.key, { timeoutMs: TOTAL_TIMEOUT_MS });
     const all = pastEvents(past.changes, past.complete);
-    const events = since === undefined ? all : eventsSince(all, since);
+    const events = since === undefined
+      ? all
+      : eventsSince(all, "at" in since ? since.at : context.surroundings.now() - since.ago);
     const report = historyReport(lock.group, past, all, events);
-    context.out(flag(context, "json") ? `${JSON.stringify(report)}\n` : historyText(report));
+    context.out(context.config.json ? `${JSON.stringify(report)}\n` : historyText(report));
     return 0;
   });
 }
@@ -77,24 +74,4 @@ function knownFrom(complete: boolean, oldest: HistoryReport["oldest"]): string {
 function describe({ what, max, oldMax }: PastEvent): string {
   if (max === undefined) return what;
   return `${what} ${max}${oldMax === undefined ? "" : ` (was ${oldMax})`}`;
-}
-
-/** The moment that `--since` names, in milliseconds since the epoch; adds to the faults. */
-function sinceOption(context: Context): number | undefined {
-  const text = option(context, "since");
-  if (text === undefined) return undefined;
-  const { settings: { faults }, surroundings } = context;
-  const isTime = /^[0-9]{4}-/.test(text);
-  try {
-    if (isTime) return parseInstant(text, machineZone(context)).epochMilliseconds;
-    const agoMs = parseDuration(text);
-    if (agoMs >= 0) return surroundings.now() - agoMs;
-    faults.push(`--since: '${text}' is negative; 24h is the last 24 hours`);
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    const reasons = error instanceof WindowError ? error.faults : [error.message];
-    const other = isTime ? "" : "; or a time such as '2015-05-21 23:00'";
-    faults.push(...reasons.map((reason) => `--since: ${reason}${other}`));
-  }
-  return undefined;
 }

@@ -16,13 +16,14 @@ import { type Teller, tellRefusal } from "./refusal.ts";
 import { whyNoSlot } from "./report.ts";
 import type { NewHold } from "../semaphore.ts";
 import type { StoreError } from "../store.ts";
+import { ignoresHangup } from "./process.ts";
 import { Waiter } from "../waiter.ts";
 import { type LastNews, LOOK_INTERVAL_MS, type WaitNews } from "../wait.ts";
 
 /** sysexits.h: a failure that may be none when tried later. */
 const EXIT_IN_VAIN = 75;
 /** What a shell makes of a program that a signal ended. */
-const EXIT_BY_SIGNAL = { SIGINT: 130, SIGTERM: 143 } as const;
+const EXIT_BY_SIGNAL = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 /**
  * How long a wait may take to end from when it shall, in milliseconds. Who interrupts a program waits a second at most;
  * else there is time for a call to the store that is under way.
@@ -31,8 +32,8 @@ const LEAVE_LIMIT_MS = { signal: 700, else: 5_000 };
 
 /** How somebody wants to wait. */
 export interface Wait {
-  /** `undefined`: for as long as it takes. */
-  readonly limitMs: number | undefined;
+  /** `Infinity`: for as long as it takes. */
+  readonly limitMs: number;
   readonly priority: number;
   readonly overdueMs: number;
 }
@@ -70,14 +71,14 @@ export class LockByWaiting {
   /** Waits, and gives the exit code. */
   async run(): Promise<number> {
     // a store that is away from the start is told at once, as is who holds a slot; an outage later is waited for
-    const semaphore = await this.lock.read();
+    const [semaphore, hangupIgnored] = await Promise.all([this.lock.read(), ignoresHangup()]);
     if (semaphore.holders.includes(this.holder)) {
       return await tellRefusal(this.context, this.lock, {
         kind: "held",
         hold: semaphore.holds.get(this.holder),
       });
     }
-    using _signals = this.#listen();
+    using _signals = this.#listen(hangupIgnored);
     using _timer = this.#expire();
     this.#waiter.start().catch(this.#end.reject);
     const first = await Promise.race([this.#end.promise, this.#stop.promise]);
@@ -190,9 +191,10 @@ export class LockByWaiting {
     return new Promise((resolve) => this.context.surroundings.after(ms, () => resolve(undefined)));
   }
 
-  #listen(): Disposable {
-    const signals = (["SIGINT", "SIGTERM"] as const).map((name) => {
+  #listen(hangupIgnored: boolean): Disposable {
+    const signals = (["SIGHUP", "SIGINT", "SIGTERM"] as const).map((name) => {
       const heard = () => {
+        if (name === "SIGHUP" && hangupIgnored) return;
         const deadline = this.context.surroundings.elapsed() + LEAVE_LIMIT_MS.signal;
         this.#interruption ??= { stop: { kind: "signal", name }, deadline };
         this.#interrupted.resolve();
@@ -211,7 +213,7 @@ export class LockByWaiting {
   /** Ends the wait when its time is over. A timer holds some weeks only, and then asks how much is left. */
   #expire(): Disposable {
     const { context: { surroundings }, wait: { limitMs } } = this;
-    if (limitMs === undefined) return { [Symbol.dispose]: () => {} };
+    if (limitMs === Infinity) return { [Symbol.dispose]: () => {} };
     const end = surroundings.elapsed() + limitMs;
     const arm = () =>
       surroundings.after(Math.max(0, end - surroundings.elapsed()), () => {

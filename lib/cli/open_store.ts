@@ -3,7 +3,7 @@
  * does not pay for its client.
  */
 
-import type { StoreConfig } from "./config.ts";
+import type { StoreConfig } from "./together.ts";
 import type { Store } from "../store.ts";
 
 /** Opens a store. It connects at its first call. */
@@ -13,6 +13,6 @@ export async function openStore(config: StoreConfig): Promise<Store> {
     return openSqlite(config.path);
   }
   const { openEtcd } = await import("../etcd/store.ts");
-  const { kind: _, configured: __, ...options } = config;
+  const { kind: _, files: __, ...options } = config;
   return openEtcd(options);
 }

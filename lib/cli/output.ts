@@ -35,10 +35,30 @@ function width(text: string): number {
   return [...text].length;
 }
 
+/** Lines of at most so many columns, unless a word alone is longer. */
+export function wrap(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + word.length < columns) {
+      lines[lines.length - 1] = `${last} ${word}`;
+    } else lines.push(word);
+  }
+  return lines;
+}
+
 /** Where a command writes to. */
 export interface Output {
   out(text: string): void;
   err(text: string): void;
+}
+
+/** What was asked for cannot be written to stdout. */
+export class OutputError extends Error {
+  override readonly name = "OutputError";
+  constructor(why: string) {
+    super(`cannot write to standard output: ${why}`);
+  }
 }
 
 /** Tells what could not be done, and what to do about it. */
@@ -49,6 +69,10 @@ export function printError(output: Output, message: string, hint?: string): void
 
 export function printHint(output: Output, hint: string): void {
   output.err(`locksmith: hint: ${oneLine(hint)}\n`);
+}
+
+export function printWarning(output: Output, warning: string): void {
+  output.err(`locksmith: warning: ${oneLine(warning)}\n`);
 }
 
 /** Tells how it goes on, to who watches. */

@@ -1,5 +1,6 @@
 /** How an administrator is told that there is no slot: in the old words first, and then in ours. */
 
+import type { CommandName } from "./options.ts";
 import type { Context } from "./command.ts";
 import { groupLabel } from "../group.ts";
 import type { Lock } from "../lock.ts";
@@ -9,7 +10,7 @@ import type { AcquireDecision } from "../semaphore.ts";
 import { describeHold } from "../description.ts";
 
 /** What telling needs of a command's context. */
-export type Teller = Pick<Context, "out" | "err" | "surroundings" | "watched">;
+export type Teller = Pick<Context<CommandName>, "out" | "err" | "surroundings" | "watched">;
 
 /** Says why there is no slot, and gives the exit code. */
 export async function tellRefusal(

@@ -1,7 +1,7 @@
 /**
  * What `locksmith simulate` says of a roll-out: as data, in the shape that `--json` prints, and for people. Pure.
  *
- * A roll-out that is through a moment after a full second is said to be so with the next one: never too early.
+ * A roll-out that finishes a moment after a full second is said to be so with the next one: never too early.
  */
 
 import { formatDuration } from "../duration.ts";
@@ -13,6 +13,8 @@ import { clockText } from "./window_report.ts";
 
 /** The shape of `locksmith simulate --json`. Instants are ISO 8601 with offset, seconds have up to three decimals. */
 export interface RolloutReport {
+  /** How many machines may reboot at once: what `--within` found, or `--max`. */
+  readonly max: number;
   readonly start: string;
   /** When the last slot was given back; `null`: `why` says why not. */
   readonly through: string | null;
@@ -25,6 +27,8 @@ export interface RolloutReport {
   /** From 0 to 1: how much of the slots' open time until the end was in use. */
   readonly busyShare: number;
   readonly longestWaitSeconds: number;
+  /** How many machines did not come back, and keep their slots. */
+  readonly lost: number;
   readonly windows: readonly { readonly start: string; readonly end: string; readonly reboots: number }[];
   /** In the order in which they stood in line. Seconds are from the start. */
   readonly machines: readonly {
@@ -39,9 +43,10 @@ export interface RolloutReport {
 
 /** The report of a roll-out, on the clock of `zone`. */
 export function rolloutReport(rollout: Rollout, zone: string): RolloutReport {
-  const { plan, machines, windows, throughMs, why, idealMs, busyShare, longestWaitMs } = rollout;
+  const { plan, machines, windows, throughMs, why, idealMs, busyShare, longestWaitMs, lost } = rollout;
   const at = (ms: number) => instant(plan, zone, ms).toString({ timeZoneName: "never" });
   return {
+    max: plan.max,
     start: at(0),
     through: throughMs === null ? null : at(throughMs),
     why: why ?? null,
@@ -50,6 +55,7 @@ export function rolloutReport(rollout: Rollout, zone: string): RolloutReport {
     windowsUsed: plan.schedule === null ? null : usedWindows(rollout),
     busyShare: Math.floor(busyShare * 10_000) / 10_000,
     longestWaitSeconds: seconds(longestWaitMs),
+    lost,
     windows: windows.map(({ startMs, endMs, reboots }) => ({ start: at(startMs), end: at(endMs), reboots })),
     machines: machines.map(({ id, spans }) => ({
       machine: id,
@@ -62,15 +68,16 @@ export function rolloutReport(rollout: Rollout, zone: string): RolloutReport {
   };
 }
 
-/** A roll-out for people. Ends with a newline. */
-export function rolloutText(rollout: Rollout, zone: string): string {
-  const { plan, windows, throughMs, why = "", idealMs, longestWaitMs } = rollout;
+/** A roll-out for people. Ends with a newline. `note` says more of its window. */
+export function rolloutText(rollout: Rollout, zone: string, note = ""): string {
+  const { plan, windows, throughMs, why = "", idealMs, longestWaitMs, lost } = rollout;
   const clock = (ms: number) => clockUp(plan, zone, ms);
   const ideal = Number.isFinite(idealMs) ? `ideal: ${wholeSeconds(idealMs)}` : "";
   const of = plan.schedule === null ? "" : " of the time that the window is open";
   const facts = [
     ["Start:", clock(0)],
-    ["Through:", throughMs === null ? why : clock(throughMs)],
+    ["Done:", throughMs === null ? why : clock(throughMs)],
+    ...(lost > 0 && throughMs !== null ? [["Lost:", lostText(lost)]] : []),
     ...(throughMs === null
       ? ideal === "" ? [] : [["Takes:", `more than 8784h, ${ideal}`]]
       : [["Takes:", `${wholeSeconds(throughMs)}, ${ideal}`]]),
@@ -81,26 +88,34 @@ export function rolloutText(rollout: Rollout, zone: string): string {
     ]),
   ];
   const rows = windows.map(({ startMs, endMs, reboots }) => [clock(startMs), clock(endMs), String(reboots)]);
-  return `${describePlan(plan, zone)}\n\n${table(facts)}` +
+  return `${describePlan(plan, zone)}${note}\n\n${table(facts)}` +
     (rows.length === 0 ? "" : `\n${table([["WINDOW", "UNTIL", "REBOOTS"], ...rows])}`);
 }
 
-/** What a picture of the roll-out says above it. */
-export function rolloutCaption(rollout: Rollout, zone: string): { title: string; lead: string } {
+function lostText(lost: number): string {
+  return `${lost} ${
+    lost === 1
+      ? "machine does not come back and keeps its slot"
+      : "machines do not come back and keep their slots"
+  }`;
+}
+
+/** What a picture of the roll-out says above it. `note` says more of its window. */
+export function rolloutCaption(rollout: Rollout, zone: string, note = ""): { title: string; lead: string } {
   const { plan, throughMs, why = "" } = rollout;
-  const lead = describePlan(plan, zone);
+  const lead = describePlan(plan, zone) + note;
   if (throughMs === null) return { title: `Roll-out ${why}`, lead };
   const used = usedWindows(rollout);
   const windows = plan.schedule === null ? "" : `, in ${used} ${used === 1 ? "window" : "windows"}`;
   return {
-    title: `Through ${clockUp(plan, zone, throughMs)}${windows}`,
+    title: `Done ${clockUp(plan, zone, throughMs)}${windows}`,
     lead: `${lead}; slots ${percent(rollout)} busy`,
   };
 }
 
 /** The plan in words. */
 export function describePlan(
-  { machines, max, rebootMs, graceMs, schedule }: RolloutPlan,
+  { machines, max, rebootMs, graceMs, schedule, failShare = 0 }: RolloutPlan,
   zone: string,
 ): string {
   const [from, to] = [formatDuration(rebootMs.from), formatDuration(rebootMs.to)];
@@ -108,6 +123,7 @@ export function describePlan(
   return [
     `${machines} ${machines === 1 ? "machine" : "machines"}, ${max} at once`,
     `a reboot takes ${from === to ? from : `${from} to ${to}`}`,
+    ...(failShare > 0 ? [`${Math.round(failShare * 1e8) / 1e6} % never come back`] : []),
     ...(graceMs > 0 ? [`grace of ${formatDuration(graceMs)}`] : []),
     when,
   ].join("; ");

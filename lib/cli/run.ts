@@ -1,153 +1,163 @@
 /**
- * From the words of the command line to an exit code: 0 done, 1 not done, 2 asked for wrongly, 75 waited in vain.
+ * From the words of the command line to an exit code: 0 done, 1 not done, 2 usage error, 75 timed out while waiting.
  *
  * A mistake in the words or the settings is told with all others before anything starts; what fails later is told in
- * one line with what to do next. Only a bug shows a stack.
+ * one line with what to do next. A bug is one line too, and shows its stack only with `--debug`.
  */
 
 import { type CommandLine, parseCommandLine } from "./args.ts";
-import { type Command, type Context, UsageError } from "./command.ts";
+import type { Command, CommandText } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
+import { configure, interpret, UsageError } from "./config.ts";
 import { commandHelpText, helpText, usageText } from "./help.ts";
 import { LockError } from "../lock.ts";
 import { MachineError } from "../host/identity.ts";
-import { oneLine, type Output, printError, printHint } from "./output.ts";
-import { GLOBAL_OPTIONS, readSettings } from "./settings.ts";
+import { COMMAND_NAMES, type CommandName, OPTIONS } from "./options.ts";
+import { commandsOf } from "./option.ts";
+import { oneLine, OutputError, printError, printHint } from "./output.ts";
+import { calledBy, OUTPUT, readFile, readFolder } from "./process.ts";
+import { readSettings } from "./settings.ts";
 import { StoreError } from "../store.ts";
 import { REAL } from "../surroundings.ts";
 import { didYouMean } from "../suggest.ts";
 import { VERSION } from "./version.ts";
 
-/** Runs the command that `argv` asks for, on this machine. */
-export async function run(argv: readonly string[]): Promise<number> {
-  const name = await calledBy();
-  const program = name === "locksmithd" ? "locksmithd" : "locksmithctl";
-  const options = [...GLOBAL_OPTIONS, { name: "help", help: "" }, { name: "version", help: "" }];
-  const line = parseCommandLine(argv, options, COMMANDS, program === "locksmithd" ? "daemon" : undefined);
-  const command = COMMANDS.find(({ name }) => name === line.command);
-  const early = answerAtOnce(name, line, command);
-  if (early !== undefined) return early;
-  if (command === undefined) return 2;
+/** What is known of a command line when something goes wrong. */
+interface Asked {
+  readonly name?: CommandName;
+  readonly debug: boolean;
+}
 
-  const settings = readSettings({
-    options: line.options,
-    env,
-    readText,
-    program: command.name === "daemon" ? "locksmithd" : program,
+/** Runs the command that `argv` asks for, on this machine, and gives the exit code. Never throws. */
+export async function run(argv: readonly string[]): Promise<number> {
+  let asked: Asked = { debug: false };
+  const crash = new Promise<number>((resolve) => {
+    globalThis.addEventListener("error", (event) => {
+      event.preventDefault();
+      resolve(explain(event.error, asked));
+    });
+    globalThis.addEventListener("unhandledrejection", (event) => {
+      event.preventDefault();
+      resolve(explain(event.reason, asked));
+    });
   });
-  const root = settings.values.get("root")?.values.at(-1) ?? "/";
-  if (!root.startsWith("/")) settings.faults.push(`--root: '${root}' is not an absolute path`);
-  const context: Context = {
+  const work = async () => {
+    const program = await calledBy();
+    const line = parseCommandLine(
+      argv,
+      OPTIONS,
+      COMMAND_NAMES,
+      program === "locksmithd" ? "daemon" : undefined,
+    );
+    const name = COMMAND_NAMES.find((name) => name === line.command);
+    asked = { ...(name === undefined ? {} : { name }), debug: isOn(line, "debug") };
+    const code = answerAtOnce(program, line, name);
+    return code !== undefined || name === undefined ? code ?? 2 : await start(name, line);
+  };
+  return await Promise.race([work().catch((error) => explain(error, asked)), crash]);
+}
+
+async function start<C extends CommandName>(name: C, line: CommandLine): Promise<number> {
+  const command: Command<C> = COMMANDS[name];
+  const settings = readSettings({
+    flags: line.flags,
+    env: Deno.env.toObject(),
+    // `config` judges what the daemon reads
+    program: name === "daemon" || name === "config" ? "locksmithd" : "locksmithctl",
+    readFile,
+    readFolder,
+  });
+  const faults = [...line.faults, ...operandFaults(name, line, command)];
+  const readCredentials = (path: string) => Deno.readFileSync(path);
+  if ("judge" in command) {
+    if (faults.length > 0) throw new UsageError(faults);
+    return await command.judge(OUTPUT, interpret(name, settings, readCredentials), settings);
+  }
+  return await command.run({
     ...OUTPUT,
-    name,
-    program,
-    line,
-    settings: { values: settings.values, faults: [...line.faults, ...settings.faults] },
-    root,
+    config: configure(name, settings, readCredentials, faults),
+    operands: line.operands,
+    warnings: settings.warnings,
     surroundings: REAL,
-    env,
-    readFile: (path) => Deno.readFileSync(path),
     interactive: Deno.stdin.isTerminal() && Deno.stdout.isTerminal(),
     watched: Deno.stderr.isTerminal(),
-  };
-  try {
-    return await command.run(context);
-  } catch (error) {
-    return explain(error, command);
-  }
+  });
 }
 
-/** Help, version, and words that name no command. */
-function answerAtOnce(name: string, line: CommandLine, command: Command | undefined): number | undefined {
-  const { command: word, options, positionals, faults } = line;
-  const unknown = (word: string) => {
-    printError(OUTPUT, `unknown command '${word}'${didYouMean(word, COMMANDS.map(({ name }) => name))}`);
-    printHint(OUTPUT, "'locksmith help' lists the commands");
-    return 2;
-  };
-  if (options.get("version")?.at(-1) === "true" || word === "version") {
-    if (faults.length > 0) return explain(new UsageError(faults), undefined);
-    OUTPUT.out(`${name} version ${VERSION}\n`);
-    return 0;
-  }
-  const wantsHelp = options.get("help")?.at(-1) === "true";
-  if (word === undefined || word === "help") {
-    if (faults.length > 0) return explain(new UsageError(faults), undefined);
-    const topic = positionals[0];
-    if (topic === undefined || topic === "help" || topic === "version") {
-      OUTPUT.out(helpText());
-      return 0;
-    }
-    const asked = COMMANDS.find(({ name }) => name === topic);
-    if (asked === undefined) return unknown(topic);
-    OUTPUT.out(commandHelpText(asked));
-    return 0;
-  }
-  if (command === undefined) {
-    return faults.length > 0 ? explain(new UsageError(faults), undefined) : unknown(word);
-  }
-  if (!wantsHelp) return undefined;
-  OUTPUT.out(commandHelpText(command));
-  return 0;
+/** More arguments than the command takes, and what is wrong with the others. */
+function operandFaults(name: CommandName, { operands, faults }: CommandLine, command: CommandText): string[] {
+  // after a mistyped option its value looks like an argument: the option is fault enough
+  const extra = faults.length > 0 ? [] : operands.slice(command.operands.most);
+  const [word] = extra;
+  const group = command.operands.most === 0 && commandsOf(OPTIONS.group).includes(name) && extra.length === 1;
+  const hint = group ? `, did you mean --group=${word}?` : "";
+  return [
+    ...extra.map((word) => `unexpected argument '${word}'${hint}`),
+    ...command.faults?.(operands.slice(0, command.operands.most)) ?? [],
+  ];
 }
 
-function explain(error: unknown, command: Command | undefined): number {
+/** Help, version, and words that name no command; `undefined` where a command is to be run. */
+function answerAtOnce(program: string, line: CommandLine, name: CommandName | undefined): number | undefined {
+  const { command: word, operands, faults } = line;
+  const answer = (text: () => string, most: number) => {
+    const extra = operands.slice(most).map((operand) => `unexpected argument '${operand}'`);
+    if (faults.length + extra.length > 0) throw new UsageError([...faults, ...extra]);
+    OUTPUT.out(text());
+    return 0;
+  };
+  if (isOn(line, "version") || word === "version") {
+    return answer(() => `${program} version ${VERSION}\n`, word === "version" ? 0 : Infinity);
+  }
+  const topic = word === "help" ? operands[0] : isOn(line, "help") ? word : undefined;
+  if (word === undefined || topic !== undefined || word === "help") {
+    const about = COMMAND_NAMES.find((name) => name === topic);
+    const most = word === "help" ? 1 : Infinity;
+    if (about !== undefined) return answer(() => commandHelpText(about, COMMANDS[about]), most);
+    if (topic === undefined || topic === "help" || topic === "version") return answer(helpText, 1);
+    return unknown(topic);
+  }
+  if (name !== undefined) return undefined;
+  if (faults.length > 0) throw new UsageError(faults);
+  return unknown(word);
+}
+
+function unknown(word: string): number {
+  printError(OUTPUT, `unknown command '${word}'${didYouMean(word, COMMAND_NAMES)}`);
+  printHint(OUTPUT, "'locksmith help' lists the commands");
+  return 2;
+}
+
+function isOn({ flags }: CommandLine, name: string): boolean {
+  return flags.get(name)?.texts.at(-1) === "true";
+}
+
+/** Says what went wrong, and gives the exit code. */
+function explain(error: unknown, { name, debug }: Asked): number {
   if (error instanceof UsageError) {
     for (const fault of error.faults) printError(OUTPUT, fault);
-    OUTPUT.err(usageText(command));
+    for (const hint of error.hints) printHint(OUTPUT, hint);
+    OUTPUT.err(usageText(name, name && COMMANDS[name]));
     return 2;
   }
   if (error instanceof MachineError) {
     OUTPUT.err(`${error.summary}\n`);
-    printHint(OUTPUT, `${error.detail}; ${error.hint}`);
-    return 1;
-  }
-  if (error instanceof StoreError || error instanceof LockError) {
+    const named = name === "lock" || name === "unlock"
+      ? `, or name a machine: locksmith ${name} MACHINE-ID`
+      : "";
+    printHint(OUTPUT, `${error.detail}; ${error.hint}${named}`);
+  } else if (error instanceof StoreError || error instanceof LockError) {
     printError(OUTPUT, error.message, error.hint);
-    return 1;
+  } else if (error instanceof OutputError) {
+    printError(OUTPUT, error.message);
+  } else {
+    const known = error instanceof Error ? error : new Error(String(error));
+    printError(
+      OUTPUT,
+      `this is a bug in locksmith ${VERSION}: ${known.name}: ${known.message}`,
+      "please report it, with what --debug shows",
+    );
+    if (debug) OUTPUT.err(`${(known.stack ?? "").split("\n").map(oneLine).join("\n")}\n`);
   }
-  const stack = error instanceof Error ? error.stack ?? error.message : String(error);
-  printError(OUTPUT, "this is a bug of locksmith, please report it with what follows");
-  OUTPUT.err(`${stack.split("\n").map(oneLine).join("\n")}\n`);
   return 1;
-}
-
-/** The name that the program was called by, without its directory. */
-async function calledBy(): Promise<string> {
-  // the self-extracting file says it; a compiled one knows by a module that costs as much as all of a short command
-  const path = env("LOCKSMITH_ARGV0") ?? (await import("node:process")).default.argv0;
-  const name = path.slice(path.lastIndexOf("/") + 1);
-  return name === "" || name === "deno" ? "locksmith" : name;
-}
-
-/** A variable, or `undefined` where it is not set or not to be seen. */
-function env(name: string): string | undefined {
-  try {
-    return Deno.env.get(name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) return undefined;
-    throw error;
-  }
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
-  }
-}
-
-const OUTPUT: Output = { out: (text) => write(Deno.stdout, text), err: (text) => write(Deno.stderr, text) };
-
-/** Writes all of it. A reader that went away (`| head`) is no error of ours. */
-function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
-  try {
-    for (let rest = new TextEncoder().encode(text); rest.length > 0;) {
-      rest = rest.subarray(stream.writeSync(rest));
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-  }
 }

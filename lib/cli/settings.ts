@@ -1,184 +1,100 @@
 /**
- * The settings: every value that was given, with the place it came from.
+ * The settings: every text that was given for an option, with the place it came from.
  *
- * A flag beats the environment, the environment beats `update.conf` in `/etc`, that beats the one in `/usr/share`, and
- * that beats the default. What a value means, and whether it is a good one, is decided in `config.ts`.
+ * A flag beats the environment, the environment beats our own files below `/etc/locksmith`, they beat `update.conf` in
+ * `/etc`, and that beats the one in `/usr/share`. Our own files are one text as systemd's drop-ins are: first
+ * `locksmith.conf`, then `locksmith.conf.d/*.conf` by name, and the last assignment of a key counts. An empty value
+ * counts as none.
+ *
+ * What a value means is decided in `config.ts`. What nobody will read is told here, as warnings: a variable or a line
+ * that looks like one of ours and is none.
  */
 
-import type { OptionSpec } from "./args.ts";
+import { type Assignment, type Assignments, decodeText, parseAssignments } from "./assignments.ts";
+import type { Option } from "./option.ts";
+import { OPTIONS, type OptionTable } from "./options.ts";
+import { suggest } from "../suggest.ts";
+import { reasonOf } from "../system_error.ts";
 
-/** The options of every command: where the lock is. */
-export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
-  {
-    name: "endpoint",
-    value: "URL",
-    repeatable: true,
-    help: "etcd: http(s)://HOST:PORT, several by comma or repeated; or sqlite:PATH",
-  },
-  { name: "etcd-cafile", value: "FILE", help: "trust the etcd servers that this CA signed" },
-  { name: "etcd-certfile", value: "FILE", help: "client certificate for etcd" },
-  { name: "etcd-keyfile", value: "FILE", help: "private key of the client certificate" },
-  { name: "etcd-username", value: "NAME", help: "user of etcd" },
-  {
-    name: "etcd-password",
-    value: "TEXT",
-    help: "its password; better in the environment than in the process list",
-  },
-  { name: "group", value: "NAME", help: "the group of machines that share one semaphore" },
-  { name: "root", value: "DIR", help: "read machine id, boot id, sentinel and update.conf below DIR" },
-  { name: "debug", help: "say more on stderr" },
-];
+/** Which of the old programs this one stands for: its own variables come first. */
+export type Program = "locksmithctl" | "locksmithd";
 
-/** The options of the daemon, and of what looks at the daemon's configuration. */
-export const STRATEGY_OPTION: OptionSpec = {
-  name: "reboot-strategy",
-  value: "NAME",
-  help: "etcd-lock, reboot (without a lock) or off",
-};
-export const WINDOW_OPTIONS: readonly OptionSpec[] = [
-  { name: "reboot-window-start", value: "TIME", help: "start of the window: 'HH:MM' or 'Day HH:MM'" },
-  { name: "reboot-window-length", value: "DURATION", help: "length of the window, such as 1h30m" },
-  {
-    name: "zone",
-    value: "ZONE",
-    help: "time zone of the window, such as Europe/Berlin; default: this machine's",
-  },
-];
-export const REBOOT_COMMAND_OPTION: OptionSpec = {
-  name: "reboot-command",
-  value: "COMMAND",
-  help: "reboot with this shell command instead of logind",
-};
-export const PRIORITY_OPTION: OptionSpec = {
-  name: "priority",
-  value: "NUMBER",
-  help: "place in the queue, the higher first, from -100 to 100; default: 0",
-};
-export const OVERDUE_OPTION: OptionSpec = {
-  name: "hold-overdue",
-  value: "DURATION",
-  help: "name the machines whose reboot takes longer than this; default: 1h",
-};
-export const DAEMON_OPTIONS: readonly OptionSpec[] = [
-  STRATEGY_OPTION,
-  ...WINDOW_OPTIONS,
-  {
-    name: "sentinel",
-    value: "FILE",
-    help: "a reboot is needed while this file exists; default: /run/reboot-required",
-  },
-  REBOOT_COMMAND_OPTION,
-  {
-    name: "session-grace",
-    value: "DURATION",
-    help: "time for people to log out before the reboot; default: 5m",
-  },
-  PRIORITY_OPTION,
-  OVERDUE_OPTION,
-];
-
-/** What can be set in the environment and in `update.conf`. */
-export const CONFIGURABLE: readonly OptionSpec[] = [...GLOBAL_OPTIONS, ...DAEMON_OPTIONS];
-/** Read without a prefix too, as the old locksmith did. */
-const UNPREFIXED = new Set(["reboot-strategy", "reboot-window-start", "reboot-window-length"]);
-
-const PREFIXES = {
+const PREFIXES: Record<Program, readonly string[]> = {
   locksmithctl: ["LOCKSMITHCTL_", "LOCKSMITHD_"],
   locksmithd: ["LOCKSMITHD_", "LOCKSMITHCTL_"],
 };
 
-/** The files that hold settings, the strongest first, below the root directory. */
-export const CONFIG_FILES: readonly string[] = [
+/** Our own file, below the root directory, and the folder of those that change it. */
+export const OWN_FILE = "/etc/locksmith/locksmith.conf";
+export const OWN_FOLDER = `${OWN_FILE}.d`;
+/** Files that we share with an updater, the strongest first. */
+export const SHARED_FILES: readonly string[] = [
   "/etc/flatcar/update.conf",
   "/etc/coreos/update.conf",
   "/usr/share/flatcar/update.conf",
   "/usr/share/coreos/update.conf",
 ];
 
-export const DEFAULT_ENDPOINT = "http://127.0.0.1:2379";
-export const DEFAULT_SENTINEL = "/run/reboot-required";
-export const DEFAULT_SESSION_GRACE_MS = 5 * 60_000;
-export const DEFAULT_HOLD_OVERDUE_MS = 60 * 60_000;
-/** What is used where nothing is set, as it would be written; the rest has no default. */
-export const DEFAULTS: ReadonlyMap<string, string> = new Map([
-  ["endpoint", DEFAULT_ENDPOINT],
-  ["root", "/"],
-  ["debug", "false"],
-  ["sentinel", DEFAULT_SENTINEL],
-  ["session-grace", "5m"],
-  ["priority", "0"],
-  ["hold-overdue", "1h"],
-]);
-
-/** Values as they were written (a repeated option has several), and by which option, variable or line. */
+/** Texts as they were written (a repeated option has several), and by which flag, variable or line. */
 export interface Setting {
-  readonly values: readonly string[];
+  readonly texts: readonly string[];
   readonly origin: string;
+  /** Whether it stands in a file. */
+  readonly filed?: boolean;
+  /** What is wrong with how it was written. */
+  readonly fault?: string;
 }
 
 /** Where settings are looked for. */
 export interface Sources {
-  readonly options: ReadonlyMap<string, readonly string[]>;
-  env(name: string): string | undefined;
-  /** The text of a file, or `undefined` where there is none. May throw for one that cannot be read. */
-  readText(path: string): string | undefined;
-  readonly program: "locksmithctl" | "locksmithd";
+  /** By option, what the command line says. */
+  readonly flags: ReadonlyMap<string, Setting>;
+  readonly env: Readonly<Record<string, string>>;
+  readonly program: Program;
+  /** The bytes of a file, or `undefined` where there is none. May throw for one that cannot be read. */
+  readFile(path: string): Uint8Array | undefined;
+  /** The names in a folder; none where there is no folder. May throw. */
+  readFolder(path: string): readonly string[];
 }
 
-/** What was set, by option name, and the faults found while reading it. */
+/** What was set, by option; what is wrong with whole files; what nobody will read. */
 export interface Settings {
   readonly values: ReadonlyMap<string, Setting>;
-  readonly faults: string[];
+  readonly faults: readonly string[];
+  readonly warnings: readonly string[];
 }
 
-/** Gathers the settings of all sources. Empty values count as not set. */
-export function readSettings(sources: Sources): Settings {
-  const values = new Map<string, Setting>();
-  const faults: string[] = [];
-  const names = new Map(CONFIGURABLE.map(({ name }) => [name, variableNames(name, sources.program)]));
-  for (const { name } of CONFIGURABLE) {
-    const given = sources.options.get(name);
-    if (given !== undefined) values.set(name, { values: given, origin: `--${name}` });
-    else take(values, name, names, (variable) => sources.env(variable), (variable) => variable);
-  }
-  const root = values.get("root")?.values.at(-1) ?? "/";
-  for (const path of CONFIG_FILES) {
-    const file = below(root, path);
-    const assignments = readFileOnce(file, sources, faults);
-    for (const { name } of CONFIGURABLE) {
-      if (values.has(name)) continue;
-      const found = names.get(name)?.map((variable) => assignments.get(variable)).find((found) =>
-        found !== undefined
-      );
-      if (found?.value === undefined) {
-        if (found) faults.push(`${file}:${found.line}: the quoting does not end`);
-      } else if (found.value !== "") {
-        values.set(name, { values: [found.value], origin: `${file}:${found.line}` });
-      }
+/** Gathers the settings of all sources. */
+export function readSettings(sources: Sources, options: OptionTable = OPTIONS): Settings {
+  const values = new Map(sources.flags);
+  const reader = new Reader(sources, options);
+  /** By variable, what one place says; the first variable of an option that is set counts. */
+  const takeAll = (found: ReadonlyMap<string, Setting>, filed: boolean) => {
+    for (const [name, { variable }] of Object.entries(options)) {
+      if (values.has(name) || (filed && variable === "environment")) continue;
+      const setting = variableNames(name, sources.program, options).map((variable) => found.get(variable))
+        .find((setting) => setting !== undefined && setting.texts[0] !== "");
+      if (setting !== undefined) values.set(name, setting);
     }
-  }
-  return { values, faults };
+  };
+  takeAll(reader.environment(), false);
+  const root = values.get("root")?.texts.at(-1) ?? "/";
+  takeAll(reader.ownFiles(root), true);
+  for (const path of SHARED_FILES) takeAll(reader.file(below(root, path), false), true);
+  return { values, faults: reader.faults, warnings: reader.warnings };
 }
 
-function take(
-  values: Map<string, Setting>,
-  name: string,
-  names: ReadonlyMap<string, readonly string[]>,
-  valueOf: (variable: string) => string | undefined,
-  origin: (variable: string) => string,
-) {
-  for (const variable of names.get(name) ?? []) {
-    const value = valueOf(variable);
-    if (value === undefined || value === "") continue;
-    values.set(name, { values: [value], origin: origin(variable) });
-    return;
-  }
+/** The environment variables of an option, the strongest first; none of one that only the command line takes. */
+export function variableNames(name: string, program: Program, options: OptionTable = OPTIONS): string[] {
+  const { variable } = options[name] ?? {};
+  if (variable === undefined) return [];
+  const plain = plainName(name);
+  return [...PREFIXES[program].map((prefix) => prefix + plain), ...(variable === "plain" ? [plain] : [])];
 }
 
-/** The environment variables of an option, the strongest first. */
-export function variableNames(option: string, program: Sources["program"]): string[] {
-  const name = option.toUpperCase().replaceAll("-", "_");
-  return [...PREFIXES[program].map((prefix) => prefix + name), ...(UNPREFIXED.has(option) ? [name] : [])];
+/** A line of a configuration file that sets an option to its sample. */
+export function exampleLine(name: string, options: OptionTable = OPTIONS): string {
+  return `${variableNames(name, "locksmithd", options)[0]}=${options[name]?.sample ?? ""}`;
 }
 
 /** `path`, as it lies below the directory `root`. */
@@ -186,47 +102,114 @@ export function below(root: string, path: string): string {
   return root.replace(/\/+$/, "") + path;
 }
 
-function readFileOnce(path: string, sources: Sources, faults: string[]) {
-  try {
-    return parseAssignments(sources.readText(path) ?? "");
-  } catch (error) {
-    faults.push(`cannot read ${path}: ${error instanceof Error ? error.message : error}`);
-    return new Map<string, Assignment>();
-  }
-}
+/** Reads one place after the other, and remembers what is wrong with them. No value is told: it may be a password. */
+class Reader {
+  readonly faults: string[] = [];
+  readonly warnings: string[] = [];
+  /** By variable, the option's row. */
+  readonly #known = new Map<string, Option>();
+  /** The same without prefixes. */
+  readonly #words = new Map<string, Option>();
+  /** One of our variables, in the middle of something else. */
+  readonly #ours: RegExp;
 
-interface Assignment {
-  readonly line: number;
-  /** `undefined`: a quote in it does not end. */
-  readonly value: string | undefined;
-}
-
-/**
- * The `KEY=value` lines of a file that a shell could read: comments, `export`, single and double quotes, backslashes.
- * Other lines are not ours to judge: the file belongs to the updater too. The last assignment of a key counts.
- */
-export function parseAssignments(text: string): Map<string, Assignment> {
-  const assignments = new Map<string, Assignment>();
-  text.split("\n").forEach((content, index) => {
-    const [, name, rest] =
-      /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(content.replace(/\r$/, "")) ?? [];
-    if (name !== undefined && rest !== undefined) {
-      assignments.set(name, { line: index + 1, value: unquote(rest) });
+  constructor(private readonly sources: Sources, options: OptionTable) {
+    for (const [name, option] of Object.entries(options)) {
+      const variables = variableNames(name, sources.program, options);
+      for (const variable of variables) this.#known.set(variable, option);
+      if (variables.length > 0) this.#words.set(plainName(name), option);
     }
-  });
-  return assignments;
+    this.#ours = new RegExp(`(?<![A-Z0-9_])(?:${[...this.#known.keys()].join("|")})(?![A-Z0-9_])`);
+  }
+
+  environment(): Map<string, Setting> {
+    const found = new Map<string, Setting>();
+    for (const [variable, text] of Object.entries(this.sources.env)) {
+      if (this.#known.has(variable)) found.set(variable, { texts: [text], origin: variable });
+      else if (PREFIX.test(variable)) this.warnings.push(this.#unknown(variable));
+    }
+    return found;
+  }
+
+  ownFiles(root: string): Map<string, Setting> {
+    const folder = below(root, OWN_FOLDER);
+    const names = this.#trying(folder, () => this.sources.readFolder(folder)) ?? [];
+    const dropIns = names.filter((name) => name.endsWith(".conf") && !name.startsWith(".")).sort();
+    const paths = [below(root, OWN_FILE), ...dropIns.map((name) => `${folder}/${name}`)];
+    return new Map(paths.flatMap((path) => [...this.file(path, true)]));
+  }
+
+  /** What a file assigns, by key. All of a file of our `own` is meant for us; of another, what bears one of our names. */
+  file(path: string, own: boolean): Map<string, Setting> {
+    const found = new Map<string, Setting>();
+    const { assignments, strays } = this.#parse(path);
+    for (const assignment of assignments) {
+      const { key, value, open } = assignment;
+      const origin = `${path}:${assignment.line}`;
+      const warn = (text: string) => this.warnings.push(`${origin}: ${text}`);
+      const variable = this.#known.get(key)?.variable;
+      if (variable === "environment") warn(`${key} has no effect in a file, set it in the environment`);
+      else if (variable !== undefined) {
+        found.set(key, { texts: [value], origin, filed: true, ...faultOf(assignment) });
+      } else if (own || PREFIX.test(key) || this.#misspelt(key)) warn(this.#unknown(key));
+      const [lost] = this.#ours.exec(value) ?? [];
+      if (lost === undefined) continue;
+      const why = open ? ", whose quote is not closed" : ", give it a line of its own";
+      warn(`${lost} has no effect inside the value of ${key}${why}`);
+    }
+    for (const { text, line } of strays) {
+      const [name] = this.#ours.exec(text) ?? PREFIX.exec(text) ?? [];
+      if (!own && name === undefined) continue;
+      const hint = name === undefined ? "write KEY=value" : `write ${name}=VALUE`;
+      this.warnings.push(`${path}:${line}: this line is not an assignment and has no effect, ${hint}`);
+    }
+    return found;
+  }
+
+  #parse(path: string): Assignments {
+    const decoded = this.#trying(path, () => {
+      const bytes = this.sources.readFile(path);
+      return bytes === undefined ? undefined : decodeText(bytes);
+    });
+    if (decoded !== undefined && "text" in decoded) return parseAssignments(decoded.text);
+    if (decoded !== undefined) this.faults.push(`cannot read ${path}: ${decoded.fault}`);
+    return { assignments: [], strays: [] };
+  }
+
+  #trying<T>(path: string, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      this.faults.push(`cannot read ${path}: ${reasonOf(error)}`);
+      return undefined;
+    }
+  }
+
+  #unknown(variable: string): string {
+    const prefix = PREFIX.exec(variable)?.[0];
+    const word = variable.slice(prefix?.length ?? 0);
+    const meant = this.#words.has(word) ? word : suggest(word, [...this.#words.keys()]);
+    const plain = meant !== undefined && this.#words.get(meant)?.variable === "plain";
+    const hint = meant === undefined
+      ? ""
+      : `, did you mean '${prefix ?? (plain ? "" : "LOCKSMITHD_")}${meant}'?`;
+    return `${variable} is not a setting and has no effect${hint}`;
+  }
+
+  /** Whether a key without a prefix is nearly one of those that are read without it. */
+  #misspelt(key: string): boolean {
+    const plain = [...this.#words].filter(([, { variable }]) => variable === "plain").map(([word]) => word);
+    return suggest(key, plain) !== undefined;
+  }
 }
 
-function unquote(text: string): string | undefined {
-  let value = "";
-  let rest = text;
-  while (rest !== "") {
-    const part = /^(?:'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|([^\s'"\\]+))/s.exec(rest);
-    // blanks end the value; a # begins a comment behind them only
-    if (part === null) return /^\s/.test(rest) ? value : undefined;
-    const [all, single, double, escaped, plain] = part;
-    value += single ?? double?.replace(/\\(["\\$`])/g, "$1") ?? escaped ?? plain ?? "";
-    rest = rest.slice(all.length);
-  }
-  return value;
+const PREFIX = /^LOCKSMITH(?:D|CTL)_/;
+
+function plainName(option: string): string {
+  return option.toUpperCase().replaceAll("-", "_");
+}
+
+function faultOf({ value, open }: Assignment): { fault?: string } {
+  if (open) return { fault: "the quote is not closed" };
+  return value.includes("\ufffd") ? { fault: "the value is not UTF-8" } : {};
 }

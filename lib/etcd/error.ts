@@ -4,7 +4,10 @@
  * reads that text, and what it does not recognise it passes on as it is. Nothing here does I/O.
  */
 
-import { EtcdCallError, EtcdTimeoutError, GRPC_CODE } from "./transport.ts";
+import { CertificateError } from "./certificates.ts";
+import { EtcdAnswerError, EtcdTimeoutError } from "./connection.ts";
+import { UnsentError } from "./server.ts";
+import { ROOT } from "../group.ts";
 import { StoreError, type StoreErrorKind } from "../store.ts";
 
 /** One failed attempt at one endpoint. */
@@ -15,171 +18,202 @@ export interface EtcdFailure {
   readonly hint?: string;
   /**
    * What to do next: `stop`, since every endpoint will say the same; ask an `other`; `retry` this one a few times, since a new
-   * connection may work, or tell more; or `again` and again, since it will soon be able to answer.
+   * connection may work; or `again` and again, since it will soon be able to answer.
    */
   readonly next: "stop" | "other" | "retry" | "again";
+  /** Nothing has happened for sure: it never got as far as etcd, or etcd said that it will not do it. */
+  readonly certain: boolean;
 }
 
 /** What was tried, as far as it matters for saying why it failed. */
 export interface EtcdAttempt {
   /** `http://...` or `https://...` */
   readonly endpoint: string;
-  /** How long this attempt waited, in milliseconds. */
-  readonly waitedMs: number;
-  readonly hasCa: boolean;
-  readonly hasClientCertificate: boolean;
   readonly username?: string;
 }
 
+/** An {@linkcode EtcdFailure} in one line: `$who` and `$user` stand for names, an empty reason for what was reported. */
+type Line = readonly [kind: StoreErrorKind, next: EtcdFailure["next"], why: string, hint?: string];
+
 /** The failure behind an error that a call threw. */
 export function etcdFailure(error: unknown, attempt: EtcdAttempt): EtcdFailure {
-  if (error instanceof EtcdTimeoutError) {
-    return {
-      kind: "timeout",
-      why: `no answer within ${seconds(attempt.waitedMs)}`,
-      hint: "etcd there is overloaded, frozen or behind a firewall that drops packets",
-      next: "other",
-    };
+  if (error instanceof UnsentError) {
+    const failure = etcdFailure(error.cause, attempt);
+    // a connection that cannot be made is not one that broke
+    return { ...failure, next: failure.next === "retry" ? "other" : failure.next, certain: true };
   }
-  const details = chain(error);
-  const known = error instanceof EtcdCallError
-    ? etcdAnswer(error.message, error.code, attempt)
-    : tlsFault(details, attempt) ?? networkFault(details, attempt);
-  return known ?? { kind: "failed", why: firstLine(details), next: "other" };
+  const [line, reported] = diagnosed(error, attempt);
+  const [kind, next, why, hint] = line;
+  const user = quoted(attempt.username ?? "");
+  const who = attempt.username === undefined ? "this client" : `user ${user}`;
+  return {
+    kind,
+    next,
+    why: why === "" ? reported : why.replace("$who", () => who).replace("$user", () => user),
+    ...hint === undefined ? {} : { hint },
+    certain: error instanceof EtcdAnswerError && isRefusal(error),
+  };
+}
+
+/** What an error means, and how it says it. */
+function diagnosed(error: unknown, { endpoint }: EtcdAttempt): [Line, reported: string] {
+  if (error instanceof EtcdTimeoutError) {
+    return [["timeout", "other", `no answer within ${seconds(error.waitedMs)}`, SILENT], ""];
+  }
+  if (error instanceof CertificateError) return [["tls", "other", error.message, error.hint], ""];
+  const text = chain(error);
+  const [lines, reported] = error instanceof EtcdAnswerError
+    ? [ANSWERS, error.message.replace(/^etcdserver: /, "")]
+    : [endpoint.startsWith("https:") ? REPORTS : [...PLAIN_REPORTS, ...REPORTS], text];
+  const [, ...line] = lines.find(([says]) => says.test(text)) ?? [/./, "failed", "other", ""] as const;
+  return [line, firstLine(reported)];
 }
 
 /** Whether etcd refused a call, and did nothing, because the lease that it names is gone. */
 export function isLeaseGone(error: unknown): boolean {
-  return error instanceof EtcdCallError && error.message.includes("requested lease not found");
+  return error instanceof EtcdAnswerError && error.message.includes("requested lease not found");
 }
 
-/** What etcd itself reported. */
-function etcdAnswer(details: string, code: number, attempt: EtcdAttempt): EtcdFailure | undefined {
-  if (details.includes("authentication failed, invalid user ID or password")) {
-    return {
-      kind: "authentication",
-      why: `wrong user or password for ${quoted(attempt.username ?? "")}`,
-      hint: "check --etcd-username and --etcd-password",
-      next: "stop",
-    };
-  }
-  if (details.includes("user name is empty")) {
-    return {
-      kind: "authentication",
-      why: "etcd wants a user and a password, and none were given",
-      hint: "give --etcd-username and --etcd-password",
-      next: "stop",
-    };
-  }
-  if (details.includes("authentication is not enabled")) {
-    return {
-      kind: "authentication",
-      why: `a user was given (${quoted(attempt.username ?? "")}), but authentication is not enabled in etcd`,
-      hint: "leave out --etcd-username and --etcd-password, or enable authentication in etcd",
-      next: "stop",
-    };
-  }
-  if (details.includes("invalid auth token") || code === GRPC_CODE.unauthenticated) {
-    return { kind: "authentication", why: "etcd no longer accepts the token of this login", next: "again" };
-  }
-  if (code === GRPC_CODE.permissionDenied || details.includes("etcdserver: permission denied")) {
-    const who = attempt.username === undefined ? "this client" : `user ${quoted(attempt.username)}`;
-    return {
-      kind: "permission",
-      why: `permission denied for ${who}`,
-      hint: "grant it a role in etcd: `etcdctl role grant-permission ROLE readwrite KEY`",
-      next: "stop",
-    };
-  }
-  if (/no leader|leader changed|request timed out|not capable|too many requests/.test(details)) {
-    return {
-      kind: "unreachable",
-      why: firstLine(details),
-      hint: "the etcd cluster has no majority, or is electing a leader",
-      next: "again",
-    };
-  }
-  return undefined;
+/**
+ * The codes of gRPC with which etcd refuses what it has not done, and will not do: invalid argument, not found,
+ * permission denied, resource exhausted, failed precondition, out of range, unimplemented, unauthenticated.
+ */
+const REFUSALS: readonly number[] = [3, 5, 7, 8, 9, 11, 12, 16];
+
+/** A member that has no leader, or too much to do, says so before it does anything, under codes that promise nothing. */
+function isRefusal({ code, message }: EtcdAnswerError): boolean {
+  return REFUSALS.includes(code) || /^etcdserver: (no leader|too many requests)$/.test(message);
 }
 
-/** What the TLS layer reported, be it ours or, by an alert, theirs. */
-function tlsFault(details: string, attempt: EtcdAttempt): EtcdFailure | undefined {
-  const tls = (why: string, hint: string): EtcdFailure => ({ kind: "tls", why, hint, next: "other" });
-  if (/UnknownIssuer|self.signed|unable to (get|verify)|CaUsedAsEndEntity|BadSignature/i.test(details)) {
-    return attempt.hasCa
-      ? tls(
-        "its certificate is not signed by a CA given with --etcd-cafile",
-        "give the CA that signed the certificate of etcd",
-      )
-      : tls("its certificate is not signed by a CA known here", "give the CA of etcd with --etcd-cafile");
-  }
-  if (/NotValidForName|not valid for name|ERR_TLS_CERT_ALTNAME|altnames/i.test(details)) {
-    return tls(
-      "its certificate is for another name or address",
-      "use a name or an address that the certificate holds",
-    );
-  }
-  if (/CertExpired|certificate has expired|\bExpired\b/i.test(details)) {
-    return tls("its certificate has expired", "renew the certificate, or check the clock of this machine");
-  }
-  if (/NotValidYet/i.test(details)) {
-    return tls("its certificate is not valid yet", "check the clock of this machine");
-  }
-  if (/InvalidContentType|corrupt message|wrong version number|packet length too long/i.test(details)) {
-    return tls("it does not speak TLS", "write http:// in place of https://");
-  }
-  if (
-    /CertificateRequired|certificate required|bad certificate|BadCertificate|UnknownCA|DecryptError/i.test(
-      details,
-    )
-  ) {
-    return attempt.hasClientCertificate
-      ? tls(
-        "it refuses the client certificate",
-        "check --etcd-certfile: is it signed by the CA that etcd trusts?",
-      )
-      : tls("it wants a client certificate", "give --etcd-certfile and --etcd-keyfile");
-  }
-  const other = /(invalid peer certificate|received fatal alert|peer is incompatible)[^(]*/i.exec(
-    details,
-  );
-  return other ? tls(`TLS: ${firstLine(other[0])}`, "check the certificates of both sides") : undefined;
-}
+const SILENT = "etcd there is overloaded, frozen or behind a firewall that drops packets";
 
-/** What the network reported. */
-function networkFault(details: string, attempt: EtcdAttempt): EtcdFailure | undefined {
-  const away = (why: string, hint: string, next: "other" | "retry" = "other"): EtcdFailure => ({
-    kind: "unreachable",
-    why,
-    hint,
-    next,
-  });
-  if (/ECONNREFUSED|connection refused/i.test(details)) {
-    return away("connection refused", "is etcd running there? check --endpoint");
-  }
-  if (/ENOTFOUND|EAI_|Name resolution failed|failed to lookup/i.test(details)) {
-    return away("the name cannot be resolved", "check --endpoint and the name service of this machine");
-  }
-  if (/EHOSTUNREACH|ENETUNREACH|unreachable/i.test(details)) {
-    return away("no route to it", "check --endpoint and the network");
-  }
-  const secure = attempt.endpoint.startsWith("https:");
-  if (/handshake eof/i.test(details)) {
-    return away(
-      "it closed the connection before anything was said",
-      "does it speak TLS? if not, write http://",
-    );
-  }
-  if (/reset|broken pipe|closed|body from connection|connection error|SendRequest/i.test(details)) {
-    const hint = !secure
-      ? "does it speak TLS? then write https://"
-      : attempt.hasClientCertificate
-      ? "did etcd restart, or does it refuse the client certificate?"
-      : "did etcd restart, or does it want a client certificate (--etcd-certfile, --etcd-keyfile)?";
-    return away("the connection broke", hint, "retry");
-  }
-  return undefined;
-}
+/** What etcd says, and what that means. */
+const ANSWERS: readonly (readonly [says: RegExp, ...Line])[] = [
+  [
+    /invalid user ID or password/,
+    "authentication",
+    "stop",
+    "wrong user or password for $user",
+    "check --etcd-username and --etcd-password",
+  ],
+  [
+    /user name is empty/,
+    "authentication",
+    "stop",
+    "etcd wants a user and a password, and none were given",
+    "give --etcd-username and --etcd-password",
+  ],
+  [
+    /authentication is not enabled/,
+    "authentication",
+    "stop",
+    "a user was given ($user), but authentication is not enabled in etcd",
+    "leave out --etcd-username and --etcd-password, or enable authentication in etcd",
+  ],
+  [
+    /invalid auth token|revision of auth store is old/,
+    "authentication",
+    "again",
+    "etcd no longer accepts the token of this login",
+  ],
+  [
+    /permission denied/,
+    "permission",
+    "stop",
+    "permission denied for $who",
+    `grant its role this in etcd: \`etcdctl role grant-permission ROLE readwrite --prefix=true ${ROOT}\``,
+  ],
+  [
+    /database space exceeded/,
+    "failed",
+    "stop",
+    "its database is full, and it takes no changes (alarm NOSPACE)",
+    "in etcd: `etcdctl compact REVISION`, `etcdctl defrag`, then `etcdctl alarm disarm`",
+  ],
+  [
+    /request is too large|received message larger than max/,
+    "failed",
+    "stop",
+    "the change is larger than etcd takes",
+    "let fewer machines hold a slot at a time, or raise --max-request-bytes of etcd",
+  ],
+  [/has been compacted/, "failed", "stop", "it has dropped what was asked for (compacted)"],
+  [/requested lease not found/, "failed", "stop", "the lease is gone"],
+  [
+    /too many requests/,
+    "unreachable",
+    "again",
+    "it is overloaded (too many requests)",
+    "etcd does not keep up with what is asked of it; look at its disk",
+  ],
+  [
+    /no leader|leader changed|request timed out|not capable|server stopped|unhealthy cluster/,
+    "unreachable",
+    "again",
+    "",
+    "the etcd cluster has no majority, or is electing a leader",
+  ],
+  [/unknown (service|method)/, "failed", "other", "", "is that etcd 3.4 or newer?"],
+];
+
+/** What the network and the TLS layer report. */
+const REPORTS: typeof ANSWERS = [
+  [
+    /InvalidContentType|corrupt message|wrong version number|packet length too long/i,
+    "tls",
+    "other",
+    "it does not speak TLS",
+    "write http:// in place of https://",
+  ],
+  [/fatal alert|unsupported protocol/i, "tls", "other", "", "check the certificates of both sides"],
+  [
+    /ECONNREFUSED/,
+    "unreachable",
+    "other",
+    "connection refused",
+    "is etcd running there? check --endpoint",
+  ],
+  [
+    /ENOTFOUND|EAI_|getaddrinfo/,
+    "unreachable",
+    "other",
+    "the name cannot be resolved",
+    "check --endpoint and the name service of this machine",
+  ],
+  [
+    /EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|unreachable|no route to host/i,
+    "unreachable",
+    "other",
+    "no route to it",
+    "check --endpoint and the network",
+  ],
+  [/ETIMEDOUT/, "timeout", "other", "no answer", SILENT],
+  [
+    /before secure TLS connection/,
+    "unreachable",
+    "other",
+    "it closed the connection before anything was said",
+    "does it speak TLS? if not, write http://",
+  ],
+  [
+    /ECONNRESET|EPIPE|HTTP2|closed|canceled/,
+    "unreachable",
+    "retry",
+    "the connection broke",
+    "did etcd restart?",
+  ],
+];
+
+/** The same in the clear, where it can have another reason. */
+const PLAIN_REPORTS: typeof ANSWERS = [
+  [
+    /ECONNRESET|EPIPE|HTTP2|closed|canceled/,
+    "unreachable",
+    "retry",
+    "the connection broke",
+    "does it speak TLS? then write https://",
+  ],
+];
 
 /** Which kind tells most, when endpoints fail for different reasons. */
 const TELLING: readonly StoreErrorKind[] = [
@@ -210,10 +244,16 @@ export function etcdStoreError(
   return new StoreError(worst?.[1].kind ?? "failed", `${what}: ${why}`, worst?.[1].hint, { cause });
 }
 
-/** The messages of an error and of its causes: the runtime hides the reason in the innermost. */
+/** What an error says, with what it is made of: of several addresses each has its own. */
 function chain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause === undefined ? error.message : `${error.message}: ${chain(error.cause)}`;
+  const { code } = error as { code?: unknown };
+  const parts = error instanceof AggregateError
+    ? error.errors
+    : error.cause === undefined
+    ? []
+    : [error.cause];
+  return [error.message, code, ...parts.map(chain)].filter((text) => text).join(": ");
 }
 
 function firstLine(text: string): string {

@@ -4,9 +4,11 @@
  * not complete: an earlier life of the key may be gone without a trace.
  */
 
-import { type IKeyValue, type IWatchResponse, WatchClient } from "etcd3/lib/rpc.js";
-import type { Endpoint, EtcdEndpoints } from "./endpoints.ts";
-import { EtcdCallError, EtcdTimeoutError, type EtcdTransport, GRPC_CODE } from "./transport.ts";
+import type { IKeyValue, IWatchRequest, IWatchResponse } from "etcd3/lib/rpc.js";
+import { RANGE, WATCH } from "./calls.ts";
+import { EtcdAnswerError, EtcdTimeoutError } from "./connection.ts";
+import type { EtcdEndpoints } from "./endpoints.ts";
+import type { EtcdServer, Stream } from "./server.ts";
 import { bytesOf, entryOf } from "./txn.ts";
 import { type CallOptions, type History, isBefore, type PastChange } from "../store.ts";
 
@@ -27,25 +29,25 @@ export async function etcdHistory(
   key: string,
   { timeoutMs }: CallOptions,
 ): Promise<History> {
-  return await endpoints.ask(
-    `cannot read the history of ${JSON.stringify(key)}`,
+  return await endpoints.ask({
+    what: `cannot read the history of ${JSON.stringify(key)}`,
     timeoutMs,
-    (endpoint, deadline) => historyAt(endpoint, key, deadline),
-  );
+    call: (server, deadlineMs) => historyAt(server, key, deadlineMs),
+  });
 }
 
-async function historyAt(endpoint: Endpoint, key: string, deadline: number): Promise<History> {
+async function historyAt(server: EtcdServer, key: string, deadlineMs: number): Promise<History> {
   const past = { changes: new Array<PastChange>(), cut: false };
   const { changes } = past;
-  const last = (await endpoint.kv.range({ key: bytesOf(key) }, { deadline })).kvs[0]?.mod_revision ?? null;
+  const last = (await server.call(RANGE, { key: bytesOf(key) }, deadlineMs)).kvs[0]?.mod_revision ?? null;
   let from = "1";
   for (let compactions = 0;; compactions++) {
-    const compacted = await replay(endpoint.transport, { key, from, last, deadline, past });
+    const compacted = await replay(server, { key, from, last, deadlineMs, past });
     if (compacted === null) {
       return { changes: past.changes, complete: compactions === 0 && !past.cut };
     }
     if (compactions === COMPACTIONS_MAX) throw dropped(compactions);
-    const then = await endpoint.kv.range({ key: bytesOf(key), revision: compacted }, { deadline });
+    const then = await server.call(RANGE, { key: bytesOf(key), revision: compacted }, deadlineMs);
     changes.length = 0;
     changes.push(...then.kvs.map((kv) => changeOf("Put", kv)));
     if (last !== null && changes.at(-1)?.revision === last) return { changes, complete: false };
@@ -59,21 +61,19 @@ interface Replay {
   readonly from: string;
   /** The last one; `null`: the key is gone. */
   readonly last: string | null;
-  /** Epoch milliseconds. */
-  readonly deadline: number;
+  /** By the clock of `performance`. */
+  readonly deadlineMs: number;
   /** Is added to; `cut` when it becomes too long. */
   readonly past: { readonly changes: PastChange[]; cut: boolean };
 }
 
 /** Reads the changes of a key. `null` when it has them all, else the first revision that etcd still has. */
-async function replay(transport: EtcdTransport, wanted: Replay): Promise<string | null> {
-  const { key, from, last, deadline, past } = wanted;
+async function replay(server: EtcdServer, wanted: Replay): Promise<string | null> {
+  const { key, from, last, deadlineMs, past } = wanted;
   const { changes } = past;
-  const stream = await new WatchClient(transport).watch();
   const { promise, resolve, reject } = Promise.withResolvers<string | null>();
-  const late = setTimeout(() => {
-    reject(new EtcdTimeoutError("the history did not come in time"));
-  }, deadline - Date.now());
+  const leftMs = deadlineMs - performance.now();
+  const late = setTimeout(() => reject(new EtcdTimeoutError(leftMs)), leftMs);
   let quiet: ReturnType<typeof setTimeout> | undefined;
   let asked = false;
   const expectQuiet = () => {
@@ -81,14 +81,14 @@ async function replay(transport: EtcdTransport, wanted: Replay): Promise<string 
     asked = false;
     quiet = setTimeout(() => {
       asked = true;
-      stream.write({ progress_request: {} });
+      stream?.send({ progress_request: {} });
     }, QUIET_MS);
   };
   const isGone = () => (changes.at(-1)?.entry ?? null) === null;
-  stream.on("data", (response: IWatchResponse) => {
+  const message = (response: IWatchResponse) => {
     if (response.canceled) {
       return response.compact_revision === "0"
-        ? reject(new EtcdCallError(GRPC_CODE.unknown, response.cancel_reason))
+        ? reject(new EtcdAnswerError(0, response.cancel_reason))
         : resolve(response.compact_revision);
     }
     for (const { type, kv } of response.events) {
@@ -103,17 +103,18 @@ async function replay(transport: EtcdTransport, wanted: Replay): Promise<string 
     if (last !== null) return;
     if (asked && response.events.length === 0 && isGone()) resolve(null);
     else expectQuiet();
-  });
-  stream.on("error", reject);
-  stream.on("end", () => reject(new EtcdCallError(GRPC_CODE.unavailable, "etcd ended the watch")));
+  };
+  const ended = (error: Error | undefined) => reject(error ?? new Error("connection closed"));
+  let stream: Stream<IWatchRequest> | undefined;
   try {
+    stream = await server.stream(WATCH, { message, ended }, { deadlineMs });
     // in parts: one message with a long past could be larger than any that is taken
-    stream.write({ create_request: { key: bytesOf(key), start_revision: from, fragment: true } });
+    stream.send({ create_request: { key: bytesOf(key), start_revision: from, fragment: true } });
     return await promise;
   } finally {
     clearTimeout(late);
     clearTimeout(quiet);
-    stream.cancel();
+    stream?.cancel();
   }
 }
 
@@ -121,6 +122,6 @@ function changeOf(type: string, kv: IKeyValue): PastChange {
   return { revision: kv.mod_revision, entry: type === "Delete" ? null : entryOf(kv) };
 }
 
-function dropped(times: number): EtcdCallError {
-  return new EtcdCallError(GRPC_CODE.unknown, `etcd dropped what was being read, ${times} times`);
+function dropped(times: number): EtcdAnswerError {
+  return new EtcdAnswerError(0, `etcd dropped what was being read, ${times} times`);
 }

@@ -7,37 +7,38 @@
  * deadline, and goes to the next endpoint when one is silent.
  */
 
-import type { ILeaseKeepAliveResponse } from "etcd3/lib/rpc.js";
+import { LEASE_GRANT, LEASE_KEEP_ALIVE, LEASE_REVOKE } from "./calls.ts";
 import type { EtcdEndpoints } from "./endpoints.ts";
 import { type CallOptions, type Lease, StoreError } from "../store.ts";
 
 /** How many signs of life fit into the time to live. */
 const SIGNS_PER_TTL = 3;
-/** The wait before another try, when no endpoint took a sign of life. */
-const RETRY_MS = 250;
+/** The pause before another try, when no endpoint took a sign of life; it doubles, with jitter. */
+const PAUSE_MS = { first: 250, last: 2_000 };
 
 export class EtcdLeases {
-  readonly #endpoints: EtcdEndpoints;
   readonly #kept = new Set<KeptLease>();
 
-  constructor(endpoints: EtcdEndpoints) {
-    this.#endpoints = endpoints;
-  }
+  constructor(private readonly endpoints: EtcdEndpoints, private readonly random: () => number) {}
 
   /** See {@linkcode Store.lease}. A grant whose answer was lost is one that nobody keeps alive. */
   async grant(ttlMs: number, lost: () => void, { timeoutMs }: CallOptions): Promise<Lease> {
     const what = "cannot begin a lease";
     let sentMs = 0;
-    const granted = await this.#endpoints.ask(what, timeoutMs, (endpoint, deadline) => {
-      sentMs = performance.now();
-      return endpoint.lease.leaseGrant({ TTL: Math.max(1, Math.ceil(ttlMs / 1000)) }, { deadline });
+    const granted = await this.endpoints.ask({
+      what,
+      timeoutMs,
+      call: (server, deadlineMs) => {
+        sentMs = performance.now();
+        return server.call(LEASE_GRANT, { TTL: Math.max(1, Math.ceil(ttlMs / 1000)) }, deadlineMs);
+      },
     });
-    if (granted.error) throw new StoreError("failed", `${what} in ${this.#endpoints.name}: ${granted.error}`);
-    const lease = new KeptLease(this.#endpoints, granted.ID, 1000 * Number(granted.TTL), sentMs, {
+    if (granted.error) throw new StoreError("failed", `${what} in ${this.endpoints.name}: ${granted.error}`);
+    const lease = new KeptLease(granted.ID, 1000 * Number(granted.TTL), sentMs, this.endpoints, this.random, {
       ended: () => this.#kept.delete(lease),
       lost,
     });
-    if (this.#endpoints.closed) lease.abandon();
+    if (this.endpoints.closed) lease.abandon();
     else this.#kept.add(lease);
     return lease;
   }
@@ -57,20 +58,20 @@ interface LeaseEvents {
 }
 
 class KeptLease implements Lease {
-  readonly id: string;
-  readonly #endpoints: EtcdEndpoints;
-  readonly #ttlMs: number;
-  readonly #events: LeaseEvents;
   /** Until then etcd has it for sure, if nobody ended it; by the clock of `performance`. */
   #untilMs: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #running = true;
+  #pauseMs = PAUSE_MS.first;
 
-  constructor(endpoints: EtcdEndpoints, id: string, ttlMs: number, sentMs: number, events: LeaseEvents) {
-    this.id = id;
-    this.#endpoints = endpoints;
-    this.#ttlMs = ttlMs;
-    this.#events = events;
+  constructor(
+    readonly id: string,
+    private readonly ttlMs: number,
+    sentMs: number,
+    private readonly endpoints: EtcdEndpoints,
+    private readonly random: () => number,
+    private readonly events: LeaseEvents,
+  ) {
     this.#untilMs = sentMs + ttlMs;
     this.#renewIn(ttlMs / SIGNS_PER_TTL);
   }
@@ -78,11 +79,11 @@ class KeptLease implements Lease {
   async end({ timeoutMs }: CallOptions): Promise<void> {
     this.abandon();
     try {
-      await this.#endpoints.ask(
-        "cannot end a lease",
+      await this.endpoints.ask({
+        what: "cannot end a lease",
         timeoutMs,
-        (endpoint, deadline) => endpoint.lease.leaseRevoke({ ID: this.id }, { deadline }),
-      );
+        call: (server, deadlineMs) => server.call(LEASE_REVOKE, { ID: this.id }, deadlineMs),
+      });
     } catch (error) {
       // gone already, or nobody is there to be told: it is over when its time is
       if (!(error instanceof StoreError)) throw error;
@@ -93,12 +94,12 @@ class KeptLease implements Lease {
     if (!this.#running) return;
     this.#running = false;
     clearTimeout(this.#timer);
-    this.#events.ended();
+    this.events.ended();
   }
 
   #lose(): void {
     this.abandon();
-    this.#events.lost();
+    this.events.lost();
   }
 
   #renewIn(ms: number): void {
@@ -110,28 +111,24 @@ class KeptLease implements Lease {
     if (leftMs <= 0) return this.#lose();
     try {
       let sentMs = 0;
-      const { TTL } = await this.#endpoints.ask(
-        "cannot keep a lease alive",
-        Math.min(leftMs, this.#ttlMs / SIGNS_PER_TTL),
-        (endpoint, deadline) => {
+      const { TTL } = await this.endpoints.ask({
+        what: "cannot keep a lease alive",
+        timeoutMs: Math.min(leftMs, this.ttlMs / SIGNS_PER_TTL),
+        call: (server, deadlineMs) => {
           sentMs = performance.now();
-          return endpoint.transport.exec<ILeaseKeepAliveResponse>(
-            "Lease",
-            "leaseKeepAlive",
-            { ID: this.id },
-            {
-              deadline,
-            },
-          );
+          return server.call(LEASE_KEEP_ALIVE, { ID: this.id }, deadlineMs);
         },
-      );
+      });
       if (!this.#running) return;
       if (Number(TTL) <= 0) return this.#lose();
       this.#untilMs = sentMs + 1000 * Number(TTL);
-      this.#renewIn(this.#ttlMs / SIGNS_PER_TTL);
+      this.#pauseMs = PAUSE_MS.first;
+      this.#renewIn(this.ttlMs / SIGNS_PER_TTL);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      if (this.#running) this.#renewIn(Math.min(RETRY_MS, Math.max(0, this.#untilMs - performance.now())));
+      if (!this.#running) return;
+      this.#renewIn(Math.min(this.#pauseMs * (0.5 + this.random()), this.#untilMs - performance.now()));
+      this.#pauseMs = Math.min(2 * this.#pauseMs, PAUSE_MS.last);
     }
   }
 }

@@ -1,17 +1,18 @@
 /**
- * The store on etcd v3, through the client `etcd3`.
+ * The store on etcd v3.
  *
  * A read is one linearizable Range, a view and a commit are one Txn each. A read that fails is tried at the next
- * endpoint, and all of it ends by the deadline of the call. A commit is tried once: repeating a swap that had landed would
- * report it as refused. Whatever ends it without an answer is `unknown`, and the endpoint that failed moves to the end, so
- * that a repeat goes elsewhere.
+ * endpoint, and all of it ends by the deadline of the call. A commit goes to the next endpoint only where it is certain that
+ * nothing has happened: repeating a swap that had landed would report it as refused. Whatever else ends it without an
+ * answer is `unknown`, and the endpoint that failed moves to the end, so that a repeat goes elsewhere.
  *
- * The calls are made by the service clients of etcd3. Its pool, which retries, breaks circuits and attaches watches anew by
- * itself, is left out for that reason: what is tried next is decided here.
+ * Of etcd3 it has the types of the service clients and the .proto files. The pool of etcd3, its retries and its watches
+ * are left out: they repeat what may have happened, and lose errors.
  */
 
-import { closedError, EtcdEndpoints, type EtcdOptions } from "./endpoints.ts";
-import { etcdStoreError, isLeaseGone } from "./error.ts";
+import { RANGE, TXN } from "./calls.ts";
+import { EtcdEndpoints, type EtcdOptions, UncertainError } from "./endpoints.ts";
+import { isLeaseGone } from "./error.ts";
 import { etcdHistory } from "./history.ts";
 import { EtcdLeases } from "./lease.ts";
 import {
@@ -64,51 +65,59 @@ class EtcdStore implements Store {
     const random = options.random ?? Math.random;
     this.#endpoints = new EtcdEndpoints(options, random);
     this.name = this.#endpoints.name;
-    this.#watches = new EtcdWatches({
-      first: () => this.#endpoints.first().transport,
-      failed: (transport) => this.#endpoints.failed(transport),
-    }, random);
-    this.#leases = new EtcdLeases(this.#endpoints);
+    this.#watches = new EtcdWatches(this.#endpoints, random);
+    this.#leases = new EtcdLeases(this.#endpoints, random);
   }
 
   async read(key: string, { timeoutMs }: CallOptions): Promise<Entry | null> {
-    const response = await this.#endpoints.ask(
-      `cannot read ${JSON.stringify(key)}`,
+    const response = await this.#endpoints.ask({
+      what: `cannot read ${JSON.stringify(key)}`,
       timeoutMs,
-      (endpoint, deadline) => endpoint.kv.range({ key: bytesOf(key) }, { deadline }),
-    );
+      call: (server, deadlineMs) => server.call(RANGE, { key: bytesOf(key) }, deadlineMs),
+    });
     return entriesOf(response)[0] ?? null;
   }
 
   async list(prefix: string, { timeoutMs }: CallOptions): Promise<Entry[]> {
-    const response = await this.#endpoints.ask(
-      `cannot list ${JSON.stringify(prefix)}`,
+    const response = await this.#endpoints.ask({
+      what: `cannot list ${JSON.stringify(prefix)}`,
       timeoutMs,
-      (endpoint, deadline) => endpoint.kv.range(prefixRequest(prefix), { deadline }),
-    );
+      call: (server, deadlineMs) => server.call(RANGE, prefixRequest(prefix), deadlineMs),
+    });
     return entriesOf(response);
   }
 
   async view(queries: readonly Query[], { timeoutMs }: CallOptions): Promise<View> {
-    const response = await this.#endpoints.ask(
-      `cannot read ${named(queries.map(({ range }) => range.from))}`,
+    const response = await this.#endpoints.ask({
+      what: `cannot read ${named(queries.map(({ range }) => range.from))}`,
       timeoutMs,
-      (endpoint, deadline) => endpoint.kv.txn(viewRequest(queries), { deadline }),
-    );
+      call: (server, deadlineMs) => server.call(TXN, viewRequest(queries), deadlineMs),
+    });
     return viewOf(response, queries);
   }
 
   async commit(transaction: Transaction, { timeoutMs }: CallOptions): Promise<CommitOutcome> {
     const keys = named([...transaction.put.map(({ key }) => key), ...transaction.remove ?? []]);
-    const what = `cannot tell whether the change of ${keys} was made`;
-    if (this.#endpoints.closed) return { kind: "unknown", cause: closedError(what) };
+    const question = {
+      what: `cannot change ${keys}`,
+      once: `cannot tell whether the change of ${keys} was made`,
+    };
     const queries = transaction.read ?? [];
-    const deadline = Date.now() + timeoutMs;
-    const endpoint = this.#endpoints.first();
+    const endMs = performance.now() + timeoutMs;
     let empty = openRanges(transaction).map(() => false);
     try {
       for (let look = 0; look < LOOKS_MAX; look++) {
-        const response = await endpoint.kv.txn(txnRequest(transaction, empty), { deadline });
+        const request = txnRequest(transaction, empty);
+        const response = await this.#endpoints.ask({
+          ...question,
+          timeoutMs: endMs - performance.now(),
+          call: (server, deadlineMs) =>
+            server.call(TXN, request, deadlineMs).catch((error) => {
+              if (isLeaseGone(error)) return undefined;
+              throw error;
+            }),
+        });
+        if (response === undefined) return await this.#refused(queries, endMs - performance.now());
         if (response.succeeded) return { kind: "committed", ...viewOf(response, queries) };
         const found = emptyRanges(response, empty.length);
         if (found.every((isEmpty, index) => isEmpty === empty[index])) {
@@ -116,20 +125,14 @@ class EtcdStore implements Store {
         }
         empty = found;
       }
-      const cause = new StoreError(
-        "failed",
-        `${what}: what it depends on changed ${LOOKS_MAX} times meanwhile`,
-      );
-      return { kind: "unknown", cause };
     } catch (error) {
-      if (isLeaseGone(error)) return await this.#refused(queries, deadline);
-      const failure = this.#endpoints.failure(endpoint, error, timeoutMs);
-      const failures = new Map([[endpoint.url, failure]]);
-      if (failure.kind === "permission" || failure.kind === "authentication") {
-        throw etcdStoreError(`cannot change ${keys}`, failures, error);
-      }
-      return { kind: "unknown", cause: etcdStoreError(what, failures, error) };
+      if (error instanceof UncertainError) return { kind: "unknown", cause: error.cause };
+      throw error;
     }
+    throw new StoreError(
+      "failed",
+      `${question.what}: what it depends on changed ${LOOKS_MAX} times meanwhile`,
+    );
   }
 
   lease(ttlMs: number, lost: () => void, options: CallOptions): Promise<Lease> {
@@ -151,10 +154,10 @@ class EtcdStore implements Store {
     return Promise.resolve();
   }
 
-  /** The answer to a commit of which etcd said that nothing happened, without saying what there is. */
-  async #refused(queries: readonly Query[], deadline: number): Promise<CommitOutcome> {
+  /** The answer to a commit under a lease that is gone: nothing happened, and etcd does not say what there is. */
+  async #refused(queries: readonly Query[], timeoutMs: number): Promise<CommitOutcome> {
     try {
-      return { kind: "refused", ...await this.view(queries, { timeoutMs: deadline - Date.now() }) };
+      return { kind: "refused", ...await this.view(queries, { timeoutMs }) };
     } catch (error) {
       if (error instanceof StoreError) return { kind: "unknown", cause: error };
       throw error;

@@ -1,67 +1,59 @@
 /**
- * All watches of one etcd store on one stream. A listener hears of each change of its key as soon as etcd tells of it;
- * after a broken connection the watch goes on behind the last change that it saw. Only where that place is not known, or
- * etcd has dropped what came after it, the listener hears `missed`; and now and then without a reason, since a watch is a
- * hint. The stream is kept until the last watch is closed; while no endpoint answers, it is tried again and again, ever
- * more slowly, and nobody is told.
+ * All watches of one etcd store on one stream. A listener hears of each change of its key as soon as etcd tells of it. A
+ * watch always begins at the present, the first time and after each break of the connection, and says `missed` when it has
+ * begun, unless nothing was committed since the revision that it was to begin behind: so who waits also hears that etcd
+ * is back. Now and then it says so without a reason, since a watch is a hint.
+ *
+ * The stream is kept until the last watch is closed. While no endpoint answers, it is tried again and again. What etcd
+ * refuses is told once, and tried again after minutes.
  */
 
-import { type IDuplexStream, type IWatchRequest, type IWatchResponse, WatchClient } from "etcd3/lib/rpc.js";
-import type { EtcdTransport } from "./transport.ts";
+import type { IWatchRequest, IWatchResponse } from "etcd3/lib/rpc.js";
+import { WATCH } from "./calls.ts";
+import { EtcdAnswerError, EtcdTimeoutError } from "./connection.ts";
+import type { EtcdEndpoints } from "./endpoints.ts";
+import { etcdStoreError } from "./error.ts";
+import { type EtcdServer, isStaleLogin, type Stream } from "./server.ts";
 import { bytesOf, entryOf } from "./txn.ts";
 import { type Change, isBefore, type Watch } from "../store.ts";
-
-type WatchStream = IDuplexStream<IWatchRequest, IWatchResponse>;
-
-/** Which server to use; told of each that failed. */
-export interface EtcdServers {
-  first(): EtcdTransport;
-  failed(server: EtcdTransport): void;
-}
 
 /** How long a server may take to answer before another is tried. */
 const ANSWER_MS = 3_000;
 /** A server that said nothing for so long is asked for a sign of life, and has `ANSWER_MS` to give it. */
 const SILENCE_MS = 10_000;
-/** The wait before a new stream after a failure: the first, and the longest. Each is lengthened by up to a half. */
-const BACKOFF_MIN_MS = 100;
-const BACKOFF_MAX_MS = 2_000;
-/** How often listeners are called without a reason; lengthened by up to a half, so that a fleet does not march in step. */
+/** The pause before a new stream after one broke: the first, and the longest. Each is lengthened by up to a half. */
+const PAUSE_MS = { first: 100, last: 1_000 };
+/** How often listeners are called without a reason, and what was refused is tried again; lengthened by up to a half. */
 const REFRESH_MS = 300_000;
 
 /** One watch, over all the connections that it lives through. */
 interface Listener {
   readonly key: string;
   readonly tell: (change: Change) => void;
-  /** All changes up to this revision were told, or need not be; `undefined`: nobody knows. */
-  seen: string | undefined;
-  /** Whether a server has confirmed it before. */
-  known: boolean;
+  /** The revision behind which it begins, until it has begun. */
+  after: string | undefined;
+  /** etcd has said that it will not do it. */
+  refused: boolean;
   closed: boolean;
 }
 
 export class EtcdWatches {
-  readonly #servers: EtcdServers;
-  readonly #random: () => number;
   readonly #listeners = new Set<Listener>();
   #connection: Connection | undefined;
-  #backoffMs = BACKOFF_MIN_MS;
+  #pauseMs = PAUSE_MS.first;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #refresh: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
-  constructor(servers: EtcdServers, random: () => number) {
-    this.#servers = servers;
-    this.#random = random;
-  }
+  constructor(private readonly endpoints: EtcdEndpoints, private readonly random: () => number) {}
 
   /** Begins a watch; see {@linkcode Store.watch}. */
   add(key: string, tell: (change: Change) => void, after?: string): Watch {
     if (this.#closed) throw new TypeError(`cannot watch ${JSON.stringify(key)}: the store is closed`);
-    const listener: Listener = { key, tell, seen: after, known: false, closed: false };
+    const listener: Listener = { key, tell, after, refused: false, closed: false };
     this.#listeners.add(listener);
     this.#connection?.create(listener);
-    if (!this.#connection && this.#retry === undefined) this.#connect();
+    if (!this.#connection && this.#retry === undefined) this.#connect(false);
     this.#refresh ??= this.#refreshLater();
     return {
       close: () => {
@@ -90,29 +82,48 @@ export class EtcdWatches {
     this.#connection = undefined;
   }
 
-  #connect(): void {
+  #connect(anew: boolean): void {
     this.#retry = undefined;
-    const server = this.#servers.first();
-    const connection: Connection = new Connection(server, this.#listeners, {
-      confirmed: () => {
-        this.#backoffMs = BACKOFF_MIN_MS;
+    const server = this.endpoints.first();
+    const connection: Connection = new Connection(server, this.#listeners, anew, {
+      begun: () => {
+        this.#pauseMs = PAUSE_MS.first;
       },
-      failed: () => {
+      refused: (listener, error) => this.#refuse(server, [listener], error),
+      failed: (error, again) => {
         if (this.#connection !== connection) return;
         this.#connection = undefined;
-        this.#servers.failed(server);
-        this.#retry = setTimeout(() => this.#connect(), this.#backoffMs * (1 + this.#random() / 2));
-        this.#backoffMs = Math.min(2 * this.#backoffMs, BACKOFF_MAX_MS);
+        // it may have forgotten the login, and nobody else
+        if (again) return this.#connect(true);
+        const { next } = this.endpoints.failed(server, error);
+        if (next === "stop") return this.#refuse(server, this.#listeners, error);
+        this.#retry = setTimeout(() => this.#connect(false), this.#pauseMs * (1 + this.random() / 2));
+        this.#pauseMs = Math.min(2 * this.#pauseMs, PAUSE_MS.last);
       },
     });
     this.#connection = connection;
   }
 
+  /** Tells once why there is no watch. */
+  #refuse(server: EtcdServer, listeners: Iterable<Listener>, cause: Error): void {
+    const failures = new Map([[server.url, this.endpoints.failed(server, cause)]]);
+    for (const listener of listeners) {
+      if (listener.refused) continue;
+      listener.refused = true;
+      const error = etcdStoreError(`cannot watch ${JSON.stringify(listener.key)}`, failures, cause);
+      tellSoon(listener, { kind: "refused", error });
+    }
+  }
+
   #refreshLater(): ReturnType<typeof setTimeout> {
     return setTimeout(() => {
-      for (const listener of this.#listeners) tellSoon(listener, { kind: "missed" });
+      for (const listener of this.#listeners) {
+        tellSoon(listener, { kind: "missed" });
+        if (listener.refused) this.#connection?.create(listener);
+      }
+      if (!this.#connection && this.#retry === undefined) this.#connect(false);
       this.#refresh = this.#refreshLater();
-    }, REFRESH_MS * (1 + this.#random() / 2));
+    }, REFRESH_MS * (1 + this.random() / 2));
   }
 }
 
@@ -125,48 +136,52 @@ function tellSoon(listener: Listener, change: Change): void {
 
 /** What a connection tells of. */
 interface ConnectionEvents {
-  /** A watch was confirmed: the server is there. */
-  confirmed(): void;
-  failed(): void;
+  /** A watch has begun: the server is there. */
+  begun(): void;
+  /** etcd said that it will not do this one. */
+  refused(listener: Listener, error: Error): void;
+  /** It is over; `again`: another login may help. */
+  failed(error: Error, again: boolean): void;
 }
 
 /** One stream to one server, from its beginning to its first failure. */
 class Connection {
-  readonly #events: ConnectionEvents;
-  /** Watches that were asked for and are not confirmed; etcd confirms in the order of asking. */
-  #pending: Listener[] = [];
-  readonly #confirmed = new Map<string, Listener>();
-  #stream: WatchStream | undefined;
+  /** Watches that were asked for and have not begun; etcd begins them in the order of asking. */
+  #pending: Listener[];
+  readonly #begun = new Map<string, Listener>();
+  #stream: Stream<IWatchRequest> | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #silence: ReturnType<typeof setTimeout> | undefined;
   #ended = false;
 
-  constructor(server: EtcdTransport, listeners: Iterable<Listener>, events: ConnectionEvents) {
-    this.#events = events;
+  constructor(
+    private readonly server: EtcdServer,
+    listeners: Iterable<Listener>,
+    private readonly anew: boolean,
+    private readonly events: ConnectionEvents,
+  ) {
     this.#pending = [...listeners];
-    this.#expectAnswer();
-    new WatchClient(server).watch().then((stream) => {
+    server.stream(WATCH, {
+      message: (response) => this.#receive(response),
+      ended: (error) => this.#fail(error ?? new Error("connection closed")),
+    }, { anew }).then((stream) => {
       if (this.#ended) return stream.cancel();
       this.#stream = stream;
-      stream.on("data", (response) => this.#receive(response));
-      stream.on("error", () => this.#fail());
-      stream.on("end", () => this.#fail());
       for (const listener of this.#pending) this.#request(listener);
-    }).catch(() => this.#fail());
+    }).catch((error) => this.#fail(error));
   }
 
   create(listener: Listener): void {
     this.#pending.push(listener);
-    this.#expectAnswer();
     if (this.#stream) this.#request(listener);
   }
 
-  /** Ends one watch. One that is not confirmed yet is ended when it is. */
+  /** Ends one watch. One that has not begun yet is ended when it has. */
   cancel(listener: Listener): void {
-    for (const [id, confirmed] of this.#confirmed) {
-      if (confirmed !== listener) continue;
-      this.#confirmed.delete(id);
-      this.#stream?.write({ cancel_request: { watch_id: id } });
+    for (const [id, begun] of this.#begun) {
+      if (begun !== listener) continue;
+      this.#begun.delete(id);
+      this.#stream?.send({ cancel_request: { watch_id: id } });
     }
   }
 
@@ -177,17 +192,9 @@ class Connection {
     this.#stream?.cancel();
   }
 
-  #request({ key, seen, known }: Listener): void {
-    this.#stream?.write({
-      create_request: {
-        key: bytesOf(key),
-        // etcd catches up only every 100 ms with a watch that begins in the past: a new one begins now, and a commit
-        // that came in between is found in the confirmation
-        ...seen === undefined || !known ? {} : { start_revision: String(BigInt(seen) + 1n) },
-        // keeps the place of a quiet watch ahead of what etcd drops
-        progress_notify: true,
-      },
-    });
+  #request({ key }: Listener): void {
+    this.#stream?.send({ create_request: { key: bytesOf(key) } });
+    this.#expectAnswer();
   }
 
   #receive(response: IWatchResponse): void {
@@ -195,60 +202,61 @@ class Connection {
     if (this.#pending.length <= (response.created ? 1 : 0)) clearTimeout(this.#deadline);
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => this.#askForLife(), SILENCE_MS);
-    if (response.created) return this.#confirm(response);
+    if (response.created) return this.#begin(response);
     // one that no watch is named in, or one that was closed here, only shows that the server lives
-    const listener = this.#confirmed.get(response.watch_id);
+    const listener = this.#begun.get(response.watch_id);
     if (!listener) return;
-    if (response.canceled) return this.#canceled(listener, response);
-    // The revision in the head of a response with events is ahead of them when there are more to come.
-    if (response.events.length === 0) listener.seen = response.header.revision;
+    if (response.canceled) return this.#fail(canceled(response));
     for (const { type, kv } of response.events) {
-      const revision = listener.seen = kv.mod_revision;
-      tellSoon(listener, { kind: "changed", entry: type === "Delete" ? null : entryOf(kv), revision });
+      const entry = type === "Delete" ? null : entryOf(kv);
+      tellSoon(listener, { kind: "changed", entry, revision: kv.mod_revision });
     }
   }
 
-  #confirm(response: IWatchResponse): void {
+  #begin(response: IWatchResponse): void {
     const listener = this.#pending.shift();
-    if (response.canceled || listener === undefined) return this.#fail();
-    this.#events.confirmed();
-    this.#confirmed.set(response.watch_id, listener);
+    if (listener === undefined) return this.#fail(canceled(response));
+    if (response.canceled) return this.#refused(listener, canceled(response));
+    this.events.begun();
+    this.#begun.set(response.watch_id, listener);
     if (listener.closed) return this.cancel(listener);
-    const { revision } = response.header;
-    // A server that is behind what another one told was restored from a copy, or lags: it cannot tell what came after.
-    if (listener.known && listener.seen !== undefined && isBefore(revision, listener.seen)) {
-      this.cancel(listener);
-      listener.seen = undefined;
-      return this.create(listener);
+    const { after } = listener;
+    listener.after = undefined;
+    listener.refused = false;
+    if (after === undefined || isBefore(after, response.header.revision)) {
+      tellSoon(listener, { kind: "missed" });
     }
-    const fresh = !listener.known;
-    listener.known = true;
-    if (listener.seen !== undefined && !(fresh && isBefore(listener.seen, revision))) return;
-    listener.seen = revision;
-    tellSoon(listener, { kind: "missed" });
   }
 
-  /** etcd ended a watch that is wanted. */
-  #canceled(listener: Listener, { watch_id, compact_revision }: IWatchResponse): void {
-    this.#confirmed.delete(watch_id);
-    if (compact_revision === "0") return this.#fail();
-    listener.seen = undefined;
-    this.create(listener);
+  /** To some versions of etcd a login that is no longer good is one that has no permission. */
+  #refused(listener: Listener, error: Error): void {
+    if (this.server.hasLogin && !this.anew) return this.#fail(error, true);
+    if (isStaleLogin(error)) return this.#fail(error);
+    this.events.refused(listener, error);
   }
 
-  #fail(): void {
+  #fail(error: Error, again = false): void {
     if (this.#ended) return;
     this.end();
-    this.#events.failed();
+    this.events.failed(error, again);
   }
 
   #askForLife(): void {
-    this.#stream?.write({ progress_request: {} });
+    this.#stream?.send({ progress_request: {} });
     this.#expectAnswer();
   }
 
   #expectAnswer(): void {
     clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#fail(), ANSWER_MS);
+    this.#deadline = setTimeout(() => {
+      this.server.drop();
+      this.#fail(new EtcdTimeoutError(ANSWER_MS));
+    }, ANSWER_MS);
   }
+}
+
+/** Why etcd ended a watch. */
+function canceled({ cancel_reason }: IWatchResponse): EtcdAnswerError {
+  const reason = cancel_reason.replace(/^rpc error: code = \w+ desc = /, "");
+  return new EtcdAnswerError(0, reason === "" ? "etcd ended the watch" : reason);
 }

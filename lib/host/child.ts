@@ -3,6 +3,10 @@
  * or leaves undone holds us longer than that.
  */
 
+import { reasonOf } from "../system_error.ts";
+
+export { reasonOf };
+
 /** More than this of one stream is nothing that we ask for. */
 export const MAX_OUTPUT_BYTES = 1 << 20;
 /** After a child's exit its pipes may be held open by a grandchild; read no longer than this. */
@@ -72,14 +76,6 @@ export async function runChild(
     stdout: stdout.text(),
     stderr: stderr.text(),
   };
-}
-
-/** Why an operation of the system failed, in the system's words and in lower case: `permission denied`. */
-export function reasonOf(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "no such file or directory";
-  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  if (error instanceof Error) return error.message.replace(/ \(os error \d+\).*$/, "");
-  return String(error);
 }
 
 /** The killer is a child too: signalling a group from here would take the right to run everything. */

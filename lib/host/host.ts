@@ -6,20 +6,31 @@
 import { reasonOf } from "./child.ts";
 import type { Coordinator } from "./coordinator.ts";
 import type { Host } from "../daemon.ts";
-import type { Bus } from "./bus.ts";
+import { type Bus, BusError } from "./bus.ts";
 import { formatDuration } from "../duration.ts";
 import type { Detector } from "../need.ts";
 import type { Log, LogLevel } from "../surroundings.ts";
-import { rebootMachine, type RebootMethod } from "./reboot.ts";
+import type { LoggedIn, ScheduledShutdown } from "../agent.ts";
+import { scheduledShutdown } from "./logind.ts";
+import { mayReboot, rebootMachine, type RebootMethod } from "./reboot.ts";
 import { listSessions, wall } from "./sessions.ts";
 
-const SESSIONS_TIMEOUT_MS = 10_000;
+const QUESTION_TIMEOUT_MS = 10_000;
 const WALL_TIMEOUT_MS = 10_000;
+
+/** What is remembered of reboots. What cannot be is told in the log, and stops nothing. */
+export interface RebootMemory {
+  /** A reboot for this is about to be called. */
+  rebootingFor(fingerprint: string): Promise<void>;
+  forgetServed(): void;
+}
 
 export interface RealHost {
   readonly bus: Bus;
   readonly rebootMethod: RebootMethod;
   readonly coordinator: Coordinator;
+  /** What this machine remembers across its boots. */
+  readonly memory: RebootMemory;
   readonly strategy: string;
   /** How long people who are logged in have, in milliseconds; with none nobody is looked for. */
   readonly graceMs: number;
@@ -27,27 +38,49 @@ export interface RealHost {
 }
 
 export function realHost(
-  { bus, rebootMethod, coordinator, strategy, graceMs, log }: RealHost,
+  { bus, rebootMethod, coordinator, memory, strategy, graceMs, log }: RealHost,
 ): Host {
   return {
     log,
-    async loggedIn() {
-      if (graceMs === 0) return { kind: "known", users: [] };
-      const answer = await listSessions(bus, { timeoutMs: SESSIONS_TIMEOUT_MS });
-      if (answer.kind === "unknown") return answer;
-      return { kind: "known", users: [...new Set(answer.sessions.map(({ user }) => user))] };
+    async inquire() {
+      const [clearance, loggedIn, scheduled] = await Promise.all([
+        mayReboot(rebootMethod, { timeoutMs: QUESTION_TIMEOUT_MS }),
+        graceMs === 0 ? { kind: "known", users: [] } as const : whoIsLoggedIn(bus),
+        whatIsScheduled(bus),
+      ]);
+      return { clearance, loggedIn, scheduled };
     },
     async warn(graceMs, reasons) {
       const message = `locksmith reboots this machine in ${formatDuration(graceMs)}: ${reasons.join("; ")}`;
       const outcome = await wall(message, { timeoutMs: WALL_TIMEOUT_MS });
       if (outcome.kind === "failed") log("warning", `cannot tell those who are logged in: ${outcome.why}`);
     },
-    reboot: (timeoutMs) => rebootMachine(rebootMethod, { timeoutMs }),
+    async reboot(timeoutMs, fingerprint) {
+      await memory.rebootingFor(fingerprint);
+      return await rebootMachine(rebootMethod, { timeoutMs });
+    },
+    forgetServed: () => memory.forgetServed(),
     report(state) {
       // a file that only tells others is no reason to stop
       coordinator.set(strategy, state).catch((error) => log("warning", reasonOf(error)));
     },
   };
+}
+
+async function whoIsLoggedIn(bus: Bus): Promise<LoggedIn> {
+  const answer = await listSessions(bus, { timeoutMs: QUESTION_TIMEOUT_MS });
+  if (answer.kind === "unknown") return answer;
+  return { kind: "known", users: [...new Set(answer.sessions.map(({ user }) => user))] };
+}
+
+/** What somebody else has scheduled is news and no reason to wait: without an answer there is none. */
+async function whatIsScheduled(bus: Bus): Promise<ScheduledShutdown | null> {
+  try {
+    return await scheduledShutdown(bus, { timeoutMs: QUESTION_TIMEOUT_MS });
+  } catch (error) {
+    if (error instanceof BusError) return null;
+    throw error;
+  }
 }
 
 /**

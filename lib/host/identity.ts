@@ -34,7 +34,7 @@ export async function readMachine(root: string): Promise<Machine> {
 /** The machine id from `<root>/etc/machine-id`. Throws {@linkcode MachineError}. */
 export async function readMachineId(root: string): Promise<string> {
   const file = below(root, "/etc/machine-id");
-  const hint = "systemd-machine-id-setup writes one; a name can also be given on the command line";
+  const hint = "systemd-machine-id-setup writes one";
   const fault = (why: string) => new MachineError("Cannot read machine-id", `${file}: ${why}`, hint);
   let text: string;
   try {

@@ -5,6 +5,7 @@
  * somebody inhibits it, so that asking again soon is of use), or unknown (nobody answered after the call was made, or a
  * shutdown is under way: the machine may be going down). Unknown is never folded into either of the others.
  */
+import type { Clearance, ScheduledShutdown } from "../agent.ts";
 import type { RebootOutcome } from "../daemon.ts";
 import { type Bus, BusError, type Method } from "./bus.ts";
 
@@ -60,15 +61,6 @@ export function describeInhibitor({ who, why, uid, pid }: Inhibitor): string {
   return `${who} (uid ${uid}, pid ${pid}): ${why}`;
 }
 
-/** Whether this machine can be rebooted now, as far as can be told before it is. */
-export type Clearance =
-  | { readonly kind: "clear" }
-  /** Somebody inhibits a shutdown: ask again. */
-  | { readonly kind: "blocked"; readonly why: string }
-  /** Waiting does not help: this user may not, or this machine cannot. */
-  | { readonly kind: "impossible"; readonly why: string }
-  | { readonly kind: "unknown"; readonly why: string };
-
 /**
  * Asks logind, in two questions, whether it would reboot this machine for us: who blocks a shutdown (up to 256 logind
  * itself passes over them for root), and `CanReboot`. Never throws.
@@ -108,14 +100,6 @@ export function clearanceOf(answer: string): Clearance {
       // "yes"; what a newer logind may say beside it is for its Reboot() to judge
       return { kind: "clear" };
   }
-}
-
-/** A shutdown that somebody has scheduled, as `shutdown -r +5` does. */
-export interface ScheduledShutdown {
-  /** `reboot`, `poweroff`, `kexec` and so on. */
-  readonly type: string;
-  /** Milliseconds since the epoch. */
-  readonly atMs: number;
 }
 
 /** What is scheduled; we never schedule anything, so it is somebody else's. `null`: nothing. Throws {@linkcode BusError}. */

@@ -8,7 +8,8 @@
  */
 import { runChild } from "./child.ts";
 import type { Bus } from "./bus.ts";
-import { canReboot, type Clearance, plain, reboot } from "./logind.ts";
+import { canReboot, plain, reboot } from "./logind.ts";
+import type { Clearance } from "../agent.ts";
 import type { RebootOutcome } from "../daemon.ts";
 
 /** How this machine is rebooted. */

@@ -7,6 +7,7 @@
  * happen is watched by a {@linkcode Judge}.
  */
 
+import type { Inquiry } from "../agent.ts";
 import { Daemon, type Host, type RebootOutcome } from "../daemon.ts";
 import { semaphoreKey } from "../group.ts";
 import { LockKeeper } from "../keeper.ts";
@@ -30,7 +31,7 @@ export interface MachineConfig {
   readonly group: string;
   readonly priority: number;
   readonly schedule: { readonly window: Window; readonly zone: string } | null;
-  /** From going down to the start of the daemon, in milliseconds. */
+  /** From going down to the start of the daemon, in milliseconds; `Infinity`: it never comes back. */
   readonly rebootMs: number;
   readonly graceMs: number;
 }
@@ -63,8 +64,16 @@ export interface Faults extends Network {
   reboot(machine: Computer): RebootFate;
   /** How long the machine takes to answer who is logged in, and to tell them; milliseconds. */
   hostMs(machine: Computer): number;
-  users(machine: Computer): readonly string[];
+  /** Whether it could reboot, and who is logged in. */
+  inquiry(machine: Computer): Inquiry;
 }
+
+/** Nothing is in the way of a reboot, and nobody is logged in. */
+export const CLEAR: Inquiry = {
+  clearance: { kind: "clear" },
+  loggedIn: { kind: "known", users: [] },
+  scheduled: null,
+};
 
 /** A good day: calls take a millisecond or two, and everybody does as told. */
 export const NO_FAULTS: Faults = {
@@ -74,7 +83,7 @@ export const NO_FAULTS: Faults = {
   checkpoint: () => {},
   reboot: () => ({ outcome: { kind: "accepted" }, answerMs: 10, downMs: 20 }),
   hostMs: () => 10,
-  users: () => [],
+  inquiry: () => CLEAR,
 };
 
 /** What happened to a machine, for a timeline. */
@@ -212,6 +221,7 @@ export class Fleet {
     return rebootByHand({
       lock: new Lock(this.#store(process), machine.group, process.surroundings, "admin"),
       machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
+      dryRun: false,
       newMark: () => `mark-${++this.#marks}`,
       underHand: () => {},
       call: () => this.#callReboot(machine, process, CALL_LIMIT_MS.most),
@@ -259,6 +269,8 @@ export class Fleet {
       graceMs: machine.config.graceMs,
       idleLookMs: this.config.idleLookMs,
       tickMs: this.config.tickMs,
+      group: machine.group,
+      zone: machine.config.schedule?.zone ?? "UTC",
       windowAt: (now) => this.#windowOf(machine.config.schedule, now),
       surroundings: process.surroundings,
       keeper: new LockKeeper({
@@ -295,14 +307,15 @@ export class Fleet {
       return work();
     };
     return {
-      loggedIn: () =>
+      inquire: () =>
         touched(() =>
           later(
             this.faults.hostMs(machine),
-            () => touched(() => ({ kind: "known", users: this.faults.users(machine) })),
+            () => touched(() => this.faults.inquiry(machine)),
           )
         ),
       warn: () => touched(() => later(this.faults.hostMs(machine), () => {})),
+      forgetServed: () => {},
       reboot: (timeoutMs) => touched(() => this.#callReboot(machine, process, timeoutMs)),
       report: () => this.#checkpoint(process),
       log: (level, text) => {
@@ -348,7 +361,8 @@ export class Fleet {
     machine.commands.clear();
     machine.up = false;
     machine.needed = false;
-    this.time.after(machine.config.rebootMs, () => this.boot(machine));
+    const { rebootMs } = machine.config;
+    if (rebootMs < Infinity) this.time.after(rebootMs, () => this.boot(machine));
   }
 
   #end(machine: Computer): void {

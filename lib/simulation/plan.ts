@@ -20,6 +20,8 @@ export interface RolloutPlan {
   readonly startMs: number;
   /** What is drawn is the same for the same seed. */
   readonly seed: number;
+  /** From 0 to 1: which share of the machines goes down and never comes back, rounded up to whole machines; else none. */
+  readonly failShare?: number;
 }
 
 /** The most machines that one roll-out has. */
@@ -32,7 +34,9 @@ export const LIMIT_MS = 366 * 24 * 3_600_000;
 export const LENGTH_LIMIT_MS = 24 * 3_600_000;
 
 /** What is wrong with a plan, each a sentence; what an operator typed is checked by who took it. */
-export function planFaults({ machines, max, rebootMs, graceMs }: RolloutPlan): string[] {
+export function planFaults(
+  { machines, max, rebootMs, graceMs, failShare = 0 }: Omit<RolloutPlan, "schedule" | "startMs">,
+): string[] {
   const faults: string[] = [];
   if (!Number.isInteger(machines) || machines < 1 || machines > MACHINES_LIMIT) {
     faults.push(`${machines} machines: allowed are 1 to ${MACHINES_LIMIT}`);
@@ -43,6 +47,9 @@ export function planFaults({ machines, max, rebootMs, graceMs }: RolloutPlan): s
   }
   if (!(graceMs >= 0 && graceMs <= LENGTH_LIMIT_MS)) {
     faults.push(`a grace of ${graceMs} ms: it is at most 24 hours`);
+  }
+  if (!(failShare >= 0 && failShare <= 1)) {
+    faults.push(`a share of ${failShare} that fails: it is from 0 to 1`);
   }
   const work = machines * Math.min(max, machines);
   if (faults.length === 0 && work > WORK_LIMIT) {
@@ -82,7 +89,10 @@ export function longestGap(openings: readonly Stretch[]): number {
   );
 }
 
-/** When the last slot would be given back, of reboots that take so long and in this order, if a slot passed on in no time. */
+/**
+ * When the last slot would be given back, of reboots that take so long and in this order, if a slot passed on in no time.
+ * A slot under a reboot that takes for ever is lost, and not waited for; `Infinity` where the others have none left.
+ */
 export function idealEnd(
   { max, graceMs }: RolloutPlan,
   rebootsMs: readonly number[],
@@ -95,26 +105,28 @@ export function idealEnd(
   let end = 0;
   for (const rebootMs of rebootsMs) {
     const free = slots.shift() ?? 0;
+    if (free === Infinity) return Infinity;
     // both ends belong to a window, and only the call must lie in it
     while (
       Math.max(free, openings[opening]?.startMs ?? Infinity) + graceMs > (openings[opening]?.endMs ?? 0)
     ) {
       if (++opening >= openings.length) return Infinity;
     }
-    const returned = Math.max(free, openings[opening]?.startMs ?? 0) + graceMs + rebootMs;
+    const down = Math.max(free, openings[opening]?.startMs ?? 0) + graceMs;
+    const returned = down + rebootMs;
     const later = slots.findLastIndex((slot) => slot <= returned);
     slots.splice(later + 1, 0, returned);
-    end = Math.max(end, returned);
+    end = Math.max(end, returned === Infinity ? down : returned);
   }
   return end;
 }
 
-/** Why a roll-out is not through, for people. */
+/** Why a roll-out does not finish, for people. */
 export function whyNot({ max, graceMs, schedule }: RolloutPlan): string {
   if (max === 0) return "never: max is 0, and no slot is ever granted";
   // clock changes may join windows to a longer one, once or twice a year: no plan to rely on
   if (schedule !== null && graceMs >= schedule.window.lengthMs) {
     return "never: the window is too short, no grace ends in it";
   }
-  return "not within 366 days, and no further is looked";
+  return "not within 366 days; stopped looking there";
 }

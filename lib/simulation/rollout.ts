@@ -2,8 +2,9 @@
  * A roll-out on a good day: how long it takes until every machine of a group has rebooted, and what each does meanwhile.
  *
  * It is played, not calculated: every machine runs the daemon, the queue, the lock and the window of the program in
- * virtual time (`simulation.ts`), and nothing fails. All machines need the reboot at the start, in the order of their
- * names. Machines that hang, reboots that are refused and people who unlock are not in it: a real one takes longer.
+ * virtual time (`fleet.ts`). All machines need the reboot at the start, in the order of their names. Some may never come
+ * back, if the plan says so, and keep their slots; reboots that are refused and people who unlock are not in it: a real
+ * one takes longer.
  *
  * Times are milliseconds since the start of the roll-out.
  */
@@ -18,8 +19,10 @@ import {
   type Stretch,
   whyNot,
 } from "./plan.ts";
-import { type Computer, Fleet, type Happening, type MachineConfig, NO_FAULTS } from "./fleet.ts";
+import { CLEAR, type Computer, Fleet, type Happening, type MachineConfig, NO_FAULTS } from "./fleet.ts";
 import { Random } from "./virtual_time.ts";
+
+const SOMEBODY = { ...CLEAR, loggedIn: { kind: "known", users: ["somebody"] } } as const;
 
 /** `waiting` for a window or a slot; `holding` a slot, up; `rebooting`, down. */
 export type SpanState = "waiting" | "holding" | "rebooting";
@@ -50,7 +53,9 @@ export interface Rollout {
   readonly plan: RolloutPlan;
   readonly machines: readonly RolloutMachine[];
   readonly windows: readonly RolloutWindow[];
-  /** When the last slot was given back; `null`: never, or not within {@linkcode LIMIT_MS}. */
+  /** How many went down and never came back. */
+  readonly lost: number;
+  /** When the last slot was given back that is not lost; `null`: never, or not within {@linkcode LIMIT_MS}. */
   readonly throughMs: number | null;
   /** Why it is not through; `undefined` where it is. */
   readonly why: string | undefined;
@@ -80,7 +85,8 @@ export async function simulateRollout(
   const machines = drawMachines(plan);
   const openings = openingsOf(plan);
   const idealMs = idealEnd(plan, machines.map(({ rebootMs }) => rebootMs), openings);
-  if (idealMs > LIMIT_MS) return unplayed(plan, machines, idealMs);
+  // where machines are lost it is to be seen where it stops
+  if (idealMs > LIMIT_MS && !plan.failShare) return unplayed(plan, machines, idealMs);
 
   const record = new Record(machines, progress);
   const fleet: Fleet = new Fleet(
@@ -96,7 +102,7 @@ export async function simulateRollout(
     new Random(plan.seed),
     {
       ...NO_FAULTS,
-      users: () => plan.graceMs > 0 ? ["somebody"] : [],
+      inquiry: () => plan.graceMs > 0 ? SOMEBODY : CLEAR,
       reboot(machine) {
         record.called(machine, fleet.time.elapsed);
         return NO_FAULTS.reboot(machine);
@@ -111,18 +117,22 @@ export async function simulateRollout(
   fleet.start();
   // where three windows in a row bring nothing, none will
   const patienceMs = 4 * longestGap(openings) + plan.rebootMs.to + plan.graceMs;
-  const over = () => record.done === machines.length || fleet.time.elapsed - record.lastMs > patienceMs;
+  const through = () => record.done + record.lost === machines.length;
+  const over = () => through() || record.lost >= plan.max || fleet.time.elapsed - record.lastMs > patienceMs;
   await fleet.run(over, LIMIT_MS);
   const [bug] = [...fleet.crashes, ...fleet.judge.violations.map(({ text }) => new Error(text))];
   if (bug !== undefined) throw bug;
-  const throughMs = record.done === machines.length ? record.lastMs : null;
+  const throughMs = through() ? record.lastMs : null;
+  record.close();
   return account(plan, record, openings, idealMs, throughMs);
 }
 
-function drawMachines({ machines, rebootMs, schedule, graceMs, seed }: RolloutPlan): MachineConfig[] {
+/** The machines of a roll-out, the same for the same seed. */
+export function drawMachines(plan: RolloutPlan): MachineConfig[] {
+  const { machines, rebootMs, schedule, graceMs, seed, failShare = 0 } = plan;
   const random = new Random(seed);
   const digits = String(machines).length;
-  return Array.from({ length: machines }, (_, index) => ({
+  const drawn = Array.from({ length: machines }, (_, index) => ({
     id: `m${String(index + 1).padStart(digits, "0")}`,
     group: "",
     priority: 0,
@@ -130,6 +140,9 @@ function drawMachines({ machines, rebootMs, schedule, graceMs, seed }: RolloutPl
     rebootMs: rebootMs.from === rebootMs.to ? rebootMs.from : random.between(rebootMs.from, rebootMs.to),
     graceMs,
   }));
+  const lost = new Set<number>();
+  while (lost.size < Math.ceil(failShare * machines)) lost.add(random.integer(0, machines - 1));
+  return drawn.map((machine, index) => lost.has(index) ? { ...machine, rebootMs: Infinity } : machine);
 }
 
 /** Of a roll-out that cannot be through in time nothing is played. */
@@ -138,6 +151,7 @@ function unplayed(plan: RolloutPlan, machines: readonly MachineConfig[], idealMs
     plan,
     machines: machines.map(({ id }) => ({ id, spans: [], calledMs: null })),
     windows: [],
+    lost: 0,
     throughMs: null,
     why: whyNot(plan),
     idealMs,
@@ -154,6 +168,8 @@ class Record {
   /** Those that have rebooted since they needed to. */
   readonly #rebooted = new Set<string>();
   done = 0;
+  /** Those that are down for ever. */
+  lost = 0;
   /** When something last went on. */
   lastMs = 0;
 
@@ -165,7 +181,7 @@ class Record {
     this.calls.set(id, elapsedMs);
   }
 
-  happens({ id }: Computer, what: Happening, elapsedMs: number): void {
+  happens({ id, config }: Computer, what: Happening, elapsedMs: number): void {
     this.#end(id, elapsedMs);
     switch (what) {
       case "needs":
@@ -173,6 +189,7 @@ class Record {
       case "down":
         this.lastMs = elapsedMs;
         this.#rebooted.add(id);
+        if (config.rebootMs === Infinity) this.lost++;
         return this.#begin(id, "rebooting", elapsedMs);
       case "granted":
       case "up":
@@ -182,6 +199,11 @@ class Record {
         this.lastMs = elapsedMs;
         this.progress(++this.done);
     }
+  }
+
+  /** What goes on for ever is drawn up to the end. */
+  close(): void {
+    for (const [id, { fromMs }] of [...this.#open]) this.#end(id, Math.max(fromMs, this.lastMs));
   }
 
   #begin(id: string, state: SpanState, fromMs: number): void {
@@ -197,7 +219,7 @@ class Record {
 
 function account(
   plan: RolloutPlan,
-  { spans, calls, lastMs }: Record,
+  { spans, calls, lastMs, lost }: Record,
   openings: readonly Stretch[],
   idealMs: number,
   throughMs: number | null,
@@ -217,8 +239,9 @@ function account(
       endMs,
       reboots: called.filter((ms) => ms >= startMs && ms <= endMs).length,
     })),
+    lost,
     throughMs,
-    why: throughMs === null ? whyNot(plan) : undefined,
+    why: throughMs !== null ? undefined : lost >= plan.max && plan.max > 0 ? stuck(plan, lost) : whyNot(plan),
     idealMs,
     busyShare: usable === 0 ? 0 : overlap(held, met) / usable,
     longestWaitMs: machines.reduce((longest, { spans }) => Math.max(longest, waitMs(spans)), 0),
@@ -241,4 +264,10 @@ function overlap(spans: readonly { fromMs: number; toMs: number }[], stretches: 
     }
   }
   return sum;
+}
+
+function stuck({ max }: RolloutPlan, lost: number): string {
+  return `never: ${lost} ${lost === 1 ? "machine does" : "machines do"} not come back and ${
+    lost === 1 ? "keeps" : "keep"
+  } ${max === 1 ? "the only slot" : `all ${max} slots`}`;
 }

@@ -30,23 +30,55 @@ const STATES: readonly { readonly state: SpanState; readonly label: string }[] =
   { state: "rebooting", label: "rebooting" },
 ];
 
-const STYLE = `
-svg { --paper: #ffffff; --ink: #1f2430; --soft: #667085; --line: #d5dae2; --open: #dff3e3; --edge: #35a05a;
-  --closed: #f1f3f6; --hatch: #d9dee6; --waiting: #aeb8c8; --holding: #e8890c; --rebooting: #2b6fd6; }
-@media (prefers-color-scheme: dark) {
-  svg { --paper: #14171d; --ink: #e8ebf0; --soft: #98a2b3; --line: #363c48; --open: #16321f; --edge: #4cc274;
-    --closed: #1b1f27; --hatch: #2b313c; --waiting: #7a879c; --holding: #ffac3d; --rebooting: #5b9bff; }
+/** Plain colours, since not every viewer knows variables; and the others where the screen is dark. */
+const COLORS = {
+  light: {
+    paper: "#ffffff",
+    ink: "#1f2430",
+    soft: "#667085",
+    line: "#d5dae2",
+    open: "#dff3e3",
+    edge: "#35a05a",
+    closed: "#f1f3f6",
+    hatch: "#d9dee6",
+    waiting: "#aeb8c8",
+    holding: "#e8890c",
+    rebooting: "#2b6fd6",
+  },
+  dark: {
+    paper: "#14171d",
+    ink: "#e8ebf0",
+    soft: "#98a2b3",
+    line: "#363c48",
+    open: "#16321f",
+    edge: "#4cc274",
+    closed: "#1b1f27",
+    hatch: "#2b313c",
+    waiting: "#7a879c",
+    holding: "#ffac3d",
+    rebooting: "#5b9bff",
+  },
+};
+
+function colorRules(color: typeof COLORS.light): string {
+  return `text { fill: ${color.soft}; } .title, .strong { fill: ${color.ink}; }
+.paper { fill: ${color.paper}; } .open { fill: ${color.open}; } .edge { fill: ${color.edge}; }
+.closed { fill: ${color.closed}; } .hatch { stroke: ${color.hatch}; }
+.waiting { fill: ${color.waiting}; } .holding { fill: ${color.holding}; } .rebooting { fill: ${color.rebooting}; }
+.line { stroke: ${color.line}; } .end { stroke: ${color.ink}; } .halo { stroke: ${color.paper}; }`;
 }
-text { font-family: system-ui, "Segoe UI", "DejaVu Sans", Arial, sans-serif; font-size: 12px; fill: var(--soft);
+
+const STYLE = `
+text { font-family: system-ui, "Segoe UI", "DejaVu Sans", Arial, sans-serif; font-size: 12px;
   font-variant-numeric: tabular-nums; }
-.title { font-size: 20px; font-weight: 600; fill: var(--ink); }
+.title { font-size: 20px; font-weight: 600; }
 .lead { font-size: 14px; }
-.strong { fill: var(--ink); }
-.paper { fill: var(--paper); } .open { fill: var(--open); } .edge { fill: var(--edge); }
-.closed { fill: var(--closed); } .cut { fill: url(#hatch); } .hatch { stroke: var(--hatch); stroke-width: 3; }
-.waiting { fill: var(--waiting); fill-opacity: 0.62; } .holding { fill: var(--holding); } .rebooting { fill: var(--rebooting); }
-.line { stroke: var(--line); } .end { stroke: var(--ink); stroke-dasharray: 4 3; }
-.halo { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; }
+.cut { fill: url(#hatch); } .hatch { stroke-width: 3; } .waiting { fill-opacity: 0.62; }
+.end { stroke-dasharray: 4 3; } .halo { paint-order: stroke; stroke-width: 3px; stroke-linejoin: round; }
+${colorRules(COLORS.light)}
+@media (prefers-color-scheme: dark) {
+${colorRules(COLORS.dark)}
+}
 `.trim();
 
 /** The words around the picture; what they say is up to who asks for it. */
@@ -210,7 +242,7 @@ function dayText(at: Temporal.ZonedDateTime): string {
   return `${["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"][at.dayOfWeek - 1]} ${at.toPlainDate()}`;
 }
 
-/** Where it is through, or why it never is. */
+/** Where it is done, or why it never is. */
 function endMark(
   { plan, throughMs, why = "" }: Rollout,
   axis: TimeAxis,
@@ -227,7 +259,7 @@ function endMark(
     .toZonedDateTimeISO(zone).toPlainTime();
   return [
     `<path class="end" d="M${px(x)} ${PLOT.top}V${px(bottom)}"/>`,
-    text(x - 6, PLOT.top + 16, `through ${clock}`, { className: "halo strong", anchor: "end" }),
+    text(x - 6, PLOT.top + 16, `done ${clock}`, { className: "halo strong", anchor: "end" }),
   ];
 }
 

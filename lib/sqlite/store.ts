@@ -16,6 +16,7 @@ import { keepLease } from "./lease.ts";
 import { requireOwnFileSystem } from "./place.ts";
 import { entryAt, historyAt, listAt, moment, viewAt } from "./read.ts";
 import { beginLease, commitTransaction, endLease, renewLease } from "./write.ts";
+import { reasonOf } from "../system_error.ts";
 import { watchSqlite } from "./watch.ts";
 import {
   type CallOptions,
@@ -37,6 +38,8 @@ export function openSqlite(path: string): Store {
   return new SqliteStore(path);
 }
 
+/** How long a watch waits to be told where the file lies, and before it asks anew, in milliseconds. */
+const WATCH_RETRY_MS = 1000;
 /** The wait before another try while another process has the file; a part of it, by chance. */
 const RETRY_MS = 20;
 
@@ -80,11 +83,8 @@ class SqliteStore implements Store {
   }
 
   async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {
-    try {
-      this.#requirePlace();
-    } catch (error) {
-      throw this.#explain("commit", error);
-    }
+    // what is refused here is certain: nothing happened
+    await this.#place("commit", options);
     try {
       return await this.#attempt("commit", options, () => {
         const { outcome, gone } = commitTransaction(this.#open(), transaction);
@@ -118,14 +118,32 @@ class SqliteStore implements Store {
 
   watch(key: string, listener: (change: Change) => void, after?: string): Watch {
     if (this.#closed) throw new TypeError(`cannot watch ${JSON.stringify(key)}: the store is closed`);
-    const running = watchSqlite((look) => this.#look(look, undefined), this.#path, key, listener, after);
+    let running: Watch | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let open = true;
     const watch = {
       close: () => {
-        running.close();
+        open = false;
+        clearTimeout(timer);
+        running?.close();
         this.#watches.delete(watch);
       },
     };
+    const begin = async (again: boolean) => {
+      try {
+        await this.#place("watch", { timeoutMs: WATCH_RETRY_MS });
+        if (!open) return;
+        running = watchSqlite((look) => this.#look(look, undefined), this.#path, key, listener, after);
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        if (!open) return;
+        // who acts on a watch reads first, and hears of the trouble then
+        if (!again) listener({ kind: "missed" });
+        timer = setTimeout(() => begin(true), WATCH_RETRY_MS);
+      }
+    };
     this.#watches.add(watch);
+    begin(false);
     return watch;
   }
 
@@ -154,7 +172,6 @@ class SqliteStore implements Store {
 
   #exists(): boolean {
     if (this.#database !== undefined) return true;
-    this.#requirePlace();
     try {
       // an empty file is one that another process is just making
       return Deno.statSync(this.#path).size > 0;
@@ -164,22 +181,15 @@ class SqliteStore implements Store {
     return false;
   }
 
-  /** Refuses a place where the file must not lie, or cannot. Throws what {@linkcode requireOwnFileSystem} throws. */
-  #requirePlace(): void {
-    if (this.#placed) return;
-    requireOwnFileSystem(this.#path);
-    this.#placed = true;
-  }
-
   #open(): DatabaseSync {
     if (this.#closed) throw new Error("the store is closed");
-    this.#requirePlace();
     return this.#database ??= openDatabase(this.#path);
   }
 
   /** Does `work` again while another process has the file, until the deadline. Throws {@linkcode StoreError}. */
   async #attempt<T>(what: string, { timeoutMs }: CallOptions, work: () => T): Promise<T> {
     const deadline = performance.now() + timeoutMs;
+    await this.#place(what, { timeoutMs });
     while (true) {
       try {
         return work();
@@ -195,32 +205,29 @@ class SqliteStore implements Store {
     }
   }
 
+  /** Refuses a place where the file must not lie, or cannot; asks once. Throws {@linkcode StoreError}. */
+  async #place(what: string, { timeoutMs }: CallOptions): Promise<void> {
+    if (this.#placed) return;
+    try {
+      await requireOwnFileSystem(this.#path, timeoutMs);
+      this.#placed = true;
+    } catch (error) {
+      throw this.#explain(what, error);
+    }
+  }
+
   #explain(what: string, error: unknown): StoreError {
     if (error instanceof StoreError) return error;
-    const { kind, why, hint } = explain(error);
-    return new StoreError(kind, `cannot ${what} in ${this.name}: ${why}`, hint, { cause: error });
+    const reason = reasonOf(error);
+    const denied = error instanceof Deno.errors.PermissionDenied || /readonly|permission/i.test(reason);
+    const why = /readonly database/.test(reason) ? "the file is read-only" : reason;
+    const hint = /unable to open|read-only/.test(why)
+      ? "the file and its directory must exist and be writable for this user"
+      : /not a database|malformed/.test(why)
+      ? "name another file, or repair this one; it was left unchanged"
+      : undefined;
+    return new StoreError(denied ? "permission" : "failed", `cannot ${what} in ${this.name}: ${why}`, hint, {
+      cause: error,
+    });
   }
-}
-
-/** What SQLite or the system reports, in words for people. */
-function explain(error: unknown): { kind: "permission" | "failed"; why: string; hint?: string } {
-  if (error instanceof Deno.errors.NotCapable) {
-    return { kind: "permission", why: "the program may use nothing below /dev, /proc and /sys" };
-  }
-  const why = (error instanceof Error ? error.message : String(error)).replace(/ \(os error \d+\).*$/, "");
-  if (/readonly/i.test(why)) {
-    return {
-      kind: "permission",
-      why: "it is read-only for this user",
-      hint: "the file and its directory must be writable for this user",
-    };
-  }
-  if (/unable to open|no directory/.test(why)) {
-    return { kind: "failed", why, hint: "the directory must exist and be writable for this user" };
-  }
-  if (/not a database|malformed/.test(why)) {
-    return { kind: "failed", why, hint: "name another file, or repair this one; it was left as it is" };
-  }
-  const denied = error instanceof Deno.errors.PermissionDenied || /permission/i.test(why);
-  return { kind: denied ? "permission" : "failed", why };
 }

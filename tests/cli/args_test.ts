@@ -1,29 +1,33 @@
 /** How a command line is taken apart, and what is said of a wrong one. */
 
 import { assertEquals } from "@std/assert";
-import { type CommandLine, type OptionSpec, parseCommandLine } from "../../lib/cli/args.ts";
+import { parseLength } from "../../lib/cli/option.ts";
+import { type CommandLine, type OptionShape, parseCommandLine } from "../../lib/cli/args.ts";
 
-const GLOBAL: readonly OptionSpec[] = [
-  { name: "endpoint", value: "URL", repeatable: true, help: "" },
-  { name: "group", value: "NAME", help: "" },
-  { name: "debug", help: "" },
-  { name: "help", help: "" },
-];
-const COMMANDS = [
-  { name: "status", options: [{ name: "json", help: "" }, { name: "verbose", help: "" }] },
-  { name: "lock", options: [{ name: "reason", value: "TEXT", help: "" }] },
-  { name: "daemon", options: [{ name: "zone", value: "ZONE", help: "" }] },
-];
+const OPTIONS: Readonly<Record<string, OptionShape>> = {
+  endpoint: { value: "URL", by: ["status"], common: true },
+  group: { value: "NAME", by: ["status"], common: true },
+  debug: { by: ["status"], common: true },
+  help: { by: [], common: true },
+  json: { by: ["status"] },
+  verbose: { by: ["status"] },
+  reason: { value: "TEXT", by: ["lock", "pause"] },
+  zone: { value: "ZONE", by: ["daemon"], variable: "prefixed" },
+  "reboot-window-start": { aliases: ["start"], value: "TIME", by: ["daemon"] },
+  wait: { value: "DURATION", optional: true, by: ["lock"], parse: (text) => parseLength(text) },
+  priority: { value: "NUMBER", by: ["lock --wait", "daemon"] },
+};
+const COMMANDS = ["status", "lock", "pause", "daemon", "config"];
 
 function parse(...argv: string[]): CommandLine {
-  return parseCommandLine(argv, GLOBAL, COMMANDS);
+  return parseCommandLine(argv, OPTIONS, COMMANDS);
 }
 
 /** The command with its words and options, of a command line that has to be sound. */
 function sound(...argv: string[]): unknown[] {
-  const { command, positionals, options, faults } = parse(...argv);
+  const { command, operands, flags, faults } = parse(...argv);
   assertEquals(faults, [], argv.join(" "));
-  return [command, positionals, Object.fromEntries(options)];
+  return [command, operands, Object.fromEntries([...flags].map(([name, { texts }]) => [name, texts]))];
 }
 
 function faults(...argv: string[]): readonly string[] {
@@ -81,30 +85,37 @@ Deno.test("parseCommandLine() knows -h and -? for help, and a line without a com
 });
 
 Deno.test("parseCommandLine() of a program that is one command takes every word for an argument", () => {
-  const { command, positionals } = parseCommandLine(["status", "-zone", "UTC"], GLOBAL, COMMANDS, "daemon");
-  assertEquals([command, positionals], ["daemon", ["status"]]);
+  const { command, operands } = parseCommandLine(["status", "-zone", "UTC"], OPTIONS, COMMANDS, "daemon");
+  assertEquals([command, operands], ["daemon", ["status"]]);
 });
 
 Deno.test("parseCommandLine() names every fault at once, each with what is meant or allowed", () => {
   assertEquals(faults("status", "--gruop", "-jsn", "--json=maybe", "--xyzzy=1", "--endpoint"), [
     "unknown option --gruop, did you mean '--group'?",
     "unknown option -jsn, did you mean '--json'?",
-    "option --json takes no value: 'maybe'",
+    "--json takes no value: 'maybe'",
     "unknown option --xyzzy",
-    "option --endpoint needs a value: --endpoint=URL",
+    "--endpoint needs a value: --endpoint=URL",
   ]);
 });
 
 Deno.test("parseCommandLine() takes no option for the value of another", () => {
-  assertEquals(faults("status", "--group", "--json"), ["option --group needs a value: --group=NAME"]);
-  assertEquals(faults("status", "--group", "--"), ["option --group needs a value: --group=NAME"]);
+  assertEquals(faults("status", "--group", "--json"), ["--group needs a value: --group=NAME"]);
+  assertEquals(faults("status", "--group", "--"), ["--group needs a value: --group=NAME"]);
 });
 
 Deno.test("parseCommandLine() tells an option of another command, and whose it is", () => {
   assertEquals(faults("status", "--reason", "x"), [
-    "option --reason is not for 'status'; it belongs to 'lock'",
+    "--reason is not an option of 'status', but of 'lock', 'pause'",
   ]);
-  assertEquals(faults("--zone=UTC"), ["option --zone is not for no command; it belongs to 'daemon'"]);
+  assertEquals(faults("pause", "--priority=1"), [
+    "--priority is not an option of 'pause', but of 'lock', 'daemon'",
+  ]);
+  // what can be set in files belongs to the command that shows it
+  assertEquals(faults("config", "--zone", "UTC"), []);
+  assertEquals(faults("--zone=UTC"), [
+    "--zone is not an option without a command, but of 'daemon', 'config'",
+  ]);
   // a command that is none is fault enough
   assertEquals(faults("stauts", "--reason", "x"), []);
 });
@@ -115,4 +126,35 @@ Deno.test("parseCommandLine() keeps names that objects have of their own for fau
     "unknown option --__proto__",
     "unknown option --",
   ]);
+});
+
+Deno.test("parseCommandLine() takes an alias for its option, and remembers how it was written", () => {
+  const { flags, faults } = parse("daemon", "-start=14:00", "--zone", "UTC");
+  assertEquals(faults, []);
+  assertEquals(flags.get("reboot-window-start"), { texts: ["14:00"], origin: "--start" });
+  assertEquals(flags.get("zone"), { texts: ["UTC"], origin: "--zone" });
+  assertEquals(faults.concat(parse("lock", "--strat", "x").faults), [
+    "unknown option --strat, did you mean '--start'?",
+  ]);
+});
+
+Deno.test("parseCommandLine() takes what stands behind = for an optional value, before the command or behind it", () => {
+  for (const words of [["lock", "A", "--wait=5m"], ["lock", "-wait=5m", "A"], ["--wait=5m", "lock", "A"]]) {
+    assertEquals(sound(...words), ["lock", ["A"], { wait: ["5m"] }]);
+  }
+});
+
+Deno.test("parseCommandLine() without = takes no optional value, and the next word stays an argument", () => {
+  for (const words of [["lock", "--wait", "A"], ["lock", "A", "--wait"], ["--wait", "lock", "A"]]) {
+    assertEquals(sound(...words), ["lock", ["A"], { wait: [""] }]);
+  }
+  assertEquals(sound("lock", "--wait", "--", "--reason"), ["lock", ["--reason"], { wait: [""] }]);
+  assertEquals(sound("lock", "--wait", "--reason", "x"), ["lock", [], { wait: [""], reason: ["x"] }]);
+});
+
+Deno.test("parseCommandLine() asks whether a word behind an optional value was meant as the value", () => {
+  for (const words of [["lock", "--wait", "5m"], ["lock", "A", "--wait", "5m", "--reason=x"]]) {
+    assertEquals(faults(...words), ["--wait takes its value behind '=', did you mean --wait=5m?"]);
+  }
+  assertEquals(faults("lock", "--wait="), ["--wait: there is nothing behind the '=': --wait[=DURATION]"]);
 });

@@ -4,8 +4,10 @@
  */
 
 import { assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
-import { makeCertificates, startEtcd } from "../support/etcd.ts";
+import { makeCertificates } from "../support/certificates.ts";
+import { startEtcd } from "../support/etcd.ts";
 import { CACHE_DIR, locksmith } from "../support/executable.ts";
+import { leashed } from "../support/child.ts";
 
 const KEY = "coreos.com/updateengine/rebootlock/semaphore";
 /** What a command may cost at most. */
@@ -19,7 +21,7 @@ interface Result {
 }
 
 async function command(...args: string[]): Promise<Deno.Command> {
-  return new Deno.Command(await locksmith(), {
+  return leashed(await locksmith(), {
     args,
     cwd: "/",
     clearEnv: true,

@@ -1,24 +1,23 @@
 /** What the settings mean, and that every fault is told at once, with the option, variable or line as it was written. */
 
-import { assertEquals } from "@std/assert";
-import {
-  resolveGroup,
-  resolvePath,
-  resolveSessionGrace,
-  resolveStore,
-  resolveStrategy,
-  resolveSwitch,
-  resolveText,
-  resolveWindow,
-} from "../../lib/cli/config.ts";
-import type { Settings } from "../../lib/cli/settings.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { type Config, configure, interpret, UsageError } from "../../lib/cli/config.ts";
+import type { CommandName } from "../../lib/cli/options.ts";
+import type { Setting, Settings } from "../../lib/cli/settings.ts";
 
-/** Settings as if given by flags. */
-function settings(given: Record<string, string | string[]>): Settings {
-  const values = Object.entries(given).map(([name, value]) =>
-    [name, { values: [value].flat(), origin: `--${name}` }] as const
-  );
-  return { values: new Map(values), faults: [] };
+type Given = Record<string, string | string[] | Setting>;
+
+/** Settings as if given by flags, unless they say where they are from. */
+function settings(given: Given): Settings {
+  const values = Object.entries(given).map(([name, value]): [string, Setting] => [
+    name,
+    typeof value === "object" && "texts" in value ? value : { texts: [value].flat(), origin: `--${name}` },
+  ]);
+  return { values: new Map(values), faults: [], warnings: [] };
+}
+
+function filed(text: string, origin = "/etc/locksmith/locksmith.conf:3"): Setting {
+  return { texts: [text], origin, filed: true };
 }
 
 const FILES: Record<string, string> = { "/ca.pem": "ca", "/cert.pem": "cert", "/key.pem": "key" };
@@ -29,65 +28,115 @@ function readFile(path: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-/** The store that a sound configuration names. */
-function store(given: Record<string, string | string[]>): unknown {
-  const all = settings(given);
-  const config = resolveStore(all, readFile);
-  assertEquals(all.faults, []);
-  return config;
+function configOf<C extends CommandName>(command: C, given: Given): Config<C> {
+  return configure(command, settings(given), readFile);
 }
 
-/** Every fault of a configuration of the store. */
-function storeFaults(given: Record<string, string | string[]>): string[] {
-  const all = settings(given);
-  assertEquals(resolveStore(all, readFile), undefined);
-  return all.faults;
+function faultsOf(command: CommandName, given: Given): readonly string[] {
+  return assertThrows(() => configOf(command, given), UsageError).faults;
 }
 
-Deno.test("resolveStore() is the one etcd of this host where nothing is configured", () => {
-  assertEquals(store({}), { kind: "etcd", endpoints: ["http://127.0.0.1:2379"], configured: false });
+/** A daemon's, which has a strategy. */
+function daemonFaults(given: Given): readonly string[] {
+  return faultsOf("daemon", { "reboot-strategy": "off", ...given });
+}
+
+Deno.test("configure() gives a command a value for each of its options, from defaults where nothing is set", () => {
+  assertEquals(configOf("pause", {}), {
+    endpoint: ["http://127.0.0.1:2379"],
+    "etcd-cafile": undefined,
+    "etcd-certfile": undefined,
+    "etcd-keyfile": undefined,
+    "etcd-username": undefined,
+    "etcd-password": undefined,
+    group: "",
+    root: "/",
+    debug: false,
+    reason: undefined,
+    store: { kind: "etcd", endpoints: ["http://127.0.0.1:2379"] },
+  });
+  const { "session-grace": graceMs, "hold-overdue": overdueMs, priority, sentinel, window } = configOf(
+    "daemon",
+    {
+      "reboot-strategy": "off",
+    },
+  );
+  assertEquals([graceMs, overdueMs, priority, sentinel, window], [
+    300_000,
+    3_600_000,
+    0,
+    "/run/reboot-required",
+    null,
+  ]);
 });
 
-Deno.test("resolveStore() takes several endpoints, repeated or by comma, each once, with their ports", () => {
-  assertEquals(store({ endpoint: ["http://a, http://b:4001/", "http://[::1]:80", "HTTP://A:2379"] }), {
-    kind: "etcd",
-    endpoints: ["http://a:2379", "http://b:4001", "http://[::1]:80"],
-    configured: true,
+Deno.test("configure() takes the last of several values, and of an endpoint all", () => {
+  const { group, endpoint } = configOf("status", {
+    group: ["a", "b"],
+    endpoint: ["http://a,http://b", "http://c"],
   });
-  assertEquals(store({ endpoint: "https://etcd1:443" }), {
+  assertEquals([group, endpoint], ["b", ["http://a:2379", "http://b:2379", "http://c:2379"]]);
+});
+
+Deno.test("configure() judges only what the command reads", () => {
+  const wrong = { endpoint: "nowhere", priority: "high", "session-grace": "soon", count: "3" };
+  assertEquals(configOf("window", wrong).count, 3);
+  assertEquals(faultsOf("status", wrong), [
+    "--endpoint: 'nowhere' is not an endpoint, did you mean 'http://nowhere'?",
+  ]);
+});
+
+Deno.test("configure() reads what is for 'lock --wait' only with --wait, and refuses it as a flag without", () => {
+  const fromFile = { priority: filed("high"), "hold-overdue": filed("soon") };
+  const { wait, priority } = configOf("lock", fromFile);
+  assertEquals([wait, priority], [undefined, 0]);
+  assertEquals(faultsOf("lock", { ...fromFile, wait: "" }).length, 2);
+  assertEquals(faultsOf("lock", { priority: "5" }), ["--priority has an effect only with --wait"]);
+  assertEquals([configOf("lock", { wait: "" }).wait, configOf("lock", { wait: "5m" }).wait], [
+    Infinity,
+    300_000,
+  ]);
+});
+
+Deno.test("configure() takes several endpoints, each once, with their ports", () => {
+  assertEquals(
+    configOf("status", { endpoint: ["http://a, http://b:4001/", "http://[::1]:80", "HTTP://A:2379"] }).store,
+    { kind: "etcd", endpoints: ["http://a:2379", "http://b:4001", "http://[::1]:80"] },
+  );
+  assertEquals(configOf("status", { endpoint: "https://etcd1:443" }).store, {
     kind: "etcd",
     endpoints: ["https://etcd1:443"],
-    configured: true,
   });
 });
 
-Deno.test("resolveStore() takes sqlite:PATH for the embedded store", () => {
-  assertEquals(store({ endpoint: "sqlite:/var/lib/lock smith.db" }), {
+Deno.test("configure() takes sqlite:PATH for the embedded store", () => {
+  assertEquals(configOf("status", { endpoint: "sqlite:/var/lib/lock smith.db" }).store, {
     kind: "sqlite",
     path: "/var/lib/lock smith.db",
-    configured: true,
   });
 });
 
-Deno.test("resolveStore() takes the CA alone, and a certificate with its key (fault 10 of the old locksmith: all three or none)", () => {
+Deno.test("configure() takes the CA alone, and a certificate with its key (fault 10 of the old locksmith: all three or none)", () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
-  const etcd = { kind: "etcd", endpoints: ["https://a:2379"], configured: true };
-  assertEquals(store({ endpoint: "https://a", "etcd-cafile": "/ca.pem" }), { ...etcd, ca: bytes("ca") });
-  assertEquals(store({ endpoint: "https://a", "etcd-certfile": "/cert.pem", "etcd-keyfile": "/key.pem" }), {
+  const etcd = { kind: "etcd", endpoints: ["https://a:2379"] };
+  const storeOf = (given: Given): unknown => configOf("status", { endpoint: "https://a", ...given }).store;
+  assertEquals(storeOf({ "etcd-cafile": "/ca.pem" }), { ...etcd, ca: bytes("ca"), files: { ca: "/ca.pem" } });
+  assertEquals(storeOf({ "etcd-certfile": "/cert.pem", "etcd-keyfile": "/key.pem" }), {
     ...etcd,
     cert: bytes("cert"),
     key: bytes("key"),
+    files: { cert: "/cert.pem", key: "/key.pem" },
   });
-  assertEquals(store({ endpoint: "https://a", "etcd-username": "root", "etcd-password": "" }), {
+  assertEquals(storeOf({ "etcd-username": "root", "etcd-password": "" }), {
     ...etcd,
     username: "root",
     password: "",
   });
 });
 
-Deno.test("resolveStore() tells every fault at once", () => {
+Deno.test("configure() tells every fault of the store at once", () => {
   assertEquals(
-    storeFaults({
+    faultsOf("status", {
       endpoint: [
         "localhost:2379",
         "ftp://a",
@@ -95,126 +144,192 @@ Deno.test("resolveStore() tells every fault at once", () => {
         "http://a:99999",
         "http://a/v3",
         "",
-        "http://u:secret@a",
+        "http://u:s3/cret@a",
       ],
       "etcd-cafile": "/nowhere.pem",
       "etcd-certfile": "/cert.pem",
       "etcd-username": "root",
     }),
     [
+      "--endpoint: 'localhost:2379' is not an endpoint, did you mean 'http://localhost:2379'?",
+      "--endpoint: 'ftp://a' has the scheme ftp; allowed are http, https and sqlite",
+      "--endpoint: 'htp://a' has the scheme htp; allowed are http, https and sqlite, did you mean 'http'?",
+      "--endpoint: 'http://a:99999' is not an endpoint: host or port cannot be read; an endpoint is http(s)://HOST:PORT or sqlite:PATH",
+      "--endpoint: 'http://a/v3' has more than a host and a port; an endpoint is http(s)://HOST:PORT or sqlite:PATH",
+      "--endpoint: '' is empty; an endpoint is http(s)://HOST:PORT or sqlite:PATH",
+      "--endpoint: 'http://...@a' is not an endpoint: host or port cannot be read; an endpoint is http(s)://HOST:PORT or sqlite:PATH",
       "--etcd-certfile: needs --etcd-keyfile beside it",
       "--etcd-username: needs --etcd-password beside it",
-      "--etcd-cafile: cannot read '/nowhere.pem': no such file",
-      "--endpoint: 'localhost:2379' is no endpoint, did you mean 'http://localhost:2379'?",
-      "--endpoint: 'ftp://a' has the scheme ftp, allowed are http, https and sqlite",
-      "--endpoint: 'htp://a' has the scheme htp, allowed are http, https and sqlite, did you mean 'http'?",
-      "--endpoint: 'http://a:99999' is no endpoint: host or port cannot be read; it is http(s)://HOST:PORT",
-      "--endpoint: 'http://a/v3' has more than host and port",
-      "--endpoint: '' is empty; an endpoint is http(s)://HOST:PORT or sqlite:PATH",
-      "--endpoint: 'http://...@a' has a user in it; use --etcd-username and --etcd-password",
+      "--etcd-cafile: cannot read '/nowhere.pem': no such file or directory",
     ],
   );
 });
 
-Deno.test("resolveStore() refuses what would not be what was meant: mixed schemes, credentials in the clear or for a file", () => {
-  assertEquals(storeFaults({ endpoint: "http://a,https://b" }), [
-    "--endpoint: http:// and https:// endpoints do not mix",
+Deno.test("configure() shows no password of an endpoint", () => {
+  assertEquals(faultsOf("status", { endpoint: ["http://u:secret@a", "u:secret@a:2379"] }), [
+    "--endpoint: 'http://...@a' has a user in it; use --etcd-username and --etcd-password",
+    "--endpoint: '...@a:2379' is not an endpoint, did you mean 'http://...@a:2379'?",
   ]);
-  assertEquals(storeFaults({ endpoint: "http://a", "etcd-cafile": "/ca.pem" }), [
-    "--etcd-cafile: is of no use with http:// endpoints, the connection would be in the clear; say https://",
+});
+
+Deno.test("configure() refuses a store that would not be what was meant: mixed schemes, credentials in the clear or for a file", () => {
+  assertEquals(faultsOf("status", { endpoint: "http://a,https://b" }), [
+    "--endpoint: do not mix http:// and https:// endpoints",
+  ]);
+  assertEquals(faultsOf("status", { endpoint: "http://a", "etcd-cafile": "/ca.pem" }), [
+    "--etcd-cafile: has no effect with http:// endpoints, which are not encrypted; use https://",
   ]);
   assertEquals(
-    storeFaults({ endpoint: ["sqlite:", "http://a"], "etcd-username": "u", "etcd-password": "p" }),
+    faultsOf("status", { endpoint: ["sqlite:/x", "http://a"], "etcd-username": "u", "etcd-password": "p" }),
     [
-      "--endpoint: sqlite:PATH stands alone, not beside other endpoints: 'sqlite:,http://a'",
-      "--endpoint: the --etcd-... options are of no use with sqlite:PATH",
-      "--endpoint: sqlite: needs the path of a file: sqlite:/var/lib/locksmith.db",
+      "--endpoint: sqlite:PATH stands alone, without other endpoints",
+      "--endpoint: the --etcd-... options have no effect with sqlite:PATH",
     ],
   );
+  assertEquals(faultsOf("status", { endpoint: "sqlite:" }), [
+    "--endpoint: sqlite: needs the path of a file: sqlite:/var/lib/locksmith.db",
+  ]);
 });
 
-Deno.test("resolveGroup() gives the group, the last where several are, and names a wrong one", () => {
-  assertEquals([resolveGroup(settings({})), resolveGroup(settings({ group: ["a", "b"] }))], ["", "b"]);
-  const wrong = settings({ group: ".." });
-  assertEquals([resolveGroup(wrong), wrong.faults], [undefined, [
+Deno.test("configure() names a wrong group", () => {
+  assertEquals(faultsOf("status", { group: ".." }), [
     '--group: "..": a group must not be called . or .., which would point out of the tree of groups',
-  ]]);
+  ]);
 });
 
-Deno.test("resolveStrategy() gives a known one, none where none is set, and names a mistyped one (fault 11 of the old locksmith: noticed only when the update came)", () => {
-  assertEquals(resolveStrategy(settings({})), undefined);
-  for (const name of ["etcd-lock", "reboot", "off"]) {
-    assertEquals<unknown>(resolveStrategy(settings({ "reboot-strategy": name })), name);
-  }
+Deno.test("configure() names a mistyped strategy, and what 'best-effort' is called now (fault 11 of the old locksmith: noticed only when the update came)", () => {
+  const allowed = "allowed are etcd-lock, reboot, off, auto";
   const texts: [string, string][] = [
-    ["etcdlock", ", did you mean 'etcd-lock'?"],
-    ["Off", ", did you mean 'off'?"],
-    ["best-effort", ""],
+    ["etcdlock", `unknown strategy 'etcdlock', did you mean 'etcd-lock'? ${allowed}`],
+    ["Off", `unknown strategy 'Off', did you mean 'off'? ${allowed}`],
+    ["best", `unknown strategy 'best'; ${allowed}`],
+    ["best-effort", "unknown strategy 'best-effort'; its name is 'auto' now"],
   ];
-  for (const [name, hint] of texts) {
-    const wrong = settings({ "reboot-strategy": name });
-    assertEquals([resolveStrategy(wrong), wrong.faults], [undefined, [
-      `--reboot-strategy: '${name}' is no strategy, allowed are etcd-lock, reboot, off${hint}`,
-    ]]);
+  for (const [name, fault] of texts) {
+    assertEquals(faultsOf("daemon", { "reboot-strategy": name }), [`--reboot-strategy: ${fault}`]);
   }
 });
 
-Deno.test("resolveWindow() gives the window in its zone, null where none is set", () => {
-  assertEquals(resolveWindow(settings({}), () => "UTC"), null);
-  const window = { "reboot-window-start": "Thu 23:00", "reboot-window-length": "1h30m" };
-  assertEquals(resolveWindow(settings(window), () => "Europe/Berlin")?.zone, "Europe/Berlin");
-  const zoned = resolveWindow(settings({ ...window, zone: "America/New_York" }), () => "Europe/Berlin");
-  assertEquals([zoned?.zone, zoned?.window.lengthMs], ["America/New_York", 90 * 60_000]);
+Deno.test("configure() gives the daemon the strategy that is in effect, and why", () => {
+  assertEquals(configOf("daemon", { "reboot-strategy": filed("off") }).strategy, {
+    strategy: "off",
+    why: "configured by /etc/locksmith/locksmith.conf:3",
+  });
+  assertEquals(configOf("daemon", { endpoint: "http://a" }).strategy.strategy, "etcd-lock");
+  assertEquals(configOf("daemon", { "reboot-strategy": "auto" }).strategy.strategy, "auto");
 });
 
-Deno.test("resolveWindow() tells every fault of start, length and zone at once (fault 11 of the old locksmith: noticed only when the update came)", () => {
-  const half = settings({ "reboot-window-length": "1h" });
-  assertEquals([resolveWindow(half, () => "UTC"), half.faults], [undefined, [
+Deno.test("configure() refuses a daemon without a strategy and an endpoint, and says which two lines to write", () => {
+  const { faults, hints } = assertThrows(() => configOf("daemon", {}), UsageError);
+  assertEquals(faults, [
+    "neither a reboot strategy nor an endpoint is configured: the daemon does not start",
+  ]);
+  assertEquals(hints, [
+    "write two lines into /etc/locksmith/locksmith.conf, then check with 'locksmith config':",
+    "  LOCKSMITHD_REBOOT_STRATEGY=etcd-lock",
+    "  LOCKSMITHD_ENDPOINT=https://etcd1.example.net:2379",
+  ]);
+});
+
+Deno.test("configure() gives the window in its zone and what set it, null where there is none", () => {
+  const given = { "reboot-window-start": "Thu 23:00", "reboot-window-length": "1h30m" };
+  for (const command of ["daemon", "window", "simulate"] as const) {
+    const base = { "reboot-strategy": "off", machines: "1" };
+    assertEquals(configOf(command, base).window, null);
+    const { window } = configOf(command, { ...base, ...given, zone: "America/New_York" });
+    assertEquals([window?.zone, window?.window.lengthMs, window?.origin], [
+      "America/New_York",
+      90 * 60_000,
+      "--reboot-window-start",
+    ]);
+    const none = { ...base, "reboot-window-start": "none", "reboot-window-length": filed("1h") };
+    assertEquals(configOf(command, none).window, null);
+  }
+});
+
+Deno.test("configure() tells every fault of start, length and zone at once (fault 11 of the old locksmith: noticed only when the update came)", () => {
+  assertEquals(daemonFaults({ "reboot-window-length": "1h" }), [
     "--reboot-window-length: needs --reboot-window-start beside it: a window has a start and a length",
-  ]]);
-  const wrong = settings({
-    "reboot-window-start": "25:00",
-    "reboot-window-length": "1j",
-    zone: "Europe/Berln",
-  });
-  assertEquals(resolveWindow(wrong, () => "UTC"), undefined);
-  assertEquals(wrong.faults.map((fault) => fault.replace(/(["'][^"']*["']).*/, "$1")), [
+  ]);
+  assertEquals(daemonFaults({ "reboot-window-start": { texts: ["23:00"], origin: "--start" } }), [
+    "--start: needs --reboot-window-length beside it: a window has a start and a length",
+  ]);
+  const wrong = { "reboot-window-start": "25:00", "reboot-window-length": "1j", zone: "Europe/Berln" };
+  assertEquals(daemonFaults(wrong).map((fault) => fault.replace(/(["'][^"']*["']).*/, "$1")), [
     '--zone: time zone "Europe/Berln"',
     '--reboot-window-start: window start "25:00"',
     '--reboot-window-length: window length "1j"',
   ]);
 });
 
-Deno.test("resolveSessionGrace() is five minutes, or what is set, never less than nothing", () => {
-  assertEquals(resolveSessionGrace(settings({})), 300_000);
-  assertEquals(resolveSessionGrace(settings({ "session-grace": "0" })), 0);
-  assertEquals(resolveSessionGrace(settings({ "session-grace": "90s" })), 90_000);
-  const negative = settings({ "session-grace": "-5m" });
-  assertEquals([resolveSessionGrace(negative), negative.faults], [undefined, [
-    "--session-grace: '-5m' is negative",
-  ]]);
-  const wrong = settings({ "session-grace": "5" });
-  assertEquals([resolveSessionGrace(wrong), wrong.faults.length], [undefined, 1]);
+Deno.test("configure() refuses a duration in two words, and does not cut it", () => {
+  assertEquals(
+    daemonFaults({ "session-grace": filed("1h 30m") })[0]?.replace(/;.*/, ""),
+    '/etc/locksmith/locksmith.conf:3: cannot read duration "1h 30m": unknown unit "h "',
+  );
+  assertEquals(daemonFaults({ "session-grace": "-5m" }), ["--session-grace: '-5m' is negative"]);
 });
 
-Deno.test("resolvePath(), resolveSwitch() and resolveText() take what they can use, and name what they cannot", () => {
-  assertEquals(resolvePath(settings({}), "sentinel", "/run/x"), "/run/x");
-  assertEquals(resolvePath(settings({ sentinel: "/a" }), "sentinel", "/run/x"), "/a");
-  assertEquals(resolveText(settings({ "reboot-command": ["a", "b c"] }), "reboot-command"), "b c");
+Deno.test("configure() says where a comment has to stand, of a value that is none because of one", () => {
+  assertEquals(faultsOf("daemon", { "reboot-strategy": filed("off # never") }), [
+    "/etc/locksmith/locksmith.conf:3: unknown strategy 'off # never'; allowed are etcd-lock, reboot, off, auto; " +
+    "a comment has to be on a line of its own",
+  ]);
+});
+
+Deno.test("configure() names a fault of how a line was written, for the option that it sets", () => {
+  const open = {
+    texts: ["off"],
+    origin: "/etc/coreos/update.conf:1",
+    filed: true,
+    fault: "the quote is not closed",
+  };
+  assertEquals(faultsOf("daemon", { "reboot-strategy": open }), [
+    "/etc/coreos/update.conf:1: the quote is not closed",
+  ]);
+  assertEquals(configOf("status", { "reboot-strategy": open }).group, "");
+});
+
+Deno.test("configure() takes switches from files in the words that people use, and names paths that are none", () => {
   for (
     const [text, on] of [["true", true], ["1", true], ["Yes", true], ["off", false], [
       "FALSE",
       false,
     ]] as const
   ) {
-    assertEquals(resolveSwitch(settings({ debug: text }), "debug"), on);
+    assertEquals(configOf("status", { debug: text }).debug, on);
   }
-  assertEquals(resolveSwitch(settings({}), "debug"), false);
-  const wrong = settings({ sentinel: "here", debug: "maybe" });
-  resolvePath(wrong, "sentinel", "/run/x");
-  resolveSwitch(wrong, "debug");
-  assertEquals(wrong.faults, [
-    "--sentinel: 'here' is not an absolute path",
+  assertEquals(daemonFaults({ sentinel: "here", debug: "maybe", root: "" }), [
+    "--root: '' is not an absolute path",
     "--debug: 'maybe' is neither true nor false",
+    "--sentinel: 'here' is not an absolute path",
   ]);
+});
+
+Deno.test("configure() tells what options of a simulation do not mean beside each other", () => {
+  const simulation = (given: Given) => faultsOf("simulate", { machines: "9", ...given });
+  assertEquals(faultsOf("simulate", {}), [
+    "--machines is missing: how many machines there are, from 1 to 20000",
+  ]);
+  assertEquals(simulation({ within: "2" }), [
+    "--within: there is no window to count; give a time such as 48h, or a window",
+  ]);
+  assertEquals(simulation({ within: "48h", max: "3", svg: "-", json: "true" }), [
+    "--svg=-: --json writes to stdout too",
+    "--max: --within looks for it",
+  ]);
+  assertEquals(simulation({ "reboot-time": "1m-5m" }), ["--reboot-time: '1m-5m': write a range as 1m..5m"]);
+  assertEquals(simulation({ fail: "3" }), ["--fail: '3' is not a share from 0% to 100%"]);
+});
+
+Deno.test("interpret() reads for 'config' all that has a variable, whatever is wrong with some of it", () => {
+  const { parts, together, faults } = interpret(
+    "config",
+    settings({ group: "web", priority: "high", "reboot-strategy": "off" }),
+    readFile,
+  );
+  assertEquals(parts.get("group"), { value: "web", origin: "--group" });
+  assertEquals(parts.get("priority"), { value: undefined, origin: "--priority" });
+  assertEquals(together.get("strategy"), { strategy: "off", why: "configured by --reboot-strategy" });
+  assertEquals(faults, ["--priority: 'high' is not a whole number from -100 to 100"]);
 });

@@ -8,6 +8,7 @@ import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes 
 import { build, compileArguments } from "../../dist/build.ts";
 import { VERSION } from "../../lib/cli/version.ts";
 import { CACHE_DIR, locksmith } from "../support/executable.ts";
+import { leashed } from "../support/child.ts";
 
 const OUT = new URL("../../dist/build/fixture", import.meta.url).pathname;
 const ROOT_USER = Deno.uid() === 0;
@@ -215,7 +216,7 @@ Deno.test("arguments, standard input and exit codes go through", async () => {
   const odd = ["", " a ", "$HOME", "*", "'\"\\", "--version", "-A", "--", "-"];
   assertEquals(await run([path, "echo", ...odd], env), ok(`${JSON.stringify(odd)}\n`));
   assertEquals((await run([path, "exit", "42"], env)).code, 42);
-  const child = new Deno.Command(path, {
+  const child = leashed(path, {
     args: ["cat"],
     clearEnv: true,
     env,
@@ -227,7 +228,7 @@ Deno.test("arguments, standard input and exit codes go through", async () => {
 });
 
 Deno.test("SIGTERM reaches the program under the pid that was started, and ps shows its name", async () => {
-  const child = new Deno.Command(await file(), {
+  const child = leashed(await file(), {
     args: ["wait"],
     clearEnv: true,
     env: UNPACKED,
@@ -294,7 +295,7 @@ Deno.test("a kill in the middle of unpacking does no harm, and the next run clea
   const cache = `${dir.path}/cache`;
   await Deno.mkdir(cache, { mode: 0o700 });
   const watcher = Deno.watchFs(cache);
-  const child = new Deno.Command("setsid", {
+  const child = leashed("setsid", {
     args: [path, "version"],
     clearEnv: true,
     env: { LOCKSMITH_CACHE_DIR: cache },
@@ -352,7 +353,7 @@ Deno.test("a new version removes those unused for 30 days, never one that still 
   };
   const [unused, running, recent] = [older("1", 40), older("2", 40), older("3", 20)];
   await Deno.mkdir(`${cache}/theirs`);
-  const child = new Deno.Command(`${running}/locksmith`, {
+  const child = leashed(`${running}/locksmith`, {
     args: ["eval", "console.log(1);setInterval(()=>{},1000)"],
     stdin: "null",
     stdout: "piped",

@@ -15,6 +15,7 @@ import { FRESH } from "../../lib/semaphore.ts";
 import { type CommitOutcome, type Store, StoreError, type Transaction } from "../../lib/store.ts";
 import { Memory, openMemory } from "../../lib/simulation/memory.ts";
 import { REAL } from "../../lib/surroundings.ts";
+import { leashed } from "../support/child.ts";
 
 const CALL = { timeoutMs: 5_000 };
 /** Who interrupts a program waits no longer than this, its own end included. */
@@ -32,7 +33,7 @@ class Place implements AsyncDisposable {
   ) {}
 
   async command(words: readonly string[], options: Deno.CommandOptions = {}): Promise<Deno.Command> {
-    return new Deno.Command(await locksmith(), {
+    return leashed(await locksmith(), {
       args: [...words],
       cwd: "/",
       clearEnv: true,
@@ -52,6 +53,21 @@ class Place implements AsyncDisposable {
   /** Starts a command; `ended` resolves with what became of it. */
   async start(...words: string[]) {
     const child = (await this.command(words)).spawn();
+    return { child, ended: child.output().then(ended) };
+  }
+
+  /** The same through another program, which becomes this one. */
+  async startBy([program = "", ...args]: readonly string[], ...words: string[]) {
+    const env = { LOCKSMITH_CACHE_DIR: CACHE_DIR, USER: "admin", LOCKSMITHCTL_ENDPOINT: this.endpoint };
+    const child = new Deno.Command(program, {
+      args: [...args, await locksmith(), ...words],
+      cwd: "/",
+      clearEnv: true,
+      env: { PATH: Deno.env.get("PATH") ?? "", ...env },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
     return { child, ended: child.output().then(ended) };
   }
 
@@ -90,12 +106,12 @@ function ended({ code, stdout, stderr }: Deno.CommandOutput): Ended {
 const STORES: Readonly<Record<string, () => Promise<Place>>> = {
   async etcd() {
     const etcd = await startEtcd();
-    const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+    const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
     return new Place(etcd.endpoint, store, async () => await etcd[Symbol.asyncDispose]());
   },
   async "the embedded store"() {
     const dir = await Deno.makeTempDir();
-    const store = await openStore({ kind: "sqlite", path: `${dir}/locksmith.db`, configured: true });
+    const store = await openStore({ kind: "sqlite", path: `${dir}/locksmith.db` });
     return new Place(`sqlite:${dir}/locksmith.db`, store, () => Deno.remove(dir, { recursive: true }));
   },
 };
@@ -141,6 +157,17 @@ for (const [name, setUp] of Object.entries(STORES)) {
     }
   });
 
+  test("goes on when the terminal hangs up under nohup", async (place) => {
+    await place.run("lock", "A");
+    const waiter = await place.startBy(["nohup"], "lock", "B", "--wait");
+    await place.inLine("B");
+    waiter.child.kill("SIGHUP");
+    assertEquals(await place.status(), { holders: ["A"], waiting: ["B"] });
+    await place.run("unlock", "A");
+    assertEquals((await waiter.ended).code, 0);
+    assertEquals(await place.status(), { holders: ["B"], waiting: [] });
+  });
+
   test("exits 75 when its time is over, says who holds, and has left the line", async (place) => {
     await place.run("lock", "A");
     const { code, stdout, stderr } = await place.run("lock", "B", "--wait=250ms");
@@ -157,10 +184,11 @@ for (const [name, setUp] of Object.entries(STORES)) {
     assertEquals(await place.status(), { holders: ["A"], waiting: [] });
   });
 
-  test("gives its place up at SIGINT and SIGTERM, and exits as a shell would say", async (place) => {
+  test("gives its place up at SIGHUP, SIGINT and SIGTERM, and exits as a shell would say", async (place) => {
     await place.run("lock", "A");
-    for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-      const waiter = await place.start("lock", "B", "--wait");
+    for (const [signal, code] of [["SIGHUP", 129], ["SIGINT", 130], ["SIGTERM", 143]] as const) {
+      // whoever runs these tests may ignore the hang-up
+      const waiter = await place.startBy(["env", "--default-signal=HUP"], "lock", "B", "--wait");
       await place.inLine("B");
       const sent = performance.now();
       waiter.child.kill(signal);
@@ -249,7 +277,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
 
   test("tells on a terminal why it waits, and when that changes", async (place) => {
     await place.run("lock", "A");
-    const terminal = new Deno.Command("script", {
+    const terminal = leashed("script", {
       args: ["-qefc", `${await locksmith()} lock B --wait`, "/dev/null"],
       env: { LOCKSMITH_CACHE_DIR: CACHE_DIR, USER: "admin", LOCKSMITHCTL_ENDPOINT: place.endpoint },
       stdin: "null",
@@ -279,7 +307,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
 
 Deno.test("lock --wait on a frozen etcd ends within a second of SIGTERM, and says that its place goes by itself", async () => {
   await using etcd = await startEtcd();
-  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());
   await place.run("lock", "A");
   const waiter = await place.start("lock", "B", "--wait");
@@ -302,7 +330,7 @@ Deno.test("lock --wait on a frozen etcd ends within a second of SIGTERM, and say
 
 Deno.test("lock --wait whose time is over while etcd is frozen still ends, with 75", async () => {
   await using etcd = await startEtcd();
-  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());
   await place.run("lock", "A");
   const waiter = await place.start("lock", "B", "--wait=2s");
@@ -322,7 +350,7 @@ Deno.test("lock --wait whose time is over while etcd is frozen still ends, with 
 
 Deno.test("lock --wait rides out a restart of etcd, and has the slot when it comes", async () => {
   await using etcd = await startEtcd();
-  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint], configured: true });
+  const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());
   await place.run("lock", "A");
   const waiter = await place.start("lock", "B", "--wait");
@@ -336,7 +364,7 @@ Deno.test("lock --wait rides out a restart of etcd, and has the slot when it com
 Deno.test("lock --wait of who may not write ends at once, and says so", async () => {
   await using etcd = await startEtcd({ users: true });
   const { code, stdout, stderr } = ended(
-    await new Deno.Command(await locksmith(), {
+    await leashed(await locksmith(), {
       args: ["lock", "B", "--wait", "--endpoint", etcd.endpoint, "--etcd-username", "reader"],
       clearEnv: true,
       env: { LOCKSMITH_CACHE_DIR: CACHE_DIR, USER: "admin", LOCKSMITHCTL_ETCD_PASSWORD: "reader-secret" },
@@ -371,7 +399,7 @@ async function waitInMemory(commit: (grant: () => Promise<CommitOutcome>) => Pro
   };
   const lock = new Lock(doubtful, "", REAL, "admin@here");
   const hold = { by: "admin@here", grant: "g1", extra: {} };
-  const wait = { limitMs: undefined, priority: 0, overdueMs: 3_600_000 };
+  const wait = { limitMs: Infinity, priority: 0, overdueMs: 3_600_000 };
   // nothing else keeps this process alive until its signal comes
   const alive = setInterval(() => {}, 60_000);
   const code = await new LockByWaiting(context, lock, "B", hold, wait).run().finally(() => {

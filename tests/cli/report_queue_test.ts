@@ -1,9 +1,8 @@
 /** How a group with a queue, a pause and machines that are late is shown. */
 
 import { assertEquals } from "@std/assert";
-import { groupOfQueueKey, semaphoreKey } from "../../lib/group.ts";
-import { readGroups } from "../../lib/groups.ts";
-import { type Place, placeKey, serializePlace } from "../../lib/queue.ts";
+
+import type { Place } from "../../lib/queue.ts";
 import {
   groupsText,
   type Seen,
@@ -13,7 +12,7 @@ import {
   whyNoSlot,
 } from "../../lib/cli/report.ts";
 import { FRESH, type Semaphore } from "../../lib/semaphore.ts";
-import { Memory, openMemory } from "../../lib/simulation/memory.ts";
+
 import { parseSemaphore } from "../../lib/document.ts";
 
 const NOW = Date.parse("2026-05-21T23:05:00Z");
@@ -153,36 +152,4 @@ Deno.test("nothing that a place brings along steers the terminal of who looks at
   const queue = [{ machine: "C\u001b[2J", priority: 0, reason: "a\nb" }];
   const text = verboseStatusText({ semaphore: FRESH, queue, overdue: [] }, NOW);
   assertEquals(text.split("\n").at(-2), "1      C\\u001b[2J  0         -      -    -     -   a b");
-});
-
-Deno.test("readGroups() finds every queue beside its document, and that of a group that has none yet", async () => {
-  const memory = new Memory();
-  const put = (key: string, value: string) => memory.commit({ expect: [], put: [{ key, value }] });
-  put(semaphoreKey("prod/db"), '{"semaphore":0,"max":1,"holders":["A"]}');
-  put(placeKey("prod/db", 0, "b/c"), serializePlace({ host: "web1" }));
-  put(placeKey("prod/db", 5, "D"), "garbage");
-  put(placeKey("new", 0, "E"), serializePlace({}));
-  put(placeKey("", 0, "F"), serializePlace({}));
-  const readings = await readGroups(openMemory(memory));
-  assertEquals(readings.map(({ group, semaphore, queue }) => [group, semaphore === FRESH, queue]), [
-    ["", true, [{ machine: "F", priority: 0 }]],
-    ["new", true, [{ machine: "E", priority: 0 }]],
-    ["prod/db", false, [
-      { machine: "D", priority: 5 },
-      { machine: "b/c", priority: 0, host: "web1" },
-    ]],
-  ]);
-});
-
-Deno.test("groupOfQueueKey() knows the keys of queues and no others", () => {
-  for (const group of ["", "web", "prod/db", "queue", "a b+c", "queue/000/x"]) {
-    for (const machine of ["A", "queue", "semaphore", "a/b", "queue/100/x"]) {
-      assertEquals(groupOfQueueKey(placeKey(group, 0, machine)), group);
-    }
-    assertEquals(groupOfQueueKey(semaphoreKey(group)), undefined);
-  }
-  const root = "coreos.com/updateengine/rebootlock/";
-  for (const key of [`${root}queue/`, `${root}queue/100/`, `${root}groups/../queue/100/A`, "queue/100/A"]) {
-    assertEquals(groupOfQueueKey(key), undefined);
-  }
 });

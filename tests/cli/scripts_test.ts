@@ -12,6 +12,7 @@
 import { assertEquals } from "@std/assert";
 import { startEtcd } from "../support/etcd.ts";
 import { CACHE_DIR, locksmith } from "../support/executable.ts";
+import { caches, leashed } from "../support/child.ts";
 
 const SCRIPTS = new URL("./scripts/", import.meta.url);
 const COMMAND_TIMEOUT_MS = 20_000;
@@ -74,11 +75,12 @@ async function runScript(name: string, endpoint: string): Promise<void> {
     const actual: unknown[] = [];
     const wanted: unknown[] = [];
     for (const step of parseScript(await Deno.readTextFile(new URL(name, SCRIPTS)))) {
-      const { code, stdout, stderr } = await new Deno.Command("/bin/sh", {
+      const { code, stdout, stderr } = await leashed("/bin/sh", {
         args: ["-c", step.command],
         cwd: dir,
         clearEnv: true,
         env: {
+          ...caches(),
           PATH: `${dir}/bin:/usr/bin:/bin`,
           LOCKSMITH_CACHE_DIR: CACHE_DIR,
           LOCKSMITHCTL_ENDPOINT: endpoint,
@@ -113,7 +115,8 @@ async function runScript(name: string, endpoint: string): Promise<void> {
 async function writeHelpers(dir: string, endpoint: string): Promise<void> {
   const document = new URL("../support/document.ts", import.meta.url).pathname;
   for (const name of ["put-document", "get-document"]) {
-    const text = `#!/bin/sh\nexec '${Deno.execPath()}' run -A --no-check '${document}' '${endpoint}' "$@"\n`;
+    const text =
+      `#!/bin/sh\nexec '${Deno.execPath()}' run -A --quiet --no-check '${document}' '${endpoint}' "$@"\n`;
     await Deno.writeTextFile(`${dir}/${name}`, text, { mode: 0o755 });
   }
   await Deno.writeTextFile(`${dir}/until-waiting`, UNTIL_WAITING, { mode: 0o755 });

@@ -154,7 +154,7 @@ export function leaseContract(test: ContractTest): void {
       // a store that does not keep what came and went may say that it cannot tell
       await using late = watching(second, "q/a", created);
       const told = await late.next();
-      assertEquals(told.kind === "missed" ? null : told.entry, null);
+      assertEquals(told.kind === "changed" ? told.entry : null, null);
     },
   );
 }

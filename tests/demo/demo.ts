@@ -7,8 +7,12 @@
  * exceeded or a machine is missing. What counts is in `demo_judge.ts`, what a machine is in `demo_machine.ts`.
  */
 
-import { type OptionSpec, parseCommandLine } from "../../lib/cli/args.ts";
-import { resolveStore, type StoreConfig } from "../../lib/cli/config.ts";
+import { parseCommandLine } from "../../lib/cli/args.ts";
+import { interpret } from "../../lib/cli/config.ts";
+import { type Option, parseSwitch, wholeNumber } from "../../lib/cli/option.ts";
+import { OPTIONS as PROGRAM } from "../../lib/cli/options.ts";
+import type { StoreConfig } from "../../lib/cli/together.ts";
+import { MAX_LIMIT } from "../../lib/semaphore.ts";
 import { Lock, LockError } from "../../lib/lock.ts";
 import { openStore } from "../../lib/cli/open_store.ts";
 import { oneLine } from "../../lib/cli/output.ts";
@@ -39,17 +43,30 @@ const SEMAPHORE_LOOK_MS = 120;
 /** How many lines of its log are shown of a machine that is missing, and of how many machines. */
 const LOG_SHOWN = { lines: 6, machines: 3 };
 
-const OPTIONS: readonly OptionSpec[] = [
-  { name: "machines", value: "N", help: `how many machines, 1 to ${MACHINES_MOST}; default: 5` },
-  { name: "max", value: "N", help: "how many may reboot at once; default: 1" },
-  {
-    name: "endpoint",
+const OPTIONS: Readonly<Record<string, Option>> = {
+  machines: {
+    value: "N",
+    help: `how many machines, 1 to ${MACHINES_MOST}; default: 5`,
+    fallback: "5",
+    by: ["demo"],
+    parse: wholeNumber(1, MACHINES_MOST),
+  },
+  max: {
+    value: "N",
+    help: "how many may reboot at once; default: 1",
+    fallback: "1",
+    by: ["demo"],
+    parse: wholeNumber(1, MAX_LIMIT),
+  },
+  endpoint: {
     value: "URL",
     repeatable: true,
     help: "an etcd, http://HOST:PORT, or sqlite:PATH; default: an embedded store of its own",
+    by: ["demo"],
+    parse: PROGRAM.endpoint.parse,
   },
-  { name: "help", help: "this text" },
-];
+  help: { help: "this text", by: ["demo"], parse: parseSwitch },
+};
 
 const HELP = `usage: deno task demo [options]
 
@@ -57,7 +74,11 @@ Several machines on this one, each a real locksmith daemon, share one semaphore 
 Nothing is really rebooted: the reboot command stops a daemon for 2 seconds, and it starts under a new
 boot id. Exits 0 when every machine rebooted and never more than max at once, else 1.
 
-${OPTIONS.map(({ name, value, help }) => `  ${`--${name} ${value ?? ""}`.padEnd(14)}  ${help}`).join("\n")}
+${
+  Object.entries(OPTIONS).map(([name, { value, help }]) =>
+    `  ${`--${name} ${value ?? ""}`.padEnd(14)}  ${help}`
+  ).join("\n")
+}
 
 example: deno task demo --machines 12 --max 3
 `;
@@ -73,32 +94,20 @@ interface Options {
 export function parseOptions(
   args: readonly string[],
 ): Options | { readonly faults: readonly string[] } | "help" {
-  const { options, positionals, faults: found } = parseCommandLine(
-    args,
-    [],
-    [{ name: "demo", options: OPTIONS }],
-    "demo",
-  );
-  if (options.get("help")?.at(-1) === "true") return "help";
-  const faults = [...found];
-  for (const word of found.length > 0 ? [] : positionals) faults.push(`the demo has no use for '${word}'`);
-  const number = (name: string, initial: number, most: number, allowed: string) => {
-    const text = options.get(name)?.at(-1) ?? String(initial);
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-    if (value < 1 || value > most) faults.push(`--${name}: '${text}' is not a whole number ${allowed}`);
-    return value;
+  const { flags, operands, faults: found } = parseCommandLine(args, OPTIONS, ["demo"], "demo");
+  const settings = { values: flags, faults: [], warnings: [] };
+  const { parts, together, faults } = interpret("demo", settings, (path) => Deno.readFileSync(path), OPTIONS);
+  if (parts.get("help")?.value === true) return "help";
+  const words = found.length > 0 ? [] : operands.map((word) => `unexpected argument '${word}'`);
+  const all = [...found, ...words, ...faults];
+  if (all.length > 0) return { faults: all };
+  // each as its row says
+  const config = together.get("store") as StoreConfig | undefined;
+  return {
+    machines: Number(parts.get("machines")?.value),
+    max: Number(parts.get("max")?.value),
+    store: config === undefined ? null : { config, endpoints: flags.get("endpoint")?.texts ?? [] },
   };
-  const machines = number("machines", 5, MACHINES_MOST, `from 1 to ${MACHINES_MOST}`);
-  const max = number("max", 1, Infinity, "of at least 1");
-  const endpoints = options.get("endpoint");
-  const values = new Map(
-    endpoints === undefined ? [] : [
-      ["endpoint", { values: endpoints, origin: "--endpoint" }],
-    ],
-  );
-  const config = endpoints && resolveStore({ values, faults }, (path) => Deno.readFileSync(path));
-  if (faults.length > 0) return { faults };
-  return { machines, max, store: config && endpoints ? { config, endpoints } : null };
 }
 
 /** Runs the demo, and returns its exit code. */
@@ -159,7 +168,7 @@ class Demo {
     // in a store that others use too, a group that nobody else does
     this.#group = options.store === null ? "" : `demo-${crypto.randomUUID().slice(0, 8)}`;
     const config = options.store?.config ??
-      { kind: "sqlite", path: `${directory}/semaphore.db`, configured: true };
+      { kind: "sqlite", path: `${directory}/semaphore.db` };
     this.#lock = openStore(config).then((store) => new Lock(store, this.#group, REAL, "demo"));
   }
 

@@ -6,6 +6,7 @@ import { parseOptions } from "./demo.ts";
 import { deadlineMs, exitCode, mostAtOnce, type Outcome, summary } from "./judge.ts";
 import { frame, type Picture } from "./view.ts";
 import { startEtcd } from "../support/etcd.ts";
+import { leashed } from "../support/child.ts";
 
 const DEMO = new URL("./demo.ts", import.meta.url).pathname;
 /** The demo ends by itself long before this. */
@@ -40,7 +41,7 @@ class Run implements AsyncDisposable {
 
   static async command(program: string, ...args: string[]): Promise<Run> {
     const place = await Deno.makeTempDir();
-    const child = new Deno.Command(program, {
+    const child = leashed(program, {
       args,
       // a host's own configuration is none of the demo's
       env: {
@@ -231,14 +232,14 @@ Deno.test("parseOptions() takes what the demo can do and tells every fault at on
   assertEquals(parseOptions(["--machines=1.5", "--max", "-1", "--endpoint", "ftp://x"]), {
     faults: [
       "--machines: '1.5' is not a whole number from 1 to 50",
-      "--max: '-1' is not a whole number of at least 1",
-      "--endpoint: 'ftp://x' has the scheme ftp, allowed are http, https and sqlite",
+      "--max: '-1' is not a whole number from 1 to 2147483647",
+      "--endpoint: 'ftp://x' has the scheme ftp; allowed are http, https and sqlite",
     ],
   });
   assertEquals(parseOptions(["--machine", "3"]), {
     faults: ["unknown option --machine, did you mean '--machines'?"],
   });
-  assertEquals(parseOptions(["3"]), { faults: ["the demo has no use for '3'"] });
+  assertEquals(parseOptions(["3"]), { faults: ["unexpected argument '3'"] });
 });
 
 Deno.test("demo exits with 2 for words that it cannot use, before anything starts", async () => {

@@ -7,10 +7,18 @@
  * for the grace. The wall clock may leap from any of these to any other at every step, as a real one may.
  */
 
-import { type Agent, type AgentConfig, type Effect, type Event, type Phase, START } from "../../lib/agent.ts";
+import {
+  type Agent,
+  type AgentConfig,
+  type Effect,
+  type Event,
+  type Inquiry,
+  type Phase,
+  START,
+} from "../../lib/agent.ts";
 import type { Need } from "../../lib/need.ts";
 import type { WindowState } from "../../lib/strategy.ts";
-import { step } from "../../lib/transitions.ts";
+import { BLOCKED_PATIENCE_MS, step } from "../../lib/transitions.ts";
 
 export type PhaseName = Phase["name"];
 /** Where it starts, or a state. */
@@ -29,9 +37,11 @@ export const PHASES: Readonly<Record<PhaseName, string>> = {
   "recovery-backoff": "could not look, and tries again later",
   idle: "no reboot is needed; now and then it looks again",
   "awaiting-window": "a reboot is needed, and the window is closed; now and then it looks again",
+  inquiring: "asks the host whether it could reboot, and who is logged in, before it gets in line",
   waiting: "stands in line for a slot",
   leaving: "gives its place in line up; a slot may still come",
   checking: "asks who is logged in",
+  blocked: "holds a slot, and somebody on the host inhibits a shutdown",
   grace: "somebody is, and was told",
   confirming: "lets the store prove that the slot is its own, and mark it",
   calling: "calls the reboot",
@@ -51,7 +61,8 @@ const EVENTS: Readonly<Record<Event["kind"], true>> = {
   "in-line": true,
   granted: true,
   left: true,
-  sessions: true,
+  inquired: true,
+  served: true,
   confirmed: true,
   lost: true,
   "reboot-accepted": true,
@@ -80,6 +91,13 @@ function windowAt(now: number): WindowState {
 
 const SLOT = { grant: "g" };
 
+/** What the host can say before a reboot. */
+const INQUIRIES = [[], ["anna"]].flatMap((users) =>
+  ([{ kind: "clear" }, { kind: "blocked", why: "" }, { kind: "impossible", why: "" }] as const).map(
+    (clearance): Inquiry => ({ clearance, loggedIn: { kind: "known", users }, scheduled: null }),
+  )
+);
+
 /** What an effect can be answered with. */
 function answers(effect: Effect | undefined): Event[] {
   switch (effect?.kind) {
@@ -98,8 +116,8 @@ function answers(effect: Effect | undefined): Event[] {
         { kind: "granted", slot: SLOT, called: true },
         ...effect.kind === "leave" ? [{ kind: "left" } as const] : [],
       ];
-    case "ask-sessions":
-      return [{ kind: "sessions", users: [] }, { kind: "sessions", users: ["anna"] }];
+    case "inquire":
+      return INQUIRIES.map((inquiry): Event => ({ kind: "inquired", inquiry }));
     case "confirm":
       return [
         { kind: "confirmed", called: false },
@@ -114,6 +132,7 @@ function answers(effect: Effect | undefined): Event[] {
         { kind: "reboot-accepted" },
         { kind: "reboot-unknown", why: "" },
         { kind: "reboot-refused", why: "" },
+        { kind: "reboot-refused", why: "", blocked: true },
       ];
     default:
       return [];
@@ -135,7 +154,14 @@ export interface Drawing {
 
 /** Everything that the agent can do. Throws where it would forget what is under way. */
 export function explore(strategy: AgentConfig["strategy"]): Drawing {
-  const config: AgentConfig = { strategy, graceMs: GRACE_MS, idleLookMs: 1_000, windowAt };
+  const config: AgentConfig = {
+    strategy,
+    graceMs: GRACE_MS,
+    idleLookMs: 1_000,
+    windowAt,
+    group: "",
+    zone: "UTC",
+  };
   const arrows = new Map<string, { from: Source; to: PhaseName; events: Set<Event["kind"]> }>();
   const underWay = new Map<PhaseName, Set<Effect["kind"]>>();
   const seen = new Set<string>();
@@ -143,7 +169,11 @@ export function explore(strategy: AgentConfig["strategy"]): Drawing {
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     const { from, agent } = at;
     const outcomes = answers(at.underWay);
-    const anytime: Event[] = [{ kind: "tick" }, ...NEEDS.map((need): Event => ({ kind: "need", need }))];
+    const anytime: Event[] = [
+      { kind: "tick" },
+      ...NEEDS.map((need): Event => ({ kind: "need", need })),
+      ...[null, "kernel"].map((fingerprint): Event => ({ kind: "served", fingerprint })),
+    ];
     const events: Event[] = from === "[*]" ? [{ kind: "started" }] : [...anytime, ...outcomes];
     for (const event of events) {
       for (const now of [CLOSED, OPEN, SHORT]) {
@@ -189,9 +219,16 @@ function abstract(state: Agent, elapsed: number): Agent {
     notBefore,
     windowSpent: state.windowSpent && { from: SHORT, until: SHORT + 1 },
     setbacks: Math.min(state.setbacks, 1),
+    blockedSince: abstractSince(state.blockedSince, elapsed),
     said: "",
     noted: "",
   };
+}
+
+/** The patience with a host that is blocked is still there, or with the time that may have come it is over. */
+function abstractSince(since: number | null, elapsed: number): number | null {
+  if (since === null) return null;
+  return since < NOW || elapsed === LATER ? NOW - BLOCKED_PATIENCE_MS : NOW;
 }
 
 function abstractPhase(phase: Phase): Phase {
@@ -209,6 +246,8 @@ function abstractPhase(phase: Phase): Phase {
     case "recovery-backoff":
     case "cancel-backoff":
       return { ...phase, until: DUE, failures: 1 };
+    case "blocked":
+      return { ...phase, until: DUE };
     case "recovering":
     case "cancelling":
       return { ...phase, failures: Math.min(phase.failures, 1) };

@@ -42,10 +42,10 @@ Deno.test("explore() finds no way to the reboot call but the one by a confirmed 
     lines(explore(strategy).edges.filter(({ to }) => to === state));
   assertEquals(into("etcd-lock", "calling"), ["confirming --> calling : confirmed"]);
   assertEquals(into("etcd-lock", "confirming"), [
-    "checking --> confirming : sessions",
+    "checking --> confirming : inquired",
     "grace --> confirming : tick",
   ]);
-  assertEquals(into("reboot", "calling"), ["checking --> calling : sessions", "grace --> calling : tick"]);
+  assertEquals(into("reboot", "calling"), ["checking --> calling : inquired", "grace --> calling : tick"]);
 });
 
 Deno.test("explore() finds no way out of the line but a slot and the wish to leave", () => {
@@ -61,9 +61,9 @@ Deno.test("explore() finds no state that waits for the next try with a slot", ()
   const { edges } = explore("etcd-lock");
   const out = edges.filter(({ from }) => from === "backing-off");
   assertEquals(lines(out), [
-    "backing-off --> idle : need",
+    "backing-off --> idle : need, served",
     "backing-off --> awaiting-window : tick",
-    "backing-off --> waiting : tick",
+    "backing-off --> inquiring : tick",
   ]);
   // what the exploration takes for granted
   assertLess(REFUSED_BACKOFF_MS, REBOOT_PATIENCE_MS);

@@ -1,15 +1,18 @@
 /**
  * `deno task docs`: holds the documentation and the project together. docs/commands.md is made from the program's own
- * help, docs/agent.md from the states that the agent can get into, docs/rollout.svg by the command beside it (`--write`
- * writes them); links point to files that exist; the README names every command; each of the old program's faults is
- * named by a test.
+ * help, docs/agent.md from the states that the agent can get into, the picture in docs/development.md from the imports
+ * that there are, docs/rollout.svg by the command beside it (`--write` writes them). Links and names of files lead to
+ * files that exist; the walk through docs/development.md passes each module of the core once; the README names every
+ * command; each of the old program's faults is named by a test.
  */
 
 import { COMMANDS } from "../../lib/cli/commands.ts";
 import { commandHelpText, helpText } from "../../lib/cli/help.ts";
-import { CONFIGURABLE, DEFAULTS, variableNames } from "../../lib/cli/settings.ts";
+import { OPTIONS, type OptionTable } from "../../lib/cli/options.ts";
+import { variableNames } from "../../lib/cli/settings.ts";
 import { table } from "../../lib/cli/output.ts";
 import { agentPage } from "./agent_diagram.ts";
+import { picture as housePicture, readImports } from "./house.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 const FAULTS_OF_THE_OLD_PROGRAM = 15;
@@ -17,17 +20,23 @@ const FAULTS_OF_THE_OLD_PROGRAM = 15;
 /** docs/commands.md: every help text, and every setting with its variables. */
 function commandsPage(): string {
   const block = (text: string) => "```text\n" + text.trimEnd() + "\n```\n";
-  const settings = CONFIGURABLE.map(({ name }) => {
-    const variables = variableNames(name, "locksmithd");
-    return [`--${name}`, variables.join(" "), DEFAULTS.get(name) ?? "-"];
-  });
+  const options: OptionTable = OPTIONS;
+  const settings = Object.entries(options).filter(([, { variable }]) => variable !== undefined).map((
+    [name, { fallback = "-" }],
+  ) => [
+    `--${name}`,
+    variableNames(name, "locksmithd").join(" "),
+    typeof fallback === "function" ? "this machine's" : fallback,
+  ]);
   return [
     "# Commands\n",
     "Made from the program's own help by `deno task docs --write`.\n",
     block(helpText()),
-    ...COMMANDS.map((command) => `## ${command.name}\n\n${block(commandHelpText(command))}`),
+    ...Object.entries(COMMANDS).map(([name, command]) =>
+      `## ${name}\n\n${block(commandHelpText(name, command))}`
+    ),
     "## Settings and their variables\n",
-    "In the environment and in `update.conf`, the first that is set counts; for the client's commands\n`LOCKSMITHCTL_` comes first.\n",
+    "In the environment and in files, the first that is set counts; for the client's commands\n`LOCKSMITHCTL_` comes first. `--root` is for the environment only.\n",
     block(table([["OPTION", "VARIABLES", "DEFAULT"], ...settings])),
   ].join("\n");
 }
@@ -52,10 +61,20 @@ async function picture(): Promise<string> {
   }
 }
 
+/** docs/development.md with the picture of the house as it is; the rest of the page is written by hand. */
+async function developmentPage(): Promise<string> {
+  const page = await Deno.readTextFile(`${ROOT}docs/development.md`);
+  const picture = housePicture(await readImports(ROOT.slice(0, -1)));
+  const block = /(?<=^```mermaid\n)flowchart TD\n[^`]*(?=\n```$)/m;
+  if (!block.test(page)) throw new Error("docs/development.md has no picture of the house");
+  return page.replace(block, () => picture);
+}
+
 /** The pages that are made, and of what. */
 const MADE: readonly { readonly path: string; readonly from: string; text(): string | Promise<string> }[] = [
   { path: "docs/commands.md", from: "what the program says", text: commandsPage },
   { path: "docs/agent.md", from: "what the agent does", text: agentPage },
+  { path: "docs/development.md", from: "what the modules import", text: developmentPage },
   { path: "docs/rollout.svg", from: "what the program draws", text: picture },
 ];
 
@@ -84,6 +103,31 @@ async function brokenLinks(page: string): Promise<string[]> {
   return broken;
 }
 
+/** Files of the project that a page names, and that are not there. */
+async function missingFiles(page: string): Promise<string[]> {
+  const text = await Deno.readTextFile(ROOT + page);
+  const named = new Set(
+    [...text.matchAll(/`((?:lib|tests|dist|docs)\/[\w./-]+\.[a-z]+)`/g)].map(([, path = ""]) => path),
+  );
+  const missing: string[] = [];
+  for (const path of named) if (!await exists(ROOT + path)) missing.push(`${page}: there is no ${path}`);
+  return missing;
+}
+
+/** Modules of the core that the walk through docs/development.md does not name once, and names of none. */
+async function lostOnTheWalk(): Promise<string[]> {
+  const page = await Deno.readTextFile(`${ROOT}docs/development.md`);
+  const [, walk = ""] = /^## A reboot is needed$(.*?)^## /ms.exec(page) ?? [];
+  const named = [...walk.matchAll(/`(\w+\.ts)`/g)].map(([, name = ""]) => name);
+  const core = (await Array.fromAsync(Deno.readDir(`${ROOT}lib`))).filter(({ isFile }) => isFile);
+  const names = new Set([...core.map(({ name }) => name), ...named]);
+  return [...names].sort().flatMap((name) => {
+    const times = named.filter((other) => other === name).length;
+    if (!core.some((module) => module.name === name)) return [`docs/development.md: there is no lib/${name}`];
+    return times === 1 ? [] : [`docs/development.md: the walk names lib/${name} ${times} times, not once`];
+  });
+}
+
 async function unnamedFaults(): Promise<string[]> {
   const tests = [...await filesBelow("tests", "_test.ts"), ...await filesBelow("tests/cli", ".txt")];
   const text = (await Promise.all(tests.map((path) => Deno.readTextFile(ROOT + path)))).join("\n").replace(
@@ -106,12 +150,16 @@ async function check(): Promise<string[]> {
   }
   const pages = ["README.md", "CHANGELOG.md", ...await filesBelow("docs", ".md")];
   for (const page of pages) faults.push(...await brokenLinks(page));
+  for (const page of pages.filter((page) => page !== "CHANGELOG.md")) {
+    faults.push(...await missingFiles(page));
+  }
+  faults.push(...await lostOnTheWalk());
   const readme = await Deno.readTextFile(`${ROOT}README.md`);
   const shown = await Deno.readTextFile(`${ROOT}docs/operations.md`);
   if (!shown.replace(/\s*\\\n\s*/g, " ").includes(`simulate ${PICTURE} --svg`)) {
     faults.push("docs/operations.md does not show the command that makes docs/rollout.svg");
   }
-  for (const { name } of COMMANDS) {
+  for (const name of Object.keys(COMMANDS)) {
     if (!readme.includes(`locksmith ${name}`)) faults.push(`README.md does not show 'locksmith ${name}'`);
   }
   return [...faults, ...await unnamedFaults()];

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openEtcd } from "../../lib/etcd/store.ts";
 import { type CommitOutcome, type Store, StoreError } from "../../lib/store.ts";
-import { type EtcdServer, leaderOf, makeCertificates, startEtcd, startEtcdCluster } from "../support/etcd.ts";
+import { makeCertificates } from "../support/certificates.ts";
+import { type EtcdServer, leaderOf, startEtcd, startEtcdCluster } from "../support/etcd.ts";
 
 const CALL = { timeoutMs: 10_000 };
 const KEY = "coreos.com/key";

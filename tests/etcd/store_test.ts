@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { openEtcd } from "../../lib/etcd/store.ts";
 import { StoreError } from "../../lib/store.ts";
-import { makeCertificates, startEtcd } from "../support/etcd.ts";
+import { makeCertificates } from "../support/certificates.ts";
+import { startEtcd } from "../support/etcd.ts";
 import { storeContract } from "../contract/contract.ts";
 
 const CALL = { timeoutMs: 10_000 };

@@ -11,10 +11,9 @@ import { PLACE_TTL_MS } from "../../lib/queue.ts";
 import { REBOOTING } from "../../lib/semaphore.ts";
 import type { WindowState } from "../../lib/strategy.ts";
 import { LOOK_INTERVAL_MS } from "../../lib/wait.ts";
-import { daemonHold, GROUP, HOUR_MS, Line } from "../support/line.ts";
-import { BEGIN_MS, Machine } from "../support/virtual.ts";
+import { daemonHold, GROUP, HOUR_MS, Line, SOON_MS } from "../support/line.ts";
+import { BEGIN_MS, Connection } from "../support/virtual.ts";
 
-const SOON_MS = 50;
 const IDLE_LOOK_MS = 900_000;
 /** The daemon looks at the clock at least this often. */
 const TICK_MS = 30_000;
@@ -44,12 +43,12 @@ class Box {
   outcome: RebootOutcome = { kind: "accepted" };
   #stop = new AbortController();
   #marks = 0;
-  store: Machine;
+  store: Connection;
   daemon: Daemon;
   keeper!: LockKeeper;
 
   constructor(readonly line: Line, readonly id: string, readonly options: Partial<DaemonOptions> = {}) {
-    this.store = new Machine(line.memory, line.time);
+    this.store = new Connection(line.memory, line.time);
     this.daemon = this.boot();
   }
 
@@ -61,11 +60,17 @@ class Box {
 
   start(): Daemon {
     const { line, id, boots } = this;
-    this.store = new Machine(line.memory, line.time);
+    this.store = new Connection(line.memory, line.time);
     this.#stop = new AbortController();
     const host: Host = {
       log: (level, text) => void (level === "debug" || this.log.push(`${level}: ${text}`)),
-      loggedIn: () => Promise.resolve({ kind: "known", users: this.users }),
+      inquire: () =>
+        Promise.resolve({
+          clearance: { kind: "clear" },
+          loggedIn: { kind: "known", users: this.users },
+          scheduled: null,
+        }),
+      forgetServed: () => {},
       warn: () => Promise.resolve(),
       report: (state) => void this.reported.push(state),
       reboot: () => {
@@ -88,6 +93,8 @@ class Box {
       strategy: "etcd-lock",
       graceMs: 300_000,
       idleLookMs: IDLE_LOOK_MS,
+      group: GROUP,
+      zone: "UTC",
       windowAt: (now) => ({ open: true, closesAt: Infinity, nextOpensAt: now }),
       host,
       surroundings: line.time,
@@ -208,8 +215,8 @@ Deno.test("Daemon does not reboot when an administrator unlocked its machine dur
   await line.time.advance(210_000);
   assertEquals([box.phase, box.reboots, line.queue], ["waiting", [], ["a"]]);
   assertEquals(box.log, [
-    "info: got a slot",
-    "notice: anna logged in; rebooting in 300 s",
+    "info: got a slot in group web (a new kernel)",
+    "notice: anna logged in; rebooting in 5 min",
     "warning: the slot is not ours any more, somebody unlocked this machine; starting over",
     "info: a reboot is needed (a new kernel); waiting for a slot: first in line, all slots are held (available: 0)",
   ]);
@@ -236,6 +243,7 @@ Deno.test("Daemon whose machine is held by hand says so once in days", async () 
   box.daemon.dispatch(NOT_NEEDED);
   await line.time.advance(3 * DAY_MS);
   assertEquals(box.log, [
+    "info: no reboot is needed now",
     "info: this machine's slot was taken by hand (since 2026-01-01T00:00:00.000Z, by anna@desk, " +
     "because: a new disk); only 'locksmith unlock a' ends it",
   ]);

@@ -203,7 +203,7 @@ Deno.test("daemon whose watches were interrupted while etcd dropped the past tha
   await lock.unlock("another");
   await chronicle.compact();
   proxy.mend();
-  await before.line(/^info: got a slot$/);
+  await before.line(/^info: got a slot in group /);
 
   await before.line(ACCEPTED);
   // the one behind watches a key that is gone by now, and its own past was dropped as well

@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Coordinator, CoordinatorError, lockHolder } from "../../lib/host/coordinator.ts";
+import { leashed } from "../support/child.ts";
 
 async function withPath(test: (path: string, directory: string) => Promise<void>): Promise<void> {
   const directory = await Deno.makeTempDir();
@@ -12,7 +13,7 @@ async function withPath(test: (path: string, directory: string) => Promise<void>
 
 /** Another process that holds the lock, as a shell script would take it. */
 async function holdLock(path: string): Promise<Deno.ChildProcess> {
-  const child = new Deno.Command("flock", {
+  const child = leashed("flock", {
     args: ["--exclusive", "--no-fork", path, "sh", "-c", "echo held; exec sleep 600"],
     stdout: "piped",
   }).spawn();

@@ -1,40 +1,6 @@
-/** The simulation itself: that it repeats itself, that it tries what it says, and that all is well in the quick set. */
-
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { Fleet, NO_FAULTS } from "../../lib/simulation/fleet.ts";
 import { Random } from "../../lib/simulation/virtual_time.ts";
-import { EXIT, simulate, unexercised } from "./simulate.ts";
-import { FAULT_KINDS, playHistory } from "./simulated_history.ts";
-
-/** So many histories a run of the tests plays; `deno task simulate --histories` plays more. */
-const QUICK_HISTORIES = 1_500;
-
-Deno.test("playHistory() is the same history for the same seed, to the last event", async () => {
-  const tell = async (seed: number) => {
-    const lines: string[] = [];
-    const result = await playHistory(seed, (line) => lines.push(line));
-    return { lines, result };
-  };
-  const [first, again, other] = [await tell(17), await tell(17), await tell(18)];
-  assertGreater(first.lines.length, 50);
-  assertEquals(again, first);
-  assert(first.lines.join() !== other.lines.join(), "another seed is another history");
-});
-
-Deno.test("simulate() finds nothing wrong in the quick set, puts every check to the test and makes every fault", async () => {
-  const figures = await simulate(1, QUICK_HISTORIES);
-  assertEquals(figures.failure, null);
-  assertEquals(figures.histories, QUICK_HISTORIES);
-  assertEquals(unexercised(figures), []);
-  assertEquals(FAULT_KINDS.filter((kind) => figures.faults[kind] === 0), []);
-  assertGreater(figures.unknownOutcomes, 0);
-});
-
-Deno.test("unexercised() names the checks that no history put to the test", async () => {
-  const figures = await simulate(1, 20);
-  const exercised = { ...figures.exercised, I4: 0, L2: 0 };
-  assertEquals(unexercised({ ...figures, exercised }), ["I4", "L2"]);
-});
 
 Deno.test("Fleet without faults rolls out in the order of arrival, never more than max at once", async () => {
   const machines = Array.from({ length: 12 }, (_, index) => ({
@@ -73,8 +39,4 @@ Deno.test("Fleet without faults rolls out in the order of arrival, never more th
   assertEquals(order, machines.map(({ id }) => id));
   assertEquals(most, 3);
   assertEquals([fleet.judge.violations, fleet.crashes], [[], []]);
-});
-
-Deno.test("EXIT tells a broken promise from a stuck fleet and from a program that threw", () => {
-  assertEquals([EXIT.safety, EXIT.liveness, EXIT.crash], [129, 128, 127]);
 });

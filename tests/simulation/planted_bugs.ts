@@ -7,6 +7,7 @@
  */
 
 import { EXIT } from "./simulate.ts";
+import { leashedDeno } from "../support/child.ts";
 
 export interface PlantedBug {
   readonly name: string;
@@ -30,17 +31,17 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       },
       {
         file: "lib/transitions.ts",
-        find: `  if (state.need.kind !== "needed" || !window.open) return settle(config, state, now);
-  if (users.length`,
-        replace: `  if (state.need.kind !== "needed") return settle(config, state, now);
-  if (users.length`,
+        find: `  if (openNeed(state).kind !== "needed" || !window.open) return settle(config, state, now);
+  if (clearance.kind !== "clear") {`,
+        replace: `  if (openNeed(state).kind !== "needed") return settle(config, state, now);
+  if (clearance.kind !== "clear") {`,
       },
       {
         file: "lib/transitions.ts",
-        find: `  if (!window.open || state.need.kind !== "needed") return settle(config, state, now);
-  const timeoutMs`,
-        replace: `  if (state.need.kind !== "needed") return settle(config, state, now);
-  const timeoutMs`,
+        find: `  if (!window.open || need.kind !== "needed") return settle(config, state, now);
+  const { fingerprint }`,
+        replace: `  if (need.kind !== "needed") return settle(config, state, now);
+  const { fingerprint }`,
       },
     ],
     exit: EXIT.safety,
@@ -115,13 +116,11 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: "a reboot call that nobody answered counts as refused",
-    patches: [
-      {
-        file: "lib/daemon.ts",
-        find: `        return { kind: \`reboot-\${outcome.kind}\`, why: outcome.why };`,
-        replace: `        return { kind: "reboot-refused", why: outcome.why };`,
-      },
-    ],
+    patches: [{
+      file: "lib/daemon.ts",
+      find: `return { kind: "reboot-unknown", why: outcome.why };`,
+      replace: `return { kind: "reboot-refused", why: outcome.why };`,
+    }],
     exit: EXIT.safety,
   },
   {
@@ -342,22 +341,11 @@ export async function hunt(folder: string, { name, patches, exit }: PlantedBug):
       await Deno.writeTextFile(path, text.replace(find, () => replace));
     }
     const json = `${folder}/figures.json`;
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "-A",
-        "--no-check",
-        "tests/simulation/simulate.ts",
-        "--histories",
-        String(HISTORIES_LIMIT),
-        "--json",
-        json,
-      ],
-      cwd: folder,
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).output();
+    const words = ["--histories", String(HISTORIES_LIMIT), "--json", json];
+    const { code, stderr } = await leashedDeno(
+      ["run", "-A", "--quiet", "--no-check", "tests/simulation/simulate.ts", ...words],
+      { cwd: folder, stdin: "null", stdout: "null", stderr: "piped" },
+    ).output();
     const failure = code === 0 ? null : await readFailure(json);
     const text = failure?.text ?? new TextDecoder().decode(stderr).trim();
     return { name, caught: code === exit, exit: code, seed: failure?.seed ?? null, text };

@@ -25,10 +25,10 @@ Deno.test("the simulation tells a program that throws from one that breaks a pro
     const { exit, text } = await hunt(folder, {
       name: "a daemon that throws",
       patches: [{
-        file: "lib/agent.ts",
-        find: `      from(state, event, "confirming");
+        file: "lib/transitions.ts",
+        find: `      expectPhase(state, event, "confirming");
       return call(`,
-        replace: `      from(state, event, "idle");
+        replace: `      expectPhase(state, event, "idle");
       return call(`,
       }],
       exit: EXIT.crash,

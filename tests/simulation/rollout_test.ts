@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Rollout, simulateRollout } from "../../lib/simulation/rollout.ts";
-import { planFaults, type RolloutPlan } from "../../lib/simulation/plan.ts";
-import { rolloutReport, rolloutText } from "../../lib/cli/rollout_report.ts";
+import type { RolloutPlan } from "../../lib/simulation/plan.ts";
+import { rolloutReport } from "../../lib/cli/rollout_report.ts";
 import { parseWindow } from "../../lib/window.ts";
 import { parseInstant } from "../../lib/cli/window_report.ts";
 
@@ -92,22 +92,6 @@ Deno.test("simulateRollout() takes the windows that one counts by hand", async (
   // 5 slots, 1h30m of 90 s each: 60 turns of 5 fit, and a 61st would begin at the very end, where a turn in no time would
   const rollout = await simulateRollout(plan({ machines: 500, max: 5, schedule: THURSDAYS }));
   assertEquals(rollout.windows.map(({ reboots }) => reboots), [300, 200]);
-  assertEquals(
-    rolloutText(rollout, BERLIN),
-    `500 machines, 5 at once; a reboot takes 1m30s; every Thu at 23:00 for 1h30m, Europe/Berlin
-
-Start:         Wed 2026-05-20 00:00:00 +02:00
-Through:       Fri 2026-05-29 00:00:02 +02:00
-Takes:         216h2s, ideal: 215h58m30s
-Windows:       2
-Slots busy:    99.9 % of the time that the window is open
-Longest wait:  215h58m32s
-
-WINDOW                          UNTIL                           REBOOTS
-Thu 2026-05-21 23:00:00 +02:00  Fri 2026-05-22 00:30:00 +02:00  300
-Thu 2026-05-28 23:00:00 +02:00  Fri 2026-05-29 00:30:00 +02:00  200
-`,
-  );
 });
 
 Deno.test("simulateRollout() follows the clock of the zone where it is changed", async () => {
@@ -171,7 +155,7 @@ Deno.test("simulateRollout() says never, and why", async () => {
   assertEquals(await whyNot({ schedule: short, graceMs: 10 * MINUTE }), noRoom);
   assertEquals(
     await whyNot({ machines: 20_000, max: 1, schedule: THURSDAYS }),
-    "not within 366 days, and no further is looked",
+    "not within 366 days; stopped looking there",
   );
 });
 
@@ -188,58 +172,4 @@ Deno.test("simulateRollout() refuses what is too much to play", async () => {
     RangeError,
     "20001 machines: allowed are 1 to 20000",
   );
-  assertEquals(planFaults(plan({ machines: 10_000, max: 200 })), [
-    "10000 machines with max 200 are too many to play: machines times max may be 500000",
-  ]);
-  assertEquals(planFaults(plan({ machines: 700, max: 2 ** 31 - 1 })), []);
-});
-
-Deno.test("rolloutReport() has the shape that docs/protocol.md promises", async () => {
-  const rollout = await simulateRollout(plan({ machines: 2, max: 1, schedule: THURSDAYS }));
-  const report = JSON.stringify(rolloutReport(rollout, BERLIN));
-  // whole seconds: how many messages it takes is nobody's promise
-  assertEquals(JSON.parse(report.replace(/(\d)\.\d{1,3}(?=[,}+])/g, "$1")), {
-    start: "2026-05-20T00:00:00+02:00",
-    through: "2026-05-21T23:03:00+02:00",
-    why: null,
-    takesSeconds: 169_380,
-    idealSeconds: 169_380,
-    windowsUsed: 1,
-    busyShare: 0.9999,
-    longestWaitSeconds: 169_290,
-    windows: [{ start: "2026-05-21T23:00:00+02:00", end: "2026-05-22T00:30:00+02:00", reboots: 2 }],
-    machines: [
-      {
-        machine: "m1",
-        spans: [
-          { state: "waiting", fromSeconds: 0, toSeconds: 169_200 },
-          { state: "holding", fromSeconds: 169_200, toSeconds: 169_200 },
-          { state: "rebooting", fromSeconds: 169_200, toSeconds: 169_290 },
-          { state: "holding", fromSeconds: 169_290, toSeconds: 169_290 },
-        ],
-      },
-      {
-        machine: "m2",
-        spans: [
-          { state: "waiting", fromSeconds: 0, toSeconds: 169_290 },
-          { state: "holding", fromSeconds: 169_290, toSeconds: 169_290 },
-          { state: "rebooting", fromSeconds: 169_290, toSeconds: 169_380 },
-          { state: "holding", fromSeconds: 169_380, toSeconds: 169_380 },
-        ],
-      },
-    ],
-  });
-  const never = rolloutReport(await simulateRollout(plan({ max: 0 })), BERLIN);
-  assertEquals({ ...never, machines: never.machines.length }, {
-    start: "2026-05-20T00:00:00+02:00",
-    through: null,
-    why: "never: max is 0, and no slot is ever granted",
-    takesSeconds: null,
-    idealSeconds: null,
-    windowsUsed: null,
-    busyShare: 0,
-    longestWaitSeconds: 0,
-    windows: [],
-    machines: 20,
-  });
 });

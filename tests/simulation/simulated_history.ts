@@ -5,8 +5,10 @@
 
 import { semaphoreKey } from "../../lib/group.ts";
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
+import type { Inquiry } from "../../lib/agent.ts";
 import { LockError } from "../../lib/lock.ts";
 import {
+  CLEAR,
   type Computer,
   type Faults,
   Fleet,
@@ -52,6 +54,7 @@ export const FAULT_KINDS = [
   "host question hung",
   "administrator unlocked",
   "person rebooted by hand",
+  "shutdown inhibited",
   "administrator locked by hand",
   "administrator set max",
   "administrator paused",
@@ -236,7 +239,18 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
   return state;
 }
 
-type Rate = "crash" | "power" | "loss" | "late" | "twice" | "refuse" | "expire" | "watch" | "reboot" | "host";
+type Rate =
+  | "crash"
+  | "power"
+  | "loss"
+  | "late"
+  | "twice"
+  | "refuse"
+  | "expire"
+  | "watch"
+  | "reboot"
+  | "host"
+  | "inhibit";
 
 /** Everything that goes wrong, and how often: each history has a mixture of its own. */
 class Mischief implements Faults {
@@ -263,6 +277,7 @@ class Mischief implements Faults {
       watch: rate(0.4),
       reboot: rate(0.5),
       host: rate(0.3),
+      inhibit: rate(0.3),
     };
   }
 
@@ -389,7 +404,11 @@ class Mischief implements Faults {
     switch (random.integer(0, 3)) {
       case 0:
         this.#count("reboot refused");
-        return { outcome: { kind: "refused", why: "inhibited" }, answerMs: usual.answerMs, downMs: null };
+        return {
+          outcome: { kind: "refused", why: "inhibited", ...(random.chance(0.5) ? { blocked: true } : {}) },
+          answerMs: usual.answerMs,
+          downMs: null,
+        };
       case 1:
         this.#count("reboot unanswered");
         return {
@@ -412,8 +431,15 @@ class Mischief implements Faults {
     return this.random.between(SECOND, 20 * SECOND);
   }
 
-  users(): readonly string[] {
-    return this.#active && this.random.chance(0.5) ? ["core"] : [];
+  inquiry(): Inquiry {
+    if (!this.#active) return CLEAR;
+    const { random } = this;
+    const loggedIn: Inquiry["loggedIn"] = random.chance(0.1)
+      ? { kind: "unknown", why: "no answer" }
+      : { kind: "known", users: random.chance(0.5) ? ["core"] : [] };
+    if (!random.chance(this.#rates.inhibit)) return { ...CLEAR, loggedIn };
+    this.#count("shutdown inhibited");
+    return { ...CLEAR, loggedIn, clearance: { kind: "blocked", why: "an upgrade is under way" } };
   }
 
   /** A machine does not reach the store, or is not heard; its leases end meanwhile if it takes long. */

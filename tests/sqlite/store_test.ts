@@ -4,6 +4,7 @@ import { openSqlite } from "../../lib/sqlite/store.ts";
 import { type Store, StoreError } from "../../lib/store.ts";
 import { storeContract } from "../contract/contract.ts";
 import { CALL, make, put, remove, revision, signal, watching } from "../contract/kit.ts";
+import { leashedDeno } from "../support/child.ts";
 
 storeContract("openSqlite()", async () => {
   const place = await folder();
@@ -233,18 +234,9 @@ async function write(store: Store, key: string, value: string): Promise<string> 
 /** A process of its own that runs this. */
 function run(script: string): Deno.ChildProcess {
   const config = new URL("../../deno.json", import.meta.url).pathname;
-  return new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--quiet",
-      "--no-lock",
-      "--no-check",
-      `--config=${config}`,
-      "--allow-all",
-      `data:application/typescript,${encodeURIComponent(script)}`,
-    ],
-    stdin: "piped",
-  }).spawn();
+  const flags = ["--quiet", "--no-lock", "--no-check", `--config=${config}`, "--allow-all"];
+  const module = `data:application/typescript,${encodeURIComponent(script)}`;
+  return leashedDeno(["run", ...flags, module], { stdin: "piped" }).spawn();
 }
 
 Deno.test("openSqlite() does not take a path that leads nowhere for a store that nobody has used yet", async () => {
@@ -254,6 +246,6 @@ Deno.test("openSqlite() does not take a path that leads nowhere for a store that
     error.message,
     "cannot read a/key in sqlite:/nowhere-at-all/locksmith.db: unable to open the file: there is no directory /nowhere-at-all/",
   );
-  assertEquals(error.hint, "the directory must exist and be writable for this user");
+  assertEquals(error.hint, "the file and its directory must exist and be writable for this user");
   await store.close();
 });

@@ -2,10 +2,11 @@
  * A private system bus with a mock logind and a mock update-engine, for tests: nothing of it touches the host's own
  * bus, and a "reboot" is only told. Needs Debian's `dbus` and `python3-dbusmock`.
  *
- * Everything is one child process; it ends with `await using`, with the test process, and at `stop()`. What was set
+ * Everything is one child process and what that starts; it ends with `await using`, with the test process, and at `stop()`. What was set
  * (sessions, inhibitors, status) is forgotten by `stop()`; the address stays the same.
  */
 import { Bus, type BusOptions } from "../../lib/host/bus.ts";
+import { leashed } from "./child.ts";
 
 export interface TestInhibitor {
   readonly what: string;
@@ -75,6 +76,8 @@ export interface TestBus extends AsyncDisposable {
   readonly address: string;
   readonly logind: TestLogind;
   readonly updateEngine: TestUpdateEngine;
+  /** Of the process that runs the bus and the services. Throws while it is stopped. */
+  readonly pid: number;
   /** A client of this bus, with short pauses between a monitor's tries. */
   client(options?: BusOptions): Bus;
   /** A process of the user `uid` (as another user than ours: only for root). */
@@ -132,6 +135,10 @@ export async function startBus(): Promise<TestBus> {
     stranger: (uid) => startStranger(address, uid),
     start,
     stop,
+    get pid() {
+      if (mock === null) throw new Error("the test bus is stopped");
+      return mock.pid;
+    },
     logind: {
       addSession: (session) => tell("session", { seat: "seat0", class: "user", state: "active", ...session }),
       endSession: (id) => tell("end_session", { id }),
@@ -233,7 +240,7 @@ class MockProcess {
 
   static async start(directory: string, onReboot: () => void): Promise<MockProcess> {
     const script = new URL("./bus_mock.py", import.meta.url).pathname;
-    const child = new Deno.Command("/usr/bin/python3", {
+    const child = leashed("/usr/bin/python3", {
       args: [script, directory],
       stdin: "piped",
       stdout: "piped",
@@ -242,6 +249,10 @@ class MockProcess {
     const mock = new MockProcess(child, onReboot);
     await mock.#answer("start", START_TIMEOUT_MS);
     return mock;
+  }
+
+  get pid(): number {
+    return this.#child.pid;
   }
 
   async command(command: Record<string, unknown>): Promise<void> {

@@ -6,6 +6,7 @@
  */
 
 import { type EtcdCluster, startEtcdCluster } from "./etcd.ts";
+import { leashed } from "./child.ts";
 
 export interface CuttableCluster extends EtcdCluster {
   /** Cuts the last member off. */
@@ -53,7 +54,7 @@ class Cable implements AsyncDisposable {
 
   static async lay(): Promise<Cable> {
     // it ends when its input does
-    const keeper = new Deno.Command("unshare", {
+    const keeper = leashed("unshare", {
       args: ["--net", "sh", "-c", "echo ready && exec cat"],
       stdin: "piped",
       stdout: "piped",

@@ -6,11 +6,11 @@
  */
 
 import { openStore } from "../../lib/cli/open_store.ts";
-import { resolveStore } from "../../lib/cli/config.ts";
 import { Lock } from "../../lib/lock.ts";
 import type { Hold, Semaphore } from "../../lib/semaphore.ts";
 import { REAL } from "../../lib/surroundings.ts";
 import { CACHE_DIR } from "./executable.ts";
+import { caches, leashed } from "./child.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
@@ -50,14 +50,15 @@ function command(
   const own = Object.entries(Deno.env.toObject()).filter(([name]) => {
     return !/^(LOCKSMITH|REBOOT_|JOURNAL_STREAM|DBUS_)/.test(name);
   });
-  return new Deno.Command(program ?? Deno.execPath(), {
+  return leashed(program ?? Deno.execPath(), {
     args: [...(program === undefined ? ["run", "-A", "--quiet", `--config=${CONFIG}`, MAIN] : []), ...args],
     env: {
       ...Object.fromEntries(own),
+      ...caches(),
       ...(program === undefined ? {} : { LOCKSMITH_CACHE_DIR: CACHE_DIR }),
       NO_COLOR: "1",
       DBUS_SYSTEM_BUS_ADDRESS: bus,
-      // without a bus nobody can tell who is logged in, and each reboot would wait five minutes
+      // without a bus nobody can tell who is logged in, and each reboot would wait for the grace
       ...(bus === NO_BUS ? { LOCKSMITHD_SESSION_GRACE: "0s" } : {}),
       ...(path === undefined ? {} : { PATH: path }),
       ...env,
@@ -78,14 +79,11 @@ export class TestDaemon {
   #next = 0;
   #wake = () => {};
   #ended = false;
-  readonly #unload = () => this.signal("SIGKILL");
 
   constructor(args: readonly string[], options: StartOptions) {
     this.#child = command(["daemon", ...args], options).spawn();
-    globalThis.addEventListener("unload", this.#unload);
     this.#reading = Promise.all([this.#read(this.#child.stderr), this.#child.stdout.cancel()]);
     this.status = this.#child.status.then(async (status) => {
-      globalThis.removeEventListener("unload", this.#unload);
       await this.#reading;
       this.#ended = true;
       this.#wake();
@@ -230,9 +228,9 @@ export class TestMachine implements AsyncDisposable {
 /** The semaphore that daemons use, seen from outside. */
 export class TestLock extends Lock implements AsyncDisposable {
   static async open(endpoint: string, group = ""): Promise<TestLock> {
-    const values = new Map([["endpoint", { values: [endpoint], origin: "the test" }]]);
-    const config = resolveStore({ values, faults: [] }, () => new Uint8Array());
-    if (config === undefined) throw new Error(`${endpoint} is no endpoint`);
+    const config = endpoint.startsWith("sqlite:")
+      ? { kind: "sqlite", path: endpoint.slice("sqlite:".length) } as const
+      : { kind: "etcd", endpoints: [endpoint] } as const;
     return new TestLock(await openStore(config), group, REAL, "anna@desk");
   }
 

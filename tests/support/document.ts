@@ -11,8 +11,8 @@ import { openStore } from "../../lib/cli/open_store.ts";
 const [endpoint = "", text] = Deno.args;
 const store = await openStore(
   endpoint.startsWith("sqlite:")
-    ? { kind: "sqlite", path: endpoint.slice("sqlite:".length), configured: true }
-    : { kind: "etcd", endpoints: [endpoint], configured: true },
+    ? { kind: "sqlite", path: endpoint.slice("sqlite:".length) }
+    : { kind: "etcd", endpoints: [endpoint] },
 );
 const options = { timeoutMs: 5_000 };
 const key = semaphoreKey("");

@@ -1,9 +1,11 @@
 /**
  * Real etcd servers for tests: each in a temporary directory, on free loopback ports, ready when the promise resolves,
- * and killed with all that it wrote when it is disposed of or when the process ends.
+ * and killed when it is disposed of or when the process ends; what it wrote goes when it is disposed of.
  */
 
 import { Buffer } from "node:buffer";
+import { type Certificates, makeTokenKeys, type Pair } from "./certificates.ts";
+import { leashed, lives } from "./child.ts";
 
 /** How long a server may take until it is healthy. */
 const START_MS = 20_000;
@@ -12,38 +14,28 @@ const LEADER_MS = 30_000;
 /** How often a server is started anew when somebody else took its port in between. */
 const STARTS_MAX = 3;
 
-/** A PEM file by its path and its bytes. */
-export interface Pem {
-  readonly path: string;
-  readonly bytes: Uint8Array;
-}
-
-/** A certificate authority and what it signed. */
-export interface Certificates extends AsyncDisposable {
-  readonly ca: Pem;
-  /** For 127.0.0.1 and localhost. */
-  readonly server: { readonly cert: Pem; readonly key: Pem };
-  /** For 127.0.0.9, which no server here listens on. */
-  readonly elsewhere: { readonly cert: Pem; readonly key: Pem };
-  readonly client: { readonly cert: Pem; readonly key: Pem };
-}
-
 export interface EtcdServerOptions {
   readonly tls?: Certificates;
   /** The certificate to show; `server` of `tls` when left out. */
-  readonly certificate?: { readonly cert: Pem; readonly key: Pem };
+  readonly certificate?: Pair;
   /** Refuse who has no client certificate of the CA. */
   readonly clientCertificates?: boolean;
   /** With users: root (password `root-secret`), and reader (`reader-secret`), who may read `coreos.com/...` only. */
   readonly users?: boolean;
   /** How long a login is good, in seconds. */
   readonly loginSeconds?: number;
+  /** Logins that are signed (jwt), in place of ones that etcd remembers. */
+  readonly signedLogins?: boolean;
+  /** Further options of etcd. */
+  readonly args?: readonly string[];
   /** The address that it listens on; 127.0.0.1 when left out. */
   readonly host?: string;
   /** The one that it listens on for the other members; `host` when left out. */
   readonly peerHost?: string;
   /** The command that is to start it, such as one that enters a namespace: it must become the server. */
   readonly through?: readonly string[];
+  /** The folder for what it writes, which stays; a temporary one when left out. */
+  readonly folder?: string;
 }
 
 /** A running server. */
@@ -122,58 +114,6 @@ export async function leaderOf(members: readonly EtcdServer[]): Promise<EtcdServ
   throw new Error(`no leader was elected within ${LEADER_MS / 1000} s`);
 }
 
-/** Makes a certificate authority and three certificates with openssl. */
-export async function makeCertificates(): Promise<Certificates> {
-  const dir = await Deno.makeTempDir({ prefix: "locksmith-certificates-" });
-  const pem = async (name: string): Promise<Pem> => {
-    const path = `${dir}/${name}.pem`;
-    return { path, bytes: await Deno.readFile(path) };
-  };
-  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
-  const ca = [...curve, "-subj", "/CN=test CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign"];
-  await run("openssl", "req", "-x509", ...ca, "-keyout", `${dir}/ca-key.pem`, "-out", `${dir}/ca.pem`);
-  const sign = async (name: string, subject: string, extensions: string) => {
-    const request = `${dir}/${name}.csr`;
-    const extensionFile = `${dir}/${name}.ext`;
-    await Deno.writeTextFile(extensionFile, `basicConstraints=CA:FALSE\n${extensions}\n`);
-    await run(
-      "openssl",
-      "req",
-      ...curve.slice(0, 5),
-      "-subj",
-      subject,
-      "-keyout",
-      `${dir}/${name}-key.pem`,
-      "-out",
-      request,
-    );
-    const by = ["-CA", `${dir}/ca.pem`, "-CAkey", `${dir}/ca-key.pem`, "-CAcreateserial"];
-    await run(
-      "openssl",
-      "x509",
-      "-req",
-      "-in",
-      request,
-      ...by,
-      "-days",
-      "2",
-      "-extfile",
-      extensionFile,
-      "-out",
-      `${dir}/${name}.pem`,
-    );
-    return { cert: await pem(name), key: await pem(`${name}-key`) };
-  };
-  const usage = "extendedKeyUsage=serverAuth,clientAuth";
-  return {
-    ca: await pem("ca"),
-    server: await sign("server", "/CN=etcd", `${usage}\nsubjectAltName=IP:127.0.0.1,DNS:localhost`),
-    elsewhere: await sign("elsewhere", "/CN=etcd", `${usage}\nsubjectAltName=IP:127.0.0.9`),
-    client: await sign("client", "/CN=root", "extendedKeyUsage=clientAuth"),
-    [Symbol.asyncDispose]: () => Deno.remove(dir, { recursive: true }),
-  };
-}
-
 interface Ports {
   readonly client: number | undefined;
   readonly peer: number | undefined;
@@ -189,8 +129,6 @@ class Member implements EtcdServer {
   #dir: string | undefined;
   #process: Deno.ChildProcess | undefined;
   #cluster: string | undefined;
-  /** Ends the server with this process; a server that outlives its test is nobody's. */
-  readonly #unload = () => this.#signal("SIGKILL");
 
   constructor(name: string, ports: Ports, options: EtcdServerOptions) {
     this.#name = name;
@@ -208,8 +146,8 @@ class Member implements EtcdServer {
 
   async start(cluster: string = this.#cluster ?? this.peerUrl): Promise<void> {
     this.#cluster = cluster;
-    this.#dir ??= await temporaryDir();
-    const { tls, clientCertificates, users, loginSeconds, through = [] } = this.#options;
+    this.#dir ??= this.#options.folder ?? await temporaryDir();
+    const { tls, clientCertificates, users, loginSeconds, signedLogins, through = [] } = this.#options;
     const certificate = this.#options.certificate ?? tls?.server;
     const peer = this.peerUrl.slice(this.#name.length + 1);
     const log = await Deno.open(`${this.#dir}/log`, { create: true, append: true });
@@ -230,13 +168,13 @@ class Member implements EtcdServer {
       ...tls && clientCertificates ? [`--trusted-ca-file=${tls.ca.path}`, "--client-cert-auth"] : [],
       ...users ? ["--bcrypt-cost=4"] : [],
       ...loginSeconds ? [`--auth-token-ttl=${loginSeconds}`] : [],
+      ...signedLogins ? [await this.#signedLogins(loginSeconds ?? 300)] : [],
+      ...this.#options.args ?? [],
     ];
     const [program = "etcd", ...rest] = [...through, "etcd", ...args];
-    const child = new Deno.Command(program, { args: rest, stdin: "null", stdout: "null", stderr: "piped" })
-      .spawn();
+    const child = leashed(program, { args: rest, stdin: "null", stdout: "null", stderr: "piped" }).spawn();
     child.stderr.pipeTo(log.writable).catch(() => {});
     this.#process = child;
-    globalThis.addEventListener("unload", this.#unload);
     await this.#healthy(child);
   }
 
@@ -252,7 +190,6 @@ class Member implements EtcdServer {
     const child = this.#process;
     this.#signal("SIGKILL");
     this.#process = undefined;
-    globalThis.removeEventListener("unload", this.#unload);
     await child?.status;
   }
 
@@ -282,6 +219,11 @@ class Member implements EtcdServer {
     return await run("etcdctl", ...flags, ...args);
   }
 
+  async #signedLogins(seconds: number): Promise<string> {
+    const { secret, open } = await makeTokenKeys(this.#dir ?? "");
+    return `--auth-token=jwt,pub-key=${open},priv-key=${secret},sign-method=ES256,ttl=${seconds}s`;
+  }
+
   #hasUsers = false;
 
   async addUsers(): Promise<void> {
@@ -297,7 +239,7 @@ class Member implements EtcdServer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
-    if (this.#dir) await Deno.remove(this.#dir, { recursive: true });
+    if (this.#dir && !this.#options.folder) await Deno.remove(this.#dir, { recursive: true });
     this.#dir = undefined;
   }
 
@@ -369,12 +311,24 @@ function freePorts(count: number): number[] {
   return ports;
 }
 
-/** In memory where there is such a place: what these servers write need not outlive anything. */
+/** Where there is such a place, in memory: what these servers write need not outlive anything. */
+const MEMORY = "/dev/shm";
+
 async function temporaryDir(): Promise<string> {
   try {
-    return await Deno.makeTempDir({ dir: "/dev/shm", prefix: "locksmith-etcd-" });
+    await sweep();
+    return await Deno.makeTempDir({ dir: MEMORY, prefix: `locksmith-etcd-${Deno.pid}-` });
   } catch {
     return await Deno.makeTempDir({ prefix: "locksmith-etcd-" });
+  }
+}
+
+/** Removes what test runs left that were killed: memory is dear. */
+async function sweep(): Promise<void> {
+  for await (const { name } of Deno.readDir(MEMORY)) {
+    const [, pid] = /^locksmith-etcd-(\d+)-/.exec(name) ?? [];
+    if (pid === undefined || await lives(Number(pid))) continue;
+    await Deno.remove(`${MEMORY}/${name}`, { recursive: true }).catch(() => {});
   }
 }
 

@@ -4,6 +4,8 @@
  * folder stays as it is.
  */
 
+import { leashedDeno } from "./child.ts";
+
 const ROOT = new URL("../..", import.meta.url).pathname;
 const SOURCES = ["main.ts", "deno.json", "lib", "dist/build.ts", "dist/bundle.ts", "dist/header.sh"];
 
@@ -22,11 +24,8 @@ export async function locksmith(): Promise<string> {
   await lock.lock(true);
   const builtMs = await Deno.stat(path).then(({ mtime }) => mtime?.getTime() ?? 0, () => 0);
   if (builtMs > await newestMs(SOURCES.map((source) => `${ROOT}${source}`))) return path;
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "dist/build.ts"],
-    cwd: ROOT,
-    stdin: "null",
-  }).output();
+  const { success, stderr } = await leashedDeno(["run", "-A", "dist/build.ts"], { cwd: ROOT, stdin: "null" })
+    .output();
   if (!success) throw new Error(`cannot build the program: ${new TextDecoder().decode(stderr).trim()}`);
   await Deno.remove(CACHE_DIR, { recursive: true }).catch(() => {});
   return path;

@@ -18,12 +18,20 @@ import {
 } from "../../lib/semaphore.ts";
 import { Memory } from "../../lib/simulation/memory.ts";
 import { Waiter } from "../../lib/waiter.ts";
-import { BEGIN_MS, Machine, Virtual } from "./virtual.ts";
+import { BEGIN_MS, Connection, Virtual } from "./virtual.ts";
 import { parseSemaphore, serializeSemaphore } from "../../lib/document.ts";
 import { LOOK_INTERVAL_MS, type WaitNews, type WaitRequest } from "../../lib/wait.ts";
 
 export const GROUP = "web";
 export const HOUR_MS = 3_600_000;
+/** What is to happen at once has happened after this. */
+export const SOON_MS = 50;
+/** The longest that a waiter relies on a watch, with the chance of the tests. */
+export const LOOK_MS = LOOK_INTERVAL_MS * 1.25;
+/** What the first in line says of a group whose only slot is held. */
+export const FULL = "first in line, all slots are held (available: 0)";
+/** What everybody else in line says. */
+export const BEHIND = "in line behind another machine";
 
 /** A hold that somebody took by hand, at the beginning of time. */
 export const BY_HAND: Hold = {
@@ -44,7 +52,7 @@ export class Line {
   readonly key: string;
 
   constructor(readonly time: Virtual = new Virtual()) {
-    this.key = new Lock(new Machine(this.memory, time), GROUP, time, "the test").key;
+    this.key = new Lock(new Connection(this.memory, time), GROUP, time, "the test").key;
     let before: Semaphore = FRESH;
     this.memory.watch(this.key, (change) => {
       if (change.kind !== "changed" || change.entry === null) return;
@@ -100,6 +108,11 @@ export class Line {
     });
   }
 
+  /** Writes the document as it is: who read it before loses the swap. */
+  touch(): void {
+    this.change((semaphore) => semaphore);
+  }
+
   setMax(max: number): void {
     this.change((semaphore) => ({ ...semaphore, max }));
   }
@@ -110,7 +123,8 @@ export class Line {
     return member;
   }
 
-  /** Members that have taken their places, in this order. */
+  /** Members that have taken their places, in this order: one for each id. */
+  async lined<const Ids extends readonly string[]>(...ids: Ids): Promise<{ [Id in keyof Ids]: Member }>;
   async lined(...ids: string[]): Promise<Member[]> {
     const members: Member[] = [];
     for (const id of ids) {
@@ -118,6 +132,22 @@ export class Line {
       await this.time.advance(10);
     }
     return members;
+  }
+
+  /** A machine that was just granted a slot, and its proof; what that asked of the store is not counted. */
+  async grantTo(id: string) {
+    const member = this.member(id).start();
+    await this.time.advance(10);
+    assert(member.last === "granted", `${id} is ${member.last}`);
+    member.store.takeCalls();
+    const { lock, store, grant } = member;
+    return { lock, store, proof: { holder: id, boot: `boot of ${id}`, grant } };
+  }
+
+  /** A lock on the group for whoever makes changes, and what it asks of the store. */
+  client(by = "anna@desk"): { readonly lock: Lock; readonly store: Connection } {
+    const store = new Connection(this.memory, this.time);
+    return { lock: new Lock(store, GROUP, this.time, by), store };
   }
 }
 
@@ -135,7 +165,7 @@ let requests = 0;
 
 /** A machine that waits for a slot. */
 export class Member {
-  readonly store: Machine;
+  readonly store: Connection;
   readonly lock: Lock;
   readonly waiter: Waiter;
   readonly news: WaitNews[] = [];
@@ -144,7 +174,7 @@ export class Member {
   ended: Promise<void> | undefined;
 
   constructor(readonly line: Line, readonly id: string, request: Partial<WaitRequest>) {
-    this.store = new Machine(line.memory, line.time);
+    this.store = new Connection(line.memory, line.time);
     this.lock = new Lock(this.store, GROUP, line.time, "locksmithd");
     const hold = request.hold ?? daemonHold(id);
     this.grant = hold.grant;

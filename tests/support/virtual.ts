@@ -1,13 +1,13 @@
 /**
  * Time that goes on when a test says so, and a store in it.
  *
- * {@linkcode Virtual} is the surroundings of a program under test: its timers run in the order of their times, and all
- * that follows from one has happened before the next. {@linkcode Machine} is a machine's connection to a store in memory:
- * each call takes a little of that time, and can be made to fail in each way that the contract of a store leaves open.
+ * {@linkcode Virtual} is the surroundings of a program under test, by the clock of the simulation. {@linkcode Connection} is
+ * a machine's connection to a store in memory: each call takes a little of that time, and can be made to fail in each way
+ * that the contract of a store leaves open.
  */
 
-import { setImmediate } from "node:timers";
 import type { Memory } from "../../lib/simulation/memory.ts";
+import { VirtualTime } from "../../lib/simulation/virtual_time.ts";
 import {
   type CallOptions,
   type Change,
@@ -27,34 +27,26 @@ import type { Surroundings, Timer } from "../../lib/surroundings.ts";
 
 /** Where the wall clock of a test begins. */
 export const BEGIN_MS = Date.UTC(2026, 0, 1);
-
-interface Due {
-  readonly at: number;
-  readonly order: number;
-  readonly run: () => void;
-  cancelled: boolean;
-}
-
-/** All promises that can settle have settled. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
-}
+/** What has not ended after so long never ends. */
+const ENDLESS_MS = 24 * 3_600_000;
 
 export class Virtual implements Surroundings {
-  readonly #heap: Due[] = [];
-  #elapsed = 0;
+  readonly #time = new VirtualTime();
   #wall = BEGIN_MS;
-  #order = 0;
 
   /** `random`: what chance says; in the middle unless told. */
   constructor(readonly random: () => number = () => 0.5) {}
 
   now(): number {
-    return this.#wall + this.#elapsed;
+    return this.#wall + this.#time.elapsed;
   }
 
   elapsed(): number {
-    return this.#elapsed;
+    return this.#time.elapsed;
+  }
+
+  after(ms: number, run: () => void): Timer {
+    return this.#time.after(ms, run);
   }
 
   /** Somebody sets the wall clock. */
@@ -62,90 +54,42 @@ export class Virtual implements Surroundings {
     this.#wall += ms;
   }
 
-  after(ms: number, run: () => void): Timer {
-    const due: Due = {
-      at: this.#elapsed + Math.max(0, ms),
-      order: this.#order++,
-      run,
-      cancelled: false,
-    };
-    this.#push(due);
-    return { cancel: () => due.cancelled = true };
-  }
-
   /** Lets `ms` milliseconds go by, and all that is due in them happen. */
   async advance(ms: number): Promise<void> {
-    const end = this.#elapsed + ms;
-    await settled();
-    for (let due = this.#heap[0]; due !== undefined && due.at <= end; due = this.#heap[0]) {
-      this.#pop();
-      if (due.cancelled) continue;
-      this.#elapsed = due.at;
-      due.run();
-      await settled();
-    }
-    this.#elapsed = end;
+    await this.#time.run(() => false, this.#time.elapsed + ms);
   }
 
-  #push(due: Due): void {
-    let at = this.#heap.push(due) - 1;
-    while (at > 0) {
-      const above = (at - 1) >> 1;
-      if (!this.#isBefore(at, above)) return;
-      this.#swap(at, above);
-      at = above;
-    }
-  }
-
-  #pop(): void {
-    const last = this.#heap.pop();
-    if (last === undefined || this.#heap.length === 0) return;
-    this.#heap[0] = last;
-    for (let at = 0;;) {
-      let first = at;
-      for (const below of [2 * at + 1, 2 * at + 2]) if (this.#isBefore(below, first)) first = below;
-      if (first === at) return;
-      this.#swap(at, first);
-      at = first;
-    }
-  }
-
-  #isBefore(a: number, b: number): boolean {
-    const left = this.#heap[a];
-    const right = this.#heap[b];
-    if (left === undefined || right === undefined) return false;
-    return left.at < right.at || left.at === right.at && left.order < right.order;
-  }
-
-  #swap(a: number, b: number): void {
-    const left = this.#heap[a];
-    const right = this.#heap[b];
-    if (left === undefined || right === undefined) return;
-    this.#heap[a] = right;
-    this.#heap[b] = left;
+  /** What `call` comes to, while time goes on for as long as that takes. */
+  async ended<T>(call: Promise<T>): Promise<T> {
+    let over = false;
+    const end = () => over = true;
+    call.then(end, end);
+    if (!await this.#time.run(() => over, this.#time.elapsed + ENDLESS_MS)) throw new Error("it never ends");
+    return await call;
   }
 }
 
 /** What happens to a commit instead of what should. */
 export type Fate =
-  /** It never arrives, and nobody answers. */
-  | { readonly kind: "request-lost" }
-  /** It happens, and the answer is lost. */
-  | { readonly kind: "reply-lost" }
+  /** It never arrives, and nobody answers; `then`: what happens before anybody looks. */
+  | { readonly kind: "request-lost"; readonly then?: () => void }
+  /** It happens, and the answer is lost; `then`: the same. */
+  | { readonly kind: "reply-lost"; readonly then?: () => void }
   /** Nobody answers, and it happens so much later. */
   | { readonly kind: "late"; readonly byMs: number }
-  /** Somebody else was faster, or it is as if. */
+  /** Somebody else does this first. */
+  | { readonly kind: "overtaken"; readonly by: () => void }
+  /** It is as if somebody else had been faster. */
   | { readonly kind: "refused" };
 
 /** What happens to the events of watches. */
 export type WatchFate = "told" | "dropped" | "twice" | { readonly lateByMs: number };
 
-/** How long one call takes, in milliseconds. */
-export const CALL_MS = 1;
-
 /** One machine's connection to a store that several share. */
-export class Machine implements Store {
+export class Connection implements Store {
   readonly name = "memory";
+  /** How long a call takes, in milliseconds. One that takes longer than it may is not answered. */
+  callMs = 1;
   /** Nobody answers. */
   down = false;
   /** The machine lost its power: no call of it ends any more, no lease is kept alive. */
@@ -155,6 +99,8 @@ export class Machine implements Store {
   watchFate: WatchFate = "told";
   /** Every call that it made, by kind, as `commit put a/key`. */
   readonly calls: string[] = [];
+  /** How long each of them was allowed to take, in milliseconds. */
+  readonly deadlines: number[] = [];
   readonly #leases = new Map<string, () => void>();
 
   constructor(readonly memory: Memory, private readonly time: Virtual) {}
@@ -197,10 +143,15 @@ export class Machine implements Store {
     const act = (): CommitOutcome => {
       switch (fate?.kind) {
         case "request-lost":
+          fate.then?.();
           return lost();
         case "reply-lost":
           this.memory.commit(transaction);
+          fate.then?.();
           return lost();
+        case "overtaken":
+          fate.by();
+          return this.memory.commit(transaction);
         case "late":
           this.time.after(fate.byMs, () => this.memory.commit(transaction));
           return lost();
@@ -286,12 +237,14 @@ export class Machine implements Store {
 
   #call<T>(what: string, { timeoutMs }: CallOptions, act: () => T): Promise<T> {
     this.calls.push(what);
+    this.deadlines.push(timeoutMs);
     if (timeoutMs <= 0) throw new Error(`${what} without a deadline`);
     return new Promise((resolve, reject) => {
-      this.time.after(CALL_MS, () => {
+      this.time.after(Math.min(this.callMs, timeoutMs), () => {
         if (this.dead) return;
         try {
           if (this.down) throw away();
+          if (this.callMs > timeoutMs) throw late();
           resolve(act());
         } catch (error) {
           reject(error);
@@ -305,6 +258,10 @@ function away(): StoreError {
   return new StoreError("unreachable", "memory: nobody answers");
 }
 
+function late(): StoreError {
+  return new StoreError("timeout", "memory: no answer in time");
+}
+
 function lost(): CommitOutcome {
-  return { kind: "unknown", cause: new StoreError("timeout", "memory: no answer in time") };
+  return { kind: "unknown", cause: late() };
 }

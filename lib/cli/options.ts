@@ -1,0 +1,353 @@
+/**
+ * The table of all options, a row each. A new option is a row here, and a line in the command that uses its value;
+ * `option.ts` says what the columns are.
+ */
+
+import { type Option, parseLength, parsePath, parseSwitch, parseText, wholeNumber } from "./option.ts";
+import { PRIORITY_LIMIT } from "../queue.ts";
+import { MAX_LIMIT } from "../semaphore.ts";
+import { MACHINES_LIMIT } from "../simulation/plan.ts";
+import {
+  parseEndpoint,
+  parseGrace,
+  parseGroup,
+  parsePast,
+  parseRebootTime,
+  parseShare,
+  parseStrategy,
+  parseWait,
+  parseWithin,
+} from "./values.ts";
+import { MAX_REPORT_COUNT } from "./window_report.ts";
+import { hostZone } from "./process.ts";
+import { parseZone } from "../window.ts";
+
+/** Every command, in the order of the help. */
+export const COMMAND_NAMES = [
+  "status",
+  "groups",
+  "lock",
+  "unlock",
+  "set-max",
+  "pause",
+  "resume",
+  "history",
+  "reboot",
+  "send-need-reboot",
+  "window",
+  "simulate",
+  "repair",
+  "config",
+  "daemon",
+  "completions",
+] as const;
+
+export type CommandName = typeof COMMAND_NAMES[number];
+/** Who reads an option: a command, or `lock` where it waits. */
+export type Reader = CommandName | "lock --wait";
+
+/** Commands that talk to the store about a group. */
+const GROUP = [
+  "status",
+  "lock",
+  "unlock",
+  "set-max",
+  "pause",
+  "resume",
+  "history",
+  "reboot",
+  "repair",
+  "daemon",
+] as const;
+const STORE = [...GROUP, "groups"] as const;
+const WINDOW = ["daemon", "window", "simulate"] as const;
+
+/** Columns that several rows share. */
+const OF_STORE = { by: STORE, common: true, variable: "prefixed" } as const;
+const SWITCH = { fallback: "false", parse: parseSwitch } as const;
+
+/** The options, in the order of the help. */
+export const OPTIONS = {
+  "endpoint": {
+    value: "URL",
+    repeatable: true,
+    help:
+      "etcd at http(s)://HOST:PORT, several by comma or repeated; or sqlite:PATH, a file for the processes " +
+      "of one host",
+    ...OF_STORE,
+    fallback: "http://127.0.0.1:2379",
+    sample: "https://etcd1.example.net:2379",
+    parse: parseEndpoint,
+  },
+  "etcd-cafile": {
+    value: "FILE",
+    help: "trust the etcd servers whose certificates this CA signed",
+    ...OF_STORE,
+    sample: "/etc/ssl/etcd-ca.pem",
+    parse: parseText,
+  },
+  "etcd-certfile": {
+    value: "FILE",
+    help: "client certificate for etcd",
+    ...OF_STORE,
+    sample: "/etc/ssl/locksmith.pem",
+    parse: parseText,
+  },
+  "etcd-keyfile": {
+    value: "FILE",
+    help: "private key of the client certificate",
+    ...OF_STORE,
+    sample: "/etc/ssl/locksmith.key",
+    parse: parseText,
+  },
+  "etcd-username": {
+    value: "NAME",
+    help: "user of etcd",
+    ...OF_STORE,
+    sample: "locksmith",
+    parse: parseText,
+  },
+  "etcd-password": {
+    value: "TEXT",
+    help: "its password; a file keeps it out of the process list",
+    ...OF_STORE,
+    secret: true,
+    sample: "secret",
+    parse: (text: string) => text,
+  },
+  "group": {
+    value: "NAME",
+    help: "the group of machines that share one semaphore",
+    by: GROUP,
+    common: true,
+    variable: "prefixed",
+    fallback: "",
+    sample: "web",
+    parse: parseGroup,
+  },
+  "root": {
+    value: "DIR",
+    help:
+      "the directory that stands for /: machine id, boot id, configuration and sentinel are read below it",
+    by: COMMAND_NAMES,
+    common: true,
+    variable: "environment",
+    fallback: "/",
+    sample: "/host",
+    parse: parsePath,
+  },
+  "debug": {
+    help: "say more on stderr",
+    by: COMMAND_NAMES,
+    common: true,
+    variable: "prefixed",
+    fallback: "false",
+    sample: "true",
+    parse: parseSwitch,
+  },
+  "help": { help: "show this, or the help of a command", by: [], common: true, parse: parseSwitch },
+  "version": { help: "show the version", by: [], common: true, parse: parseSwitch },
+  "reboot-strategy": {
+    value: "NAME",
+    help: "etcd-lock, reboot (without a lock), off; or auto: etcd-lock where an etcd runs, else reboot",
+    by: ["daemon"],
+    variable: "plain",
+    sample: "etcd-lock",
+    parse: parseStrategy,
+  },
+  "reboot-window-start": {
+    aliases: ["start", "window"],
+    value: "TIME",
+    help: "start of the reboot window: 'HH:MM', 'Day HH:MM', or none (always open)",
+    by: WINDOW,
+    variable: "plain",
+    fallback: "none",
+    sample: "Thu 23:00",
+    parse: parseText,
+  },
+  "reboot-window-length": {
+    aliases: ["length"],
+    value: "DURATION",
+    help: "length of the reboot window, such as 1h30m",
+    by: WINDOW,
+    variable: "plain",
+    sample: "1h30m",
+    parse: parseText,
+  },
+  "zone": {
+    value: "ZONE",
+    help: "time zone of the window, such as Europe/Berlin; default: this machine's",
+    by: WINDOW,
+    variable: "prefixed",
+    fallback: hostZone,
+    sample: "Europe/Berlin",
+    parse: parseZone,
+  },
+  "sentinel": {
+    value: "FILE",
+    help: "a reboot is needed while this file exists",
+    by: ["daemon"],
+    variable: "prefixed",
+    fallback: "/run/reboot-required",
+    sample: "/run/reboot-required",
+    parse: parsePath,
+  },
+  "reboot-command": {
+    value: "COMMAND",
+    help: "reboot with this shell command instead of logind",
+    by: ["daemon", "reboot"],
+    variable: "prefixed",
+    sample: "systemctl reboot",
+    parse: parseText,
+  },
+  "session-grace": {
+    value: "DURATION",
+    help: "how long people have to log out before the reboot",
+    by: ["daemon"],
+    variable: "prefixed",
+    fallback: "5m",
+    sample: "10m",
+    parse: parseLength,
+  },
+  "wait": {
+    value: "DURATION",
+    optional: true,
+    help: "queue for a slot; for no longer than DURATION, then exit 75",
+    by: ["lock"],
+    parse: parseWait,
+  },
+  "priority": {
+    value: "NUMBER",
+    help: `place in the queue, higher first, from -${PRIORITY_LIMIT} to ${PRIORITY_LIMIT}`,
+    by: ["lock --wait", "daemon"],
+    variable: "prefixed",
+    fallback: "0",
+    sample: "10",
+    parse: wholeNumber(-PRIORITY_LIMIT, PRIORITY_LIMIT),
+  },
+  "hold-overdue": {
+    value: "DURATION",
+    help: "name the machines whose reboot takes longer than this",
+    by: ["status", "groups", "lock --wait", "daemon"],
+    variable: "prefixed",
+    fallback: "1h",
+    sample: "30m",
+    parse: parseLength,
+  },
+  "reason": {
+    value: "TEXT",
+    help: "why; 'status --verbose' shows it",
+    by: ["lock", "pause", "reboot"],
+    parse: (text: string) => text,
+  },
+  "since": {
+    value: "TIME",
+    help: "from this time on, '2015-05-21 23:00'; or only the last 24h",
+    by: ["history"],
+    parse: parsePast,
+  },
+  "machines": {
+    value: "N",
+    help: `how many machines there are, up to ${MACHINES_LIMIT}`,
+    by: ["simulate"],
+    required: `how many machines there are, from 1 to ${MACHINES_LIMIT}`,
+    parse: wholeNumber(1, MACHINES_LIMIT),
+  },
+  "max": {
+    value: "N",
+    help: "how many may reboot at once; default: 1",
+    by: ["simulate"],
+    parse: wholeNumber(0, MAX_LIMIT),
+  },
+  "reboot-time": {
+    value: "DURATION",
+    help: "how long a reboot takes, or from..to: 60s..180s",
+    by: ["simulate"],
+    fallback: "60s",
+    parse: parseRebootTime,
+  },
+  "grace": {
+    value: "DURATION",
+    help: "somebody is logged in everywhere, and gets this long",
+    by: ["simulate"],
+    fallback: "0s",
+    parse: parseGrace,
+  },
+  "fail": {
+    value: "PERCENT",
+    help: "this share of the machines never comes back, such as 1%",
+    by: ["simulate"],
+    fallback: "0%",
+    parse: parseShare,
+  },
+  "within": {
+    value: "N",
+    help: "which max is enough to finish within N windows, or within a time such as 48h?",
+    by: ["simulate"],
+    parse: parseWithin,
+  },
+  "at": {
+    value: "TIME",
+    help: "as of this time instead of now: '2015-05-21 23:00'",
+    by: ["window", "simulate"],
+    parse: parseText,
+  },
+  "count": {
+    value: "N",
+    help: "how many windows to list",
+    by: ["window"],
+    fallback: "5",
+    parse: wholeNumber(1, MAX_REPORT_COUNT),
+  },
+  "seed": {
+    value: "N",
+    help: "another number draws other reboot times",
+    by: ["simulate"],
+    fallback: "1",
+    parse: wholeNumber(0, 2 ** 32 - 1),
+  },
+  "svg": {
+    value: "FILE",
+    help: "draw it: machines as rows, what each does and when; - is stdout",
+    by: ["simulate"],
+    parse: parseText,
+  },
+  "verbose": {
+    help: "since when, on which host, by whom and why; and the queue",
+    by: ["status"],
+    ...SWITCH,
+  },
+  "example": {
+    help: "print a configuration file with every setting, to edit",
+    by: ["config"],
+    ...SWITCH,
+  },
+  "dry-run": {
+    help: "do everything but the last step, and say what it would be",
+    by: ["repair", "reboot", "daemon"],
+    ...SWITCH,
+  },
+  "reset": {
+    help: "start over: max 1, no holders",
+    by: ["repair"],
+    ...SWITCH,
+  },
+  "yes": { help: "write without asking", by: ["repair"], ...SWITCH },
+  "json": {
+    help: "one line of JSON, for programs",
+    by: ["status", "groups", "history", "window", "simulate", "config"],
+    ...SWITCH,
+  },
+} as const satisfies Readonly<Record<string, Option & { readonly by: readonly Reader[] }>>;
+
+export type OptionName = keyof typeof OPTIONS;
+/** Any table of options. */
+export type OptionTable = Readonly<Record<string, Option>>;
+
+/** The value of an option: a list of those that may be repeated, maybe `undefined` where nothing is set. */
+export type Value<N extends OptionName> = Row<N> extends { parse(text: string): infer T }
+  ? Row<N> extends { repeatable: true } ? readonly T[]
+  : Row<N> extends { fallback: unknown } | { required: string } ? T
+  : T | undefined
+  : never;
+type Row<N extends OptionName> = typeof OPTIONS[N];

@@ -1,0 +1,197 @@
+/**
+ * What several options mean together: the store, the window, the strategy, the plan of a simulation. Each is put together
+ * from the values of its options, or it is told what is wrong with them beside each other.
+ */
+
+import { attempt } from "./option.ts";
+import type { OptionName, Value } from "./options.ts";
+import { exampleLine, OWN_FILE } from "./settings.ts";
+import { planFaults, type RolloutPlan } from "../simulation/plan.ts";
+import { chooseStrategy, type StrategyChoice } from "../strategy.ts";
+import { reasonOf } from "../system_error.ts";
+import { parseWindow, type Window, WindowError } from "../window.ts";
+import { parseInstant } from "./window_report.ts";
+
+/** Where the semaphores are kept. */
+export type StoreConfig =
+  | {
+    readonly kind: "etcd";
+    readonly endpoints: readonly string[];
+    readonly ca?: Uint8Array;
+    readonly cert?: Uint8Array;
+    readonly key?: Uint8Array;
+    readonly username?: string;
+    readonly password?: string;
+    /** The files that `ca`, `cert` and `key` came from: certificates are renewed. */
+    readonly files?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  }
+  | { readonly kind: "sqlite"; readonly path: string };
+
+/** A window, the zone in which its start is meant, and by what it was set. */
+export interface WindowConfig {
+  readonly window: Window;
+  readonly zone: string;
+  readonly origin: string;
+}
+
+/** What a setting came to: its value, unless it has a fault or is not set; and what set it, unless it is the default. */
+export interface Part<T = unknown> {
+  readonly value: T | undefined;
+  readonly origin: string | undefined;
+}
+
+/** Marks what could not be composed, after its faults were told. */
+export const FAULTY = Symbol("faulty");
+export type Faulty = typeof FAULTY;
+
+/** What composing needs: the parts, and where to tell what is wrong. */
+export interface Composer {
+  part<N extends OptionName>(name: N): Part<Value<N>>;
+  readFile(path: string): Uint8Array;
+  readonly faults: string[];
+  readonly hints: string[];
+}
+
+/** By field of the configuration. The first of `of` says which commands want it. */
+export const TOGETHER = {
+  store: { of: ["endpoint"], compose: composeStore },
+  window: { of: ["reboot-window-start"], compose: composeWindow },
+  strategy: { of: ["reboot-strategy"], compose: composeStrategy },
+  moment: { of: ["at"], compose: composeMoment },
+  plan: { of: ["machines"], compose: composePlan },
+} as const;
+export type Together = typeof TOGETHER;
+
+function composeStore({ part, readFile, faults }: Composer): StoreConfig | Faulty {
+  const before = faults.length;
+  const { value: endpoints = [], origin = "the default endpoint" } = part("endpoint");
+  const files = (["etcd-cafile", "etcd-certfile", "etcd-keyfile"] as const).map(part);
+  const [username, password] = [part("etcd-username"), part("etcd-password")];
+  const access = [...files, username, password].filter(({ origin }) => origin !== undefined);
+  for (const [one, other] of PAIRS) {
+    const [given, missing] = part(one).origin === undefined ? [other, one] : [one, other];
+    if (part(given).origin !== undefined && part(missing).origin === undefined) {
+      faults.push(`${part(given).origin}: needs --${missing} beside it`);
+    }
+  }
+  const [ca, cert, key] = files.map(({ value, origin }) => {
+    try {
+      return value === undefined ? undefined : readFile(value);
+    } catch (error) {
+      faults.push(`${origin}: cannot read '${value}': ${reasonOf(error)}`);
+      return undefined;
+    }
+  });
+  const [embedded] = endpoints.filter((endpoint) => endpoint.startsWith("sqlite:"));
+  if (embedded !== undefined) {
+    if (endpoints.length > 1) faults.push(`${origin}: sqlite:PATH stands alone, without other endpoints`);
+    if (access.length > 0) faults.push(`${origin}: the --etcd-... options have no effect with sqlite:PATH`);
+    return faults.length > before ? FAULTY : { kind: "sqlite", path: embedded.slice("sqlite:".length) };
+  }
+  const secure = endpoints.filter((endpoint) => endpoint.startsWith("https:")).length;
+  if (secure > 0 && secure < endpoints.length) {
+    faults.push(`${origin}: do not mix http:// and https:// endpoints`);
+  }
+  const [file] = files.filter(({ origin }) => origin !== undefined);
+  if (secure === 0 && endpoints.length > 0 && file !== undefined) {
+    faults.push(
+      `${file.origin}: has no effect with http:// endpoints, which are not encrypted; use https://`,
+    );
+  }
+  if (faults.length > before || endpoints.length === 0) return FAULTY;
+  const paths = given({ ca: files[0]?.value, cert: files[1]?.value, key: files[2]?.value });
+  return {
+    kind: "etcd",
+    endpoints: [...new Set(endpoints)],
+    ...given({ ca, cert, key, username: username.value, password: password.value }),
+    ...(Object.keys(paths).length > 0 ? { files: paths } : {}),
+  };
+}
+
+/** Neither is of use without the other. */
+const PAIRS = [["etcd-certfile", "etcd-keyfile"], ["etcd-username", "etcd-password"]] as const;
+
+/** The fields that are not `undefined`. */
+function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  // what is filtered out is what the type leaves out
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as ReturnType<
+    typeof given<T>
+  >;
+}
+
+/** The window; `null`: always open. */
+function composeWindow({ part, faults }: Composer): WindowConfig | null | Faulty {
+  const [start, length] = [part("reboot-window-start"), part("reboot-window-length")];
+  if (start.value === "none" && (start.origin !== undefined || length.origin === undefined)) return null;
+  if (start.origin === undefined || length.origin === undefined) {
+    const [given, missing] = start.origin === undefined ? [length, "start"] : [start, "length"];
+    faults.push(
+      `${given.origin}: needs --reboot-window-${missing} beside it: a window has a start and a length`,
+    );
+    return FAULTY;
+  }
+  const zone = part("zone").value;
+  if (start.value === undefined || length.value === undefined) return FAULTY;
+  try {
+    const window = parseWindow(start.value, length.value);
+    return zone === undefined ? FAULTY : { window, zone, origin: start.origin };
+  } catch (error) {
+    if (!(error instanceof WindowError)) throw error;
+    for (const fault of error.faults) {
+      faults.push(`${fault.startsWith("window length") ? length.origin : start.origin}: ${fault}`);
+    }
+    return FAULTY;
+  }
+}
+
+/** The strategy that is in effect. A machine that nobody configured is not rebooted: then it is a fault. */
+function composeStrategy({ part, faults, hints }: Composer): StrategyChoice | Faulty {
+  const { value: strategy, origin } = part("reboot-strategy");
+  if (strategy === undefined && origin !== undefined) return FAULTY;
+  const configured = strategy === undefined || origin === undefined ? undefined : { strategy, origin };
+  const choice = chooseStrategy(configured, part("endpoint").origin);
+  if (choice !== undefined) return choice;
+  faults.push("neither a reboot strategy nor an endpoint is configured: the daemon does not start");
+  hints.push(
+    `write two lines into ${OWN_FILE}, then check with 'locksmith config':`,
+    `  ${exampleLine("reboot-strategy")}`,
+    `  ${exampleLine("endpoint")}`,
+  );
+  return FAULTY;
+}
+
+/** The time of `--at` on the clock of the zone; `undefined`: now. */
+function composeMoment({ part, faults }: Composer): Temporal.ZonedDateTime | undefined | Faulty {
+  const [{ value: text, origin }, { value: zone }] = [part("at"), part("zone")];
+  if (text === undefined) return undefined;
+  const attempted = attempt(() => parseInstant(text, zone ?? "UTC"), "");
+  if ("value" in attempted) return attempted.value;
+  faults.push(...attempted.faults.map((fault) => `${origin}: ${fault}`));
+  return FAULTY;
+}
+
+/** What is to be simulated. It begins now where `--at` says nothing. */
+function composePlan(composer: Composer): Omit<RolloutPlan, "startMs" | "schedule"> | Faulty {
+  const { part, faults } = composer;
+  const before = faults.length;
+  const [max, within, svg] = [part("max"), part("within"), part("svg")];
+  const window = part("reboot-window-start");
+  if (svg.value === "-" && part("json").value) faults.push("--svg=-: --json writes to stdout too");
+  if (within.value !== undefined && max.origin !== undefined) faults.push("--max: --within looks for it");
+  if (within.value !== undefined && "windows" in within.value && window.value === "none") {
+    faults.push("--within: there is no window to count; give a time such as 48h, or a window");
+  }
+  const [machines, rebootMs, graceMs] = [
+    part("machines").value,
+    part("reboot-time").value,
+    part("grace").value,
+  ];
+  const [seed, failShare] = [part("seed").value, part("fail").value];
+  if (
+    machines === undefined || rebootMs === undefined || graceMs === undefined || seed === undefined ||
+    failShare === undefined || (max.value === undefined && max.origin !== undefined)
+  ) return FAULTY;
+  const plan = { machines, max: max.value ?? 1, rebootMs, graceMs, seed, failShare };
+  faults.push(...planFaults(plan).map((fault) => `--machines, --max: ${fault}`));
+  return faults.length > before ? FAULTY : plan;
+}

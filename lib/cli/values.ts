@@ -1,0 +1,123 @@
+/**
+ * The values of single options: what a text means, or what is wrong with it and what is allowed. What several options
+ * mean together is in `config.ts`.
+ */
+
+import { parseDuration } from "../duration.ts";
+import { groupFault } from "../group.ts";
+import { parseLength, ValueError, wholeNumber } from "./option.ts";
+import type { Limit } from "../simulation/least_max.ts";
+import { LENGTH_LIMIT_MS, type RolloutPlan } from "../simulation/plan.ts";
+import { AUTO, STRATEGIES, type StrategySetting } from "../strategy.ts";
+import { didYouMean } from "../suggest.ts";
+import { hostZone } from "./process.ts";
+import { parseInstant } from "./window_report.ts";
+
+const ENDPOINT = "an endpoint is http(s)://HOST:PORT or sqlite:PATH";
+
+/** An endpoint with its port, `http://etcd1:2379`; or `sqlite:PATH` as it is. */
+export function parseEndpoint(text: string): string {
+  // a password in it is not to be shown
+  const shown = text.replace(/^([a-z]+:\/\/)?.*@/is, "$1...@");
+  const refuse = (why: string) => new ValueError(`'${shown}' ${why}`);
+  if (text === "") throw refuse(`is empty; ${ENDPOINT}`);
+  if (text.startsWith("sqlite:")) {
+    if (text.length > "sqlite:".length && !text.includes("\0")) return text;
+    throw new ValueError("sqlite: needs the path of a file: sqlite:/var/lib/locksmith.db");
+  }
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase();
+  if (scheme === undefined) throw refuse(`is not an endpoint, did you mean 'http://${shown}'?`);
+  if (scheme !== "http" && scheme !== "https") {
+    const meant = didYouMean(scheme, ["http", "https"]);
+    throw refuse(`has the scheme ${scheme}; allowed are http, https and sqlite${meant}`);
+  }
+  const url = URL.parse(text);
+  if (url === null) throw refuse(`is not an endpoint: host or port cannot be read; ${ENDPOINT}`);
+  if (url.username !== "" || url.password !== "") {
+    throw refuse("has a user in it; use --etcd-username and --etcd-password");
+  }
+  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
+    throw refuse(`has more than a host and a port; ${ENDPOINT}`);
+  }
+  // URL drops a port that is the scheme's own
+  const port = url.port !== "" ? url.port : /:(80|443)\/?$/.exec(text)?.[1] ?? "2379";
+  return `${scheme}://${url.hostname}:${port}`;
+}
+
+/** The name of a group; the empty one is the default group's. */
+export function parseGroup(text: string): string {
+  const fault = groupFault(text);
+  if (fault === undefined) return text;
+  throw new ValueError(`${JSON.stringify(text)}: ${fault}`);
+}
+
+/** A strategy, or `auto`. */
+export function parseStrategy(text: string): StrategySetting {
+  const known: readonly StrategySetting[] = [...STRATEGIES, AUTO];
+  const strategy = known.find((strategy) => strategy === text);
+  if (strategy !== undefined) return strategy;
+  if (text === "best-effort") throw new ValueError(`unknown strategy '${text}'; its name is '${AUTO}' now`);
+  const meant = didYouMean(text, known);
+  throw new ValueError(
+    `unknown strategy '${text}'${meant === "" ? "; " : `${meant} `}allowed are ${known.join(", ")}`,
+  );
+}
+
+/** How long `lock --wait` waits, in milliseconds: for as long as it takes where nothing stands behind it. */
+export function parseWait(text: string): number {
+  return text === "" ? Infinity : parseLength(text);
+}
+
+/** The moment of `--since`: a time of this machine's clock, or how long ago it was. In milliseconds. */
+export type Past = { readonly at: number } | { readonly ago: number };
+
+export function parsePast(text: string): Past {
+  if (/^[0-9]{4}-/.test(text)) return { at: parseInstant(text, hostZone()).epochMilliseconds };
+  try {
+    const ago = parseDuration(text);
+    if (ago >= 0) return { ago };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new ValueError(`${error.message}; or a time such as '2015-05-21 23:00'`);
+  }
+  throw new ValueError(`'${text}' is negative; 24h means the last 24 hours`);
+}
+
+/** `90s`, or `60s..180s` for something between the two. */
+export function parseRebootTime(text: string): RolloutPlan["rebootMs"] {
+  const range = /^([^-]+)-([^-]+)$/.exec(text);
+  if (range !== null) throw new ValueError(`'${text}': write a range as ${range[1]}..${range[2]}`);
+  const [first = "", second, ...more] = text.split("..");
+  if (more.length > 0) throw new ValueError(`'${text}' has more than a shortest and a longest: 60s..180s`);
+  const from = parseDay(first, 1);
+  const to = second === undefined ? from : parseDay(second, 1);
+  if (from <= to) return { from, to };
+  throw new ValueError(`'${text}' has the longest first: write ${second}..${first}`);
+}
+
+/** How long people who are logged in get in a simulation, in milliseconds. */
+export function parseGrace(text: string): number {
+  return parseDay(text, 0);
+}
+
+/** A length of at most a day, in milliseconds. */
+function parseDay(text: string, leastMs: number): number {
+  const ms = parseDuration(text);
+  if (ms >= leastMs && ms <= LENGTH_LIMIT_MS) return ms;
+  throw new ValueError(`'${text}' is not from ${leastMs === 0 ? "0s" : `${leastMs}ms`} to 24h`);
+}
+
+/** What `--within` asks for: `2` windows, or a time such as `48h`. */
+export function parseWithin(text: string): Limit {
+  if (/^[0-9]+$/.test(text)) return { windows: wholeNumber(1, 1000)(text) };
+  const ms = parseDuration(text);
+  if (ms > 0) return { ms };
+  throw new ValueError(`'${text}' is not more than 0s`);
+}
+
+/** A share, such as `1%` or `0.5%`, from 0 to 1. */
+export function parseShare(text: string): number {
+  const [, number] = /^([0-9]{1,3}(?:\.[0-9]{1,6})?)%$/.exec(text) ?? [];
+  if (number !== undefined && Number(number) <= 100) return Number(number) / 100;
+  throw new ValueError(`'${text}' is not a share from 0% to 100%`);
+}

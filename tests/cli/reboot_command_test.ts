@@ -1,0 +1,88 @@
+/** `locksmith reboot`: what it does of a reboot that is only rehearsed. The reboot command of these tests writes a file. */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import { locksmith, TestLock, TestMachine } from "../support/daemon_process.ts";
+
+const COMMAND = 'touch "$LOCKSMITH_ROOT/rebooted"';
+
+/** Runs it on a machine, as a test with a right to reboot would. */
+async function reboot(machine: TestMachine, ...args: string[]) {
+  const all = [
+    "reboot",
+    "--root",
+    machine.root,
+    "--endpoint",
+    machine.store,
+    "--reboot-command",
+    COMMAND,
+    ...args,
+  ];
+  const { code, stdout, stderr } = await locksmith(all);
+  return {
+    code,
+    stdout,
+    stderr,
+    called: await Deno.stat(`${machine.root}/rebooted`).then(() => true, () => false),
+  };
+}
+
+const ROOT_USER = Deno.uid() === 0;
+
+if (!ROOT_USER) {
+  Deno.test("reboot --dry-run too wants a user who may reboot", async () => {
+    await using machine = await TestMachine.make();
+    const { code, stderr } = await reboot(machine, "--dry-run");
+    assertEquals([code, stderr], [1, "Must be root to initiate reboot.\n"]);
+  });
+} else {
+  Deno.test("reboot --dry-run takes a slot, proves it, calls nothing, says what would happen, and gives it back", async () => {
+    await using machine = await TestMachine.make();
+    await using lock = await TestLock.open(machine.store);
+    const { code, stdout, stderr, called } = await reboot(machine, "--dry-run", "--reason", "new kernel");
+    assertEquals([code, stderr, called], [0, "", false]);
+    assertEquals(
+      stdout,
+      `dry run: this machine would reboot now, by the command '${COMMAND}'; the slot was given back\n`,
+    );
+    assertEquals((await lock.read()).holders, []);
+    // a confirmation was among it: the history has all that a reboot leaves
+    const { stdout: past } = await locksmith(["history", "--endpoint", machine.store, "--json"]);
+    const events: { what: string }[] = JSON.parse(past).events;
+    assertEquals(events.map(({ what }) => what), ["grant", "confirm", "cancel"]);
+  });
+
+  Deno.test("reboot --dry-run is refused where the reboot would be: the group is full", async () => {
+    await using machine = await TestMachine.make();
+    await using lock = await TestLock.open(machine.store);
+    await lock.lock("another");
+    const { code, stderr, called } = await reboot(machine, "--dry-run");
+    assertEquals([code, called], [1, false]);
+    assertMatch(stderr, /^Error locking: semaphore is at 0\n/);
+    assertEquals((await lock.read()).holders, ["another"]);
+  });
+
+  Deno.test("reboot --dry-run leaves a slot that was taken by hand as it is", async () => {
+    await using machine = await TestMachine.make();
+    await using lock = await TestLock.open(machine.store);
+    await lock.lock(machine.id);
+    const before = (await lock.read()).holds.get(machine.id);
+    const { code, stdout, called } = await reboot(machine, "--dry-run");
+    assertEquals([code, called], [0, false]);
+    assertMatch(
+      stdout,
+      /^dry run: this machine would reboot now, .*; the slot it holds is left unchanged\n$/,
+    );
+    assertEquals((await lock.read()).holds.get(machine.id), before);
+  });
+
+  Deno.test("reboot says what is written for this host and has no effect, before it takes a slot", async () => {
+    await using machine = await TestMachine.make();
+    await machine.write("etc/locksmith/locksmith.conf", "LOCKSMITHD_GROPU=web\n");
+    const { stderr } = await reboot(machine, "--dry-run");
+    assertEquals(
+      stderr,
+      `locksmith: warning: ${machine.root}/etc/locksmith/locksmith.conf:1: LOCKSMITHD_GROPU is not a setting and has ` +
+        "no effect, did you mean 'LOCKSMITHD_GROUP'?\n",
+    );
+  });
+}

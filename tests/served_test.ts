@@ -1,0 +1,44 @@
+/** A need that is the same right after a reboot for it: another reboot would not help, and must not loop. */
+
+import { assertEquals } from "@std/assert";
+import type { Event } from "../lib/agent.ts";
+import type { Need } from "../lib/need.ts";
+import { at, need, NEEDED, NOBODY, NOTHING, TO_GRACE } from "./support/agent_story.ts";
+
+const served = (fingerprint: string | null): Event => ({ kind: "served", fingerprint });
+const STILL =
+  "warning: a reboot is still needed (a new kernel) right after a reboot for it: not rebooting again; " +
+  "mend the cause, or 'locksmith reset' allows another reboot";
+
+Deno.test("step() does not reboot for what the last reboot was for, and says so once", () => {
+  const story = at([served("kernel"), NOTHING]);
+  assertEquals(story.kinds(need(NEEDED), need(NEEDED)), []);
+  assertEquals([story.phase, story.log], ["idle", [STILL]]);
+  assertEquals(story.wake(), ["recover"]);
+  assertEquals(story.kinds(NOTHING), []);
+  assertEquals(story.log, [STILL]);
+});
+
+Deno.test("step() reboots for what is new, and for more than the last reboot was for", () => {
+  for (const fingerprint of ["another", "kernel libc"]) {
+    const more: Need = { kind: "needed", reasons: ["more"], fingerprint };
+    assertEquals(at([served("kernel"), NOTHING]).kinds(need(more)), ["inquire"], fingerprint);
+  }
+});
+
+Deno.test("step() reboots again when a person says so", () => {
+  const story = at([served("kernel"), NOTHING, need(NEEDED)]);
+  assertEquals(story.kinds(served(null)), ["inquire"]);
+  assertEquals(story.kinds(NOBODY), ["wait"]);
+});
+
+Deno.test("step() forgets what the last reboot was for once it has helped for a while", () => {
+  const story = at([served("kernel"), NOTHING, need({ kind: "not-needed" })]);
+  assertEquals(story.wake(), ["forget-served", "recover"]);
+  assertEquals(story.kinds(NOTHING), []);
+  assertEquals(story.kinds(need(NEEDED)), ["inquire"]);
+});
+
+Deno.test("step() gives its slot back when it hears that the need was served", () => {
+  assertEquals(at(TO_GRACE).kinds(served("kernel")), ["cancel"]);
+});

@@ -1,0 +1,40 @@
+/** What `deno test` prints, counted: how many tests passed, failed and were skipped. */
+
+/** Where tests may be skipped: few machines let tests boot hosts. Elsewhere a test that did not run has failed. */
+const SKIPPABLE = /^\.\/tests\/hosts\//;
+
+export class Report {
+  passed = 0;
+  skipped = 0;
+  #failed = 0;
+  #ignored = 0;
+  #file = "";
+
+  /** Takes the next line, with its colours. */
+  take(coloured: string): void {
+    // deno-lint-ignore no-control-regex -- the colours of a terminal
+    const line = coloured.replace(/\u001b\[[0-9;]*m/g, "");
+    this.#file = /^running \d+ tests? from (\S+)/.exec(line)?.[1] ?? this.#file;
+    if (/\.\.\. ignored\b/.test(line) && SKIPPABLE.test(this.#file)) this.skipped++;
+    const [, passed, failed, rest = ""] = /(\d+) passed[^|]*\| (\d+) failed(.*)/.exec(line) ?? [];
+    if (passed === undefined) return;
+    [this.passed, this.#failed] = [Number(passed), Number(failed)];
+    this.#ignored = Number(/(\d+) ignored/.exec(rest)?.[1] ?? 0);
+  }
+
+  /** How many failed. One that was ignored and may not be skipped is among them. */
+  get failed(): number {
+    return this.#failed + this.#ignored - this.skipped;
+  }
+
+  /** `12 passed, 0 failed`, and `, 3 skipped` where some were. A run that exited with `code` has failed, or not. */
+  summary(code: number): { readonly text: string; readonly failures: number } {
+    const { passed, failed, skipped } = this;
+    // a run that broke down before it could count has failed
+    const failures = code !== 0 ? Math.max(failed, 1) : failed + (passed + skipped === 0 ? 1 : 0);
+    return {
+      failures,
+      text: `${passed} passed, ${failures} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,
+    };
+  }
+}

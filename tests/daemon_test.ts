@@ -518,6 +518,27 @@ Deno.test("daemon says at its start what is written for it and has no effect", a
   ]);
 });
 
+Deno.test("daemon does not reboot in a loop for a sentinel that survives the boot, until 'locksmith reset'", async () => {
+  await using machine = await TestMachine.make();
+  await machine.need();
+  const start = () => machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
+  const first = start();
+  await first.line(/the reboot is accepted/);
+  await first.stop("SIGKILL");
+  await machine.boot();
+  const second = start();
+  assertEquals(
+    await second.line(/^warning: a reboot is still needed/),
+    `warning: a reboot is still needed (${machine.root}/run/reboot-required exists) right after a reboot for it: ` +
+      "not rebooting again; mend the cause, or 'locksmith reset' allows another reboot",
+  );
+  await using lock = await TestLock.open(machine.store);
+  assertEquals([(await lock.read()).holders, await lock.queue()], [[], []]);
+  const { code, stdout } = await locksmith(["reset", "--root", machine.root]);
+  assertEquals([code, stdout], [0, "this host may reboot again for what its last reboot was for\n"]);
+  await second.line(/the reboot is accepted/);
+});
+
 Deno.test("daemon --dry-run does everything but the call, says what it would be, and gives the slot back", async () => {
   await using machine = await TestMachine.make();
   await using lock = await TestLock.open(machine.store);

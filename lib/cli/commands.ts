@@ -2,7 +2,7 @@
 
 import { groups, pause, repair, resume, setMax, status } from "./client.ts";
 import { type Command, holderFaults } from "./command.ts";
-import { needReboot, reboot, showWindow } from "./host_commands.ts";
+import { needReboot, reboot, reset, showWindow } from "./host_commands.ts";
 import { lock, unlock } from "./lock_commands.ts";
 import type { CommandName } from "./options.ts";
 
@@ -100,6 +100,15 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "Asks this host's daemon for a reboot, to try the whole chain without an update. The daemon will reboot. Only root may ask.",
     example: "locksmith send-need-reboot",
     run: needReboot,
+  },
+  "reset": {
+    operands: NONE,
+    summary: "Let this host reboot again for what its last reboot did not mend",
+    description:
+      "After a reboot, the daemon does not reboot again for the very same need: another reboot would not help. This makes it " +
+      "forget what the last reboot was for. Only root may.",
+    example: "locksmith reset",
+    run: reset,
   },
   "window": {
     operands: NONE,

@@ -11,6 +11,7 @@ import { Bus } from "../host/bus.ts";
 import { formatDuration } from "../duration.ts";
 import { groupLabel } from "../group.ts";
 import { realHost, told } from "../host/host.ts";
+import { MEMORY_FILE, RebootMemory } from "../host/reboot_memory.ts";
 import { notifyReady } from "../host/notify.ts";
 import { rebootMethod } from "./host_commands.ts";
 import { type Keeper, LockKeeper, NO_KEEPER } from "../keeper.ts";
@@ -124,7 +125,7 @@ async function serve(
   if (lock !== null) log("info", `group ${groupLabel(group)}: ${lock.key} at ${lock.store.name}`);
   const bus = new Bus();
   const method = rebootMethod(config, machine);
-  const memory = { rebootingFor: () => Promise.resolve(), forgetServed: () => {} };
+  const memory = new RebootMemory(below(config.root, MEMORY_FILE), machine.bootId, log);
   const host = realHost({ bus, rebootMethod: method, coordinator, memory, strategy, graceMs, log });
   const broken = Promise.withResolvers<never>();
   const keeper = lock === null ? NO_KEEPER : new LockKeeper({
@@ -161,11 +162,15 @@ async function serve(
     ]),
     log,
   );
+  const started = daemon.start();
+  // known before any need is: a need that was served already is none
+  daemon.dispatch({ kind: "served", fingerprint: await memory.served() });
   await Promise.race([
     daemon.failed,
     broken.promise,
     Promise.all([
-      daemon.start(),
+      started,
+      memory.watch(surroundings, signal, (fingerprint) => daemon.dispatch({ kind: "served", fingerprint })),
       watchNeed(detectors, signal, (need) => {
         log("debug", `need of a reboot: ${JSON.stringify(need)}`);
         daemon.dispatch({ kind: "need", need });

@@ -11,7 +11,8 @@ import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
 import { describeHold, describeOtherHost } from "../description.ts";
 import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
 import { tellRefusal } from "./refusal.ts";
-import { OwnedFileError } from "../host/owned_file.ts";
+import { OwnedFileError, removeOwned } from "../host/owned_file.ts";
+import { MEMORY_FILE } from "../host/reboot_memory.ts";
 import { leaveRequest, REQUEST_FILE } from "../need/request.ts";
 import { below } from "./settings.ts";
 import { sendNeedReboot } from "../need/update_engine.ts";
@@ -146,6 +147,23 @@ export async function needReboot(context: Context<"send-need-reboot">): Promise<
     if (!(error instanceof BusError)) throw error;
   });
   return 0;
+}
+
+/** Makes the daemon forget what the last reboot was for. */
+export async function reset(context: Context<"reset">): Promise<number> {
+  try {
+    const known = await removeOwned(below(context.config.root, MEMORY_FILE));
+    context.out(
+      known
+        ? "this host may reboot again for what its last reboot was for\n"
+        : "nothing is remembered of the last reboot: there is nothing to reset\n",
+    );
+    return 0;
+  } catch (error) {
+    if (!(error instanceof OwnedFileError)) throw error;
+    printError(context, error.message, Deno.uid() === 0 ? undefined : "only root can reset it");
+    return 1;
+  }
 }
 
 export function showWindow({ config, surroundings, out }: Context<"window">): Promise<number> {

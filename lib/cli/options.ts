@@ -34,6 +34,7 @@ export const COMMAND_NAMES = [
   "history",
   "reboot",
   "send-need-reboot",
+  "reset",
   "window",
   "simulate",
   "repair",

@@ -12,18 +12,12 @@ import type { Detector } from "../need.ts";
 import type { Log, LogLevel } from "../surroundings.ts";
 import type { LoggedIn, ScheduledShutdown } from "../agent.ts";
 import { scheduledShutdown } from "./logind.ts";
+import type { RebootMemory } from "./reboot_memory.ts";
 import { mayReboot, rebootMachine, type RebootMethod } from "./reboot.ts";
 import { listSessions, wall } from "./sessions.ts";
 
 const QUESTION_TIMEOUT_MS = 10_000;
 const WALL_TIMEOUT_MS = 10_000;
-
-/** What is remembered of reboots. What cannot be is told in the log, and stops nothing. */
-export interface RebootMemory {
-  /** A reboot for this is about to be called. */
-  rebootingFor(fingerprint: string): Promise<void>;
-  forgetServed(): void;
-}
 
 export interface RealHost {
   readonly bus: Bus;
@@ -59,7 +53,7 @@ export function realHost(
       await memory.rebootingFor(fingerprint);
       return await rebootMachine(rebootMethod, { timeoutMs });
     },
-    forgetServed: () => memory.forgetServed(),
+    forgetServed: () => void memory.forget(),
     report(state) {
       // a file that only tells others is no reason to stop
       coordinator.set(strategy, state).catch((error) => log("warning", reasonOf(error)));

@@ -230,7 +230,7 @@ export class TestLock extends Lock implements AsyncDisposable {
   static async open(endpoint: string, group = ""): Promise<TestLock> {
     const config = endpoint.startsWith("sqlite:")
       ? { kind: "sqlite", path: endpoint.slice("sqlite:".length) } as const
-      : { kind: "etcd", endpoints: [endpoint] } as const;
+      : { kind: "etcd", endpoints: endpoint.split(",") } as const;
     return new TestLock(await openStore(config), group, REAL, "anna@desk");
   }
 

@@ -24,6 +24,7 @@ const NEEDED: readonly Needed[] = [
   { program: "ip", package: "iproute2" },
   { program: "strace", package: "strace" },
   { program: "wall", package: "bsdutils" },
+  { program: "bindfs", package: "bindfs" },
   { file: "/usr/lib/python3/dist-packages/dbusmock", package: "python3-dbusmock" },
 ];
 

@@ -2,17 +2,18 @@
  * The embedded store: one SQLite file, for machines that share a disk and for trying locksmith without an etcd.
  *
  * Every process on the host may open the file; a transaction takes SQLite's write lock, so commits are atomic across
- * processes, and synced, so that a committed one survives a power failure. A watch looks at the file four times a
- * second. Leases expire by the clock of the host: one that is set forward ends them early, and their owners hear of it
- * when they next keep them alive. A file on a network filesystem is not supported: SQLite's locks do not hold there.
+ * processes, and synced, so that a committed one survives a power failure. A watch hears of a change by the key's bell. Leases expire by the clock of the host: one that is set forward ends them early, and their owners hear of it
+ * when they next keep them alive. A file on a file system that hosts share is refused: SQLite's locks do not hold there.
  *
  * Of the past of a key the last 1,000 changes are kept, and of one that stands under a lease nothing: those come and go
  * with the machines that made them.
  */
 
 import type { DatabaseSync } from "node:sqlite";
+import { ring } from "./bell.ts";
 import { isBusy, openDatabase } from "./file.ts";
 import { keepLease } from "./lease.ts";
+import { requireOwnFileSystem } from "./place.ts";
 import { entryAt, historyAt, listAt, moment, viewAt } from "./read.ts";
 import { beginLease, commitTransaction, endLease, renewLease } from "./write.ts";
 import { reasonOf } from "../system_error.ts";
@@ -37,6 +38,8 @@ export function openSqlite(path: string): Store {
   return new SqliteStore(path);
 }
 
+/** How long a watch waits to be told where the file lies, and before it asks anew, in milliseconds. */
+const WATCH_RETRY_MS = 1000;
 /** The wait before another try while another process has the file; a part of it, by chance. */
 const RETRY_MS = 20;
 
@@ -47,6 +50,7 @@ class SqliteStore implements Store {
   readonly #leases = new Set<Lease>();
   #database: DatabaseSync | undefined;
   #closed = false;
+  #placed = false;
 
   constructor(path: string) {
     this.#path = path;
@@ -79,8 +83,15 @@ class SqliteStore implements Store {
   }
 
   async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {
+    // what is refused here is certain: nothing happened
+    await this.#place("commit", options);
     try {
-      return await this.#attempt("commit", options, () => commitTransaction(this.#open(), transaction));
+      return await this.#attempt("commit", options, () => {
+        const { outcome, gone } = commitTransaction(this.#open(), transaction);
+        const written = outcome.kind === "committed" ? transaction.put.map(({ key }) => key) : [];
+        ring(this.#path, written, gone);
+        return outcome;
+      });
     } catch (error) {
       // an error in COMMIT itself may come after the change is durable
       if (error instanceof StoreError) return { kind: "unknown", cause: error };
@@ -93,7 +104,10 @@ class SqliteStore implements Store {
     const lease: Lease = keepLease(id, ttlMs, {
       renew: (timeoutMs) =>
         this.#attempt("keep a lease alive", { timeoutMs }, () => renewLease(this.#open(), id, ttlMs)),
-      end: (options) => this.#attempt("end a lease", options, () => endLease(this.#open(), id)),
+      end: (options) =>
+        this.#attempt("end a lease", options, () => {
+          ring(this.#path, [], endLease(this.#open(), id));
+        }),
       ended: () => this.#leases.delete(lease),
       lost,
     });
@@ -104,14 +118,32 @@ class SqliteStore implements Store {
 
   watch(key: string, listener: (change: Change) => void, after?: string): Watch {
     if (this.#closed) throw new TypeError(`cannot watch ${JSON.stringify(key)}: the store is closed`);
-    const running = watchSqlite((look) => this.#look(look, undefined), key, listener, after);
+    let running: Watch | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let open = true;
     const watch = {
       close: () => {
-        running.close();
+        open = false;
+        clearTimeout(timer);
+        running?.close();
         this.#watches.delete(watch);
       },
     };
+    const begin = async (again: boolean) => {
+      try {
+        await this.#place("watch", { timeoutMs: WATCH_RETRY_MS });
+        if (!open) return;
+        running = watchSqlite((look) => this.#look(look, undefined), this.#path, key, listener, after);
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        if (!open) return;
+        // who acts on a watch reads first, and hears of the trouble then
+        if (!again) listener({ kind: "missed" });
+        timer = setTimeout(() => begin(true), WATCH_RETRY_MS);
+      }
+    };
     this.#watches.add(watch);
+    begin(false);
     return watch;
   }
 
@@ -146,15 +178,7 @@ class SqliteStore implements Store {
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
-    const folder = this.#path.slice(0, this.#path.lastIndexOf("/") + 1) || ".";
-    try {
-      Deno.statSync(folder);
-      return false;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      // a mistyped path is not to look like a store that nobody has used yet
-      throw new Error(`unable to open the file: there is no directory ${folder}`, { cause: error });
-    }
+    return false;
   }
 
   #open(): DatabaseSync {
@@ -165,6 +189,7 @@ class SqliteStore implements Store {
   /** Does `work` again while another process has the file, until the deadline. Throws {@linkcode StoreError}. */
   async #attempt<T>(what: string, { timeoutMs }: CallOptions, work: () => T): Promise<T> {
     const deadline = performance.now() + timeoutMs;
+    await this.#place(what, { timeoutMs });
     while (true) {
       try {
         return work();
@@ -180,7 +205,19 @@ class SqliteStore implements Store {
     }
   }
 
+  /** Refuses a place where the file must not lie, or cannot; asks once. Throws {@linkcode StoreError}. */
+  async #place(what: string, { timeoutMs }: CallOptions): Promise<void> {
+    if (this.#placed) return;
+    try {
+      await requireOwnFileSystem(this.#path, timeoutMs);
+      this.#placed = true;
+    } catch (error) {
+      throw this.#explain(what, error);
+    }
+  }
+
   #explain(what: string, error: unknown): StoreError {
+    if (error instanceof StoreError) return error;
     const reason = reasonOf(error);
     const denied = error instanceof Deno.errors.PermissionDenied || /readonly|permission/i.test(reason);
     const why = /readonly database/.test(reason) ? "the file is read-only" : reason;

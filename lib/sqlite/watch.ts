@@ -1,14 +1,16 @@
 /**
- * A watch of one key in the embedded store, by looking four times a second. Where the past of the key is kept it tells
- * each change, else what the key is now; where nobody can tell what lay between, it says `missed`.
+ * A watch of one key in the embedded store: it looks at each ring of the key's bell, and now and then without one, for a
+ * key whose lease expires goes without a ring. Where the past of the key is kept it tells each change, else what the key is
+ * now; where nobody can tell what lay between, it says `missed`.
  */
 
 import type { DatabaseSync } from "node:sqlite";
+import { Ear } from "./bell.ts";
 import { entryAt, pastAt, revisionAt } from "./read.ts";
 import { type Change, type Entry, isBefore, type PastChange, type Watch } from "../store.ts";
 
-/** How often a watch looks, in milliseconds. */
-const WATCH_INTERVAL_MS = 250;
+/** How often a watch looks by itself, in milliseconds: while it listens for the bell, and while it cannot. */
+const INTERVAL_MS = { listening: 1000, deaf: 250 };
 
 /** What was found. */
 interface Look {
@@ -25,6 +27,7 @@ export type Looking = <T>(look: (database: DatabaseSync) => T) => T | undefined;
 /** See {@linkcode Store.watch}. */
 export function watchSqlite(
   looking: Looking,
+  path: string,
   key: string,
   listener: (change: Change) => void,
   after: string | undefined,
@@ -60,13 +63,23 @@ export function watchSqlite(
     if (before === undefined) return tell({ kind: "missed" });
     changesSince(before, now).forEach(tell);
   };
+  const turn = () => {
+    if (!open) return;
+    watch();
+    // what was changed between the look and the ear's beginning would be heard of late
+    if (ear.begin()) watch();
+    if (open) timer = setTimeout(turn, ear.listens ? INTERVAL_MS.listening : INTERVAL_MS.deaf);
+  };
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const ear = new Ear(path, key, watch);
   // a listener may use what `watch()` returned
-  queueMicrotask(watch);
-  const timer = setInterval(watch, WATCH_INTERVAL_MS);
+  queueMicrotask(turn);
   return {
     close() {
+      if (!open) return;
       open = false;
-      clearInterval(timer);
+      clearTimeout(timer);
+      ear.close();
     },
   };
 }

@@ -11,20 +11,24 @@ import type { CommitOutcome, Expectation, Transaction } from "../store.ts";
 /** How many changes of a key are kept. */
 const PAST_MAX = 1000;
 
-export function commitTransaction(database: DatabaseSync, transaction: Transaction): CommitOutcome {
+/** How a commit ended, and which keys are gone since: also a refused one removes what had expired. */
+export function commitTransaction(
+  database: DatabaseSync,
+  transaction: Transaction,
+): { readonly outcome: CommitOutcome; readonly gone: readonly string[] } {
   return writing(database, () => {
-    removeExpired(database);
+    const expired = removeExpired(database);
     const { expect, put, remove = [], read = [] } = transaction;
     const holds = expect.every((expectation) => isMet(database, expectation)) &&
       put.every(({ lease }) => lease === undefined || isAlive(database, lease));
-    if (!holds) return { kind: "refused", ...viewAt(database, read) };
+    if (!holds) return { outcome: { kind: "refused", ...viewAt(database, read) }, gone: expired };
     const gone = remove.filter((key) => entryAt(database, key) !== null);
     if (put.length + gone.length > 0) {
       const revision = nextRevision(database);
       for (const { key, value, lease } of put) write(database, key, value, revision, lease);
       for (const key of gone) erase(database, key, revision);
     }
-    return { kind: "committed", ...viewAt(database, read) };
+    return { outcome: { kind: "committed", ...viewAt(database, read) }, gone: [...expired, ...gone] };
   });
 }
 
@@ -46,10 +50,11 @@ export function renewLease(database: DatabaseSync, id: string, ttlMs: number): b
   });
 }
 
-export function endLease(database: DatabaseSync, id: string): void {
-  writing(database, () => {
+/** Ends a lease, and tells which keys went with it. */
+export function endLease(database: DatabaseSync, id: string): readonly string[] {
+  return writing(database, () => {
     database.prepare("DELETE FROM lease WHERE id = ?").run(BigInt(id));
-    removeExpired(database);
+    return removeExpired(database);
   });
 }
 
@@ -63,13 +68,15 @@ function isAlive(database: DatabaseSync, id: string): boolean {
   return database.prepare(sql).get(BigInt(id), Date.now()) !== undefined;
 }
 
-/** Removes the leases that have expired, and the keys whose lease is gone. */
-function removeExpired(database: DatabaseSync): void {
+/** Removes the leases that have expired, and the keys whose lease is gone; tells which keys. */
+function removeExpired(database: DatabaseSync): readonly string[] {
   database.prepare("DELETE FROM lease WHERE expires_ms <= ?").run(Date.now());
   const orphans = "FROM entry WHERE lease IS NOT NULL AND lease NOT IN (SELECT id FROM lease)";
-  if (database.prepare(`SELECT 1 ${orphans} LIMIT 1`).get() === undefined) return;
+  const keys = database.prepare(`SELECT key ${orphans}`).all().map((row) => String(row["key"]));
+  if (keys.length === 0) return keys;
   nextRevision(database);
   database.exec(`DELETE ${orphans}`);
+  return keys;
 }
 
 function isMet(database: DatabaseSync, expectation: Expectation): boolean {

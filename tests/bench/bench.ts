@@ -9,6 +9,7 @@
  */
 
 import { commandCalls, commandTimes, idleDaemons } from "./commands.ts";
+import { embeddedHandOvers } from "./embedded.ts";
 import { handOvers } from "./handover.ts";
 import { atLeast, figureGrid, type Section } from "./page.ts";
 import { rollOuts } from "./rollout.ts";
@@ -29,6 +30,11 @@ const PARTS: readonly Part[] = [
   { name: "calls", title: "Calls to etcd", measure: async () => await commandCalls(await locksmith()) },
   { name: "idle", title: "Idle daemons", measure: async () => await idleDaemons(await locksmith()) },
   { name: "handover", title: "Hand-over", measure: handOvers },
+  {
+    name: "embedded",
+    title: "Embedded store",
+    measure: async () => await embeddedHandOvers(await locksmith()),
+  },
   { name: "rollout", title: "Roll-out", measure: rollOuts },
   { name: "simulation", title: "Simulation", measure: simulationRate },
 ];

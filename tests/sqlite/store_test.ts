@@ -246,6 +246,6 @@ Deno.test("openSqlite() does not take a path that leads nowhere for a store that
     error.message,
     "cannot read a/key in sqlite:/nowhere-at-all/locksmith.db: unable to open the file: there is no directory /nowhere-at-all/",
   );
-  assertEquals(error.hint, "the directory must exist and be writable for this user");
+  assertEquals(error.hint, "the file and its directory must exist and be writable for this user");
   await store.close();
 });

@@ -182,7 +182,7 @@ async function openSite(): Promise<DemoSite | null> {
   const site = await Site.open("demo");
   const endpoints = [site.etcd.endpoint];
   return {
-    store: { endpoints, config: { kind: "etcd", endpoints, configured: true } },
+    store: { endpoints, config: { kind: "etcd", endpoints } },
     machine: async (name, group) => {
       return new HostMachine(await site.host(name, group, { settings: { LOCKSMITHD_SESSION_GRACE: "0" } }));
     },

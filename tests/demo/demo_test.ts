@@ -232,7 +232,7 @@ Deno.test("parseOptions() takes what the demo can do and tells every fault at on
   assertEquals(parseOptions(["--machines", "51", "--max=0"]), {
     faults: [
       "--machines: '51' is not a whole number from 1 to 50",
-      "--max: '0' is not a whole number of at least 1",
+      "--max: '0' is not a whole number from 1 to 2147483647",
     ],
   });
   assertEquals(parseOptions(["--machines=1.5", "--max", "-1", "--endpoint", "ftp://x"]), {

@@ -114,7 +114,9 @@ export function parseOptions(
   const hosts = parts.get("hosts")?.value === true;
   const machines = Number(parts.get("machines")?.value);
   const combined = !hosts ? [] : [
-    ...machines > HOSTS_MOST ? [`--machines: at most ${HOSTS_MOST} with --hosts`] : [],
+    ...machines > HOSTS_MOST
+      ? [`--machines: '${machines}' is not a whole number from 1 to ${HOSTS_MOST}`]
+      : [],
     ...flags.has("endpoint") ? ["--hosts has an etcd of its own, and takes no --endpoint"] : [],
   ];
   const all = [...found, ...words, ...faults, ...combined];

@@ -153,7 +153,7 @@ export function repair(context: Context<"repair">): Promise<number> {
     );
     for (const change of mended.changes) context.out(`- ${oneLine(change)}\n`);
     if (context.config["dry-run"]) return 0;
-    if (!context.config.yes && !(context.interactive && confirm("Write it?"))) {
+    if (!context.config.yes && !(context.interactive && globalThis.confirm("Write it?"))) {
       printError(context, `${lock.key} was left as it is`, "--yes writes what is shown");
       return 1;
     }

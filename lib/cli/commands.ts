@@ -103,7 +103,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
   },
   "reset": {
     operands: NONE,
-    summary: "Allow another reboot for a need that the last one did not meet",
+    summary: "Allow another reboot for a need that one did not meet",
     description:
       "After a reboot, the daemon does not reboot again for the very same need: another reboot would not help. This makes it " +
       "forget what the last reboot was for. Only root may.",

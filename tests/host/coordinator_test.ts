@@ -89,7 +89,7 @@ Deno.test("Coordinator.open() says why it cannot have the file", async () => {
   await withPath(async (path, directory) => {
     await Deno.mkdir(path, { recursive: true });
     const error = await assertRejects(() => Coordinator.open(path), CoordinatorError);
-    assertEquals([error.kind, error.message], ["failed", `cannot open ${path}: Is a directory`]);
+    assertEquals([error.kind, error.message], ["failed", `cannot open ${path}: it is a directory`]);
     await Deno.writeTextFile(`${directory}/file`, "");
     const other = await assertRejects(() => Coordinator.open(`${directory}/file/c.conf`), CoordinatorError);
     assertEquals(other.kind, "failed");

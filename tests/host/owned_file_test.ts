@@ -143,7 +143,7 @@ Deno.test("readOwned() is not held up by a named pipe, and says why it cannot re
     const below = await assertRejects(() => readOwned(`${directory}/file/below`), OwnedFileError);
     assertEquals([below.kind, below.message], [
       "failed",
-      `cannot read ${directory}/file/below: Not a directory`,
+      `cannot read ${directory}/file/below: a part of its path is not a directory`,
     ]);
   });
 });

@@ -157,8 +157,11 @@ export class Host implements AsyncDisposable {
     await this.run("systemd-run", "--quiet", `--unit=${unit}`, "--service-type=exec", "--", ...command);
   }
 
-  /** A reboot is needed, as Debian's packages say it; the boot ends the need. */
-  async need(packages: readonly string[] = ["linux-image-amd64"]): Promise<void> {
+  /**
+   * A reboot is needed, as Debian's packages say it; the boot ends the need. Each life needs it for another kernel: the
+   * very same need right after a reboot for it would be none.
+   */
+  async need(packages: readonly string[] = [`linux-image-6.1.0-${this.lives.length}-amd64`]): Promise<void> {
     const lines = packages.map((name) => `${name}\n`).join("");
     await this.run(
       "sh",

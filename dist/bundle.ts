@@ -45,8 +45,11 @@ function resolveAsDeno(build: esbuild.PluginBuild): void {
   build.onResolve({ filter: /^[^./]/ }, ({ path, kind }) => {
     if (builtins.has(path)) {
       const name = path.startsWith("node:") ? path : `node:${path}`;
-      // A static import would load it when the program starts; a call does when the module that wants it runs.
-      return kind === "require-call" ? { path: name, external: true } : { path: name, namespace: "builtin" };
+      // A static import would load it when the program starts; a call does when the module that wants it runs. A dynamic
+      // import stays what it is: the call loads more than what is wanted.
+      return kind === "import-statement"
+        ? { path: name, namespace: "builtin" }
+        : { path: name, external: true };
     }
     const url = import.meta.resolve(path);
     return url.startsWith("file:") ? { path: fileURLToPath(url) } : undefined;

@@ -72,7 +72,8 @@ async function replay(server: EtcdServer, wanted: Replay): Promise<string | null
   const { key, from, last, deadlineMs, past } = wanted;
   const { changes } = past;
   const { promise, resolve, reject } = Promise.withResolvers<string | null>();
-  const leftMs = deadlineMs - performance.now();
+  promise.catch(() => {}); // it may be over before it is waited for
+  const leftMs = Math.max(0, deadlineMs - performance.now());
   const late = setTimeout(() => reject(new EtcdTimeoutError(leftMs)), leftMs);
   let quiet: ReturnType<typeof setTimeout> | undefined;
   let asked = false;

@@ -103,7 +103,7 @@ class KeptLease implements Lease {
   }
 
   #renewIn(ms: number): void {
-    this.#timer = setTimeout(() => this.#renew(), ms);
+    this.#timer = setTimeout(() => this.#renew(), Math.max(0, ms));
   }
 
   async #renew(): Promise<void> {

@@ -15,13 +15,14 @@ export class Person {
     this.#unit = unit;
   }
 
-  /** Resolves when logind knows of the session. */
+  /** Resolves when logind knows of the session, and utmp of the terminal: wall(1) goes by that, and login writes it later. */
   static async logIn(host: Host): Promise<Person> {
     const unit = "terminal";
     // a terminal whose input ended would log out at once
     const login = `sleep infinity | script --quiet --flush --command "login -f ${USER}" ${TERMINAL}`;
     await host.detach(unit, "sh", "-c", login);
     await until(() => host.run("loginctl", "--no-legend", "list-sessions"), (text) => text.includes(USER));
+    await until(() => host.run("who"), (text) => text.includes(USER));
     return new Person(host, unit);
   }
 

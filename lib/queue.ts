@@ -12,7 +12,6 @@ import { type Entry, type Expectation, isBefore, type KeyRange, type Query } fro
 
 /** Priorities go from minus this to this. */
 export const PRIORITY_LIMIT = 100;
-export const DEFAULT_PRIORITY = 0;
 /** How long a place outlives the last sign of life of its machine, in milliseconds. */
 export const PLACE_TTL_MS = 30_000;
 
@@ -30,11 +29,6 @@ export interface PlaceDetails {
 export interface Place extends PlaceDetails {
   readonly machine: string;
   readonly priority: number;
-}
-
-/** Whether `value` can be a priority. */
-export function isPriority(value: number): boolean {
-  return Number.isInteger(value) && Math.abs(value) <= PRIORITY_LIMIT;
 }
 
 /**

@@ -182,17 +182,6 @@ export function toStartMs(window: Window, now: Temporal.ZonedDateTime): number {
   return betweenMs(now, occurrenceAt(window, now).start);
 }
 
-/** Whether the window is open at `now`. Its start and its end belong to it. */
-export function isOpen(window: Window, now: Temporal.ZonedDateTime): boolean {
-  return !isAfter(occurrenceAt(window, now).start, now);
-}
-
-/** Milliseconds that the window stays open from `now` on, zero at its very end; `null` when it is closed. */
-export function remainingMs(window: Window, now: Temporal.ZonedDateTime): number | null {
-  const { start, end } = occurrenceAt(window, now);
-  return isAfter(start, now) ? null : betweenMs(now, end);
-}
-
 /** Zones by names that `Intl.supportedValuesOf` leaves out, though they are the ones that people know. */
 const MORE_ZONES: readonly string[] = [
   "UTC",

@@ -7,7 +7,6 @@ import { queuePrefix } from "../lib/group.ts";
 import {
   arrivalQueries,
   firstInLine,
-  isPriority,
   placeKey,
   predecessor,
   predecessorQueries,
@@ -73,11 +72,6 @@ Deno.test("placeKey() lies in the queue of its group and nowhere else, whatever 
   }
   assertEquals(placeKey("web", 7, "a/b"), `${queuePrefix("web")}093/a%2Fb`);
   assertEquals(placeKey("web", 7, "a/b", "9@9"), `${queuePrefix("web")}093/a%2Fb@9%409`);
-});
-
-Deno.test("isPriority() is true of the whole numbers from -100 to 100", () => {
-  for (const good of [-100, -1, 0, 100]) assert(isPriority(good), `${good}`);
-  for (const bad of [-101, 101, 0.5, NaN, Infinity]) assert(!isPriority(bad), `${bad}`);
 });
 
 Deno.test("readQueue() has the higher priority first, and within one the order of arrival", () => {

@@ -2,14 +2,13 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { formatDuration } from "../lib/duration.ts";
 import {
   describeWindow,
-  isOpen,
   type Occurrence,
   occurrenceAt,
   occurrences,
   parseWindow,
   parseZone,
-  remainingMs,
   toStartMs,
+  type Window,
   WindowError,
 } from "../lib/window.ts";
 
@@ -28,6 +27,17 @@ function instant(text: string, zone: string): Temporal.ZonedDateTime {
 function shown({ start, end }: Occurrence): string {
   const ms = end.epochMilliseconds - start.epochMilliseconds;
   return `${start.toString({ timeZoneName: "never" })} ${formatDuration(ms)}`;
+}
+
+/** Milliseconds that a window stays open from `now` on, zero at its very end; `null` when it is closed. */
+function remainingMs(window: Window, now: Temporal.ZonedDateTime): number | null {
+  const { start, end } = occurrenceAt(window, now);
+  const ms = (to: Temporal.ZonedDateTime) => Number(to.epochNanoseconds - now.epochNanoseconds) / 1e6;
+  return ms(start) > 0 ? null : ms(end);
+}
+
+function isOpen(window: Window, now: Temporal.ZonedDateTime): boolean {
+  return remainingMs(window, now) !== null;
 }
 
 function next(start: string, length: string, now: Temporal.ZonedDateTime, count: number): string[] {
@@ -158,7 +168,7 @@ Deno.test("toStartMs() is the distance that the old program computed", () => {
   }
 });
 
-Deno.test("isOpen() counts start and end as part of the window, to the nanosecond", () => {
+Deno.test("occurrenceAt() counts start and end as part of the window, to the nanosecond", () => {
   const window = parseWindow("14:00", "1h");
   const start = at("2015-05-21T14:00", "UTC");
   const end = at("2015-05-21T15:00", "UTC");
@@ -169,7 +179,7 @@ Deno.test("isOpen() counts start and end as part of the window, to the nanosecon
   assert(Object.is(toStartMs(window, start), 0));
 });
 
-Deno.test("remainingMs() is the room that is left, and null when the window is closed", () => {
+Deno.test("occurrenceAt() says how much room is left", () => {
   const window = parseWindow("14:00", "1h");
   assertEquals(remainingMs(window, at("2015-05-21T13:59:59", "UTC")), null);
   assertEquals(remainingMs(window, at("2015-05-21T14:00", "UTC")), HOUR_MS);
@@ -316,7 +326,7 @@ const ORACLE_WINDOWS: readonly (readonly [string, string])[] = [
 ];
 
 for (const [zone, year] of ORACLE_YEARS) {
-  Deno.test(`toStartMs() and remainingMs() agree with a search by the minute through ${zone} in ${year}`, () => {
+  Deno.test(`toStartMs() and occurrenceAt() agree with a search by the minute through ${zone} in ${year}`, () => {
     const clock = new WallClock(zone, year);
     assertEquals(clock.changes.length > 0, zone !== "UTC" && zone !== "Asia/Kathmandu");
     let compared = 0;

@@ -6,7 +6,7 @@
  * next one the request is met, whether or not the file is still there.
  */
 
-import { OwnedFileError, readOwned, removeOwned, writeOwned } from "../host/owned_file.ts";
+import { OwnedFileError, readOwned, writeOwned } from "../host/owned_file.ts";
 import type { Answer } from "../need.ts";
 import { watchByLooking } from "./sentinel.ts";
 
@@ -27,11 +27,6 @@ export interface RebootRequest {
 export async function leaveRequest(path: string, request: RebootRequest): Promise<void> {
   const { boot, since, by } = request;
   await writeOwned(path, `${JSON.stringify({ boot, since, by })}\n`, { mode: 0o644, durable: false });
-}
-
-/** Takes the request back; `false` where there was none. Throws {@linkcode OwnedFileError}. */
-export function withdrawRequest(path: string): Promise<boolean> {
-  return removeOwned(path);
 }
 
 /** What the file asks for in the boot with the identity `boot`. Never throws. */

@@ -11,9 +11,9 @@
  */
 
 import { HOST_PACKAGES } from "./hosts/requirements.ts";
-import { leashedDeno } from "./support/child.ts";
+import { leashed } from "./support/child.ts";
 import { install, missing, type Needed } from "./support/packages.ts";
-import { Report } from "./support/report.ts";
+import { Report, type Summary, total } from "./support/report.ts";
 
 const NEEDED: readonly Needed[] = [
   { program: "etcd", package: "etcd-server" },
@@ -37,31 +37,52 @@ async function main(args: readonly string[]): Promise<number> {
     return 1;
   }
   await install(await missing(HOST_PACKAGES));
-  const targets = args.some((arg) => !arg.startsWith("-") && arg.startsWith("tests/")) ? [] : ["tests/"];
-  const child = leashedDeno(["test", "-A", "--quiet", "--no-check", ...targets, ...args], {
-    stdout: "piped",
-    stderr: "inherit",
-    stdin: "null",
-  }).spawn();
-  const report = new Report();
-  await passOn(child.stdout, report);
-  const { code } = await child.status;
-  const { failures, text } = report.summary(code);
-  console.log(text);
-  return failures === 0 ? 0 : 1;
+  const targets = args.some((arg) => arg.startsWith("tests/")) ? [] : ["tests/"];
+  const summary = args.length > 0 ? await run([...targets, ...args], { nice: false, show }) : total(
+    await Promise.all([run(["tests/", `--ignore=${SIMULATION}`], { nice: false, show }), simulation()]),
+  );
+  console.log(summary.text);
+  return summary.failures === 0 ? 0 : 1;
 }
 
-/** Shows the output as it comes. */
-async function passOn(stream: ReadableStream<Uint8Array>, report: Report): Promise<void> {
+/** What computes for minutes and promises nothing about time. */
+const SIMULATION = "tests/simulation/";
+
+/** Beside the rest, on the processor time that the rest leaves; shown as a whole once it has ended. */
+async function simulation(): Promise<Summary> {
+  const output: Uint8Array[] = [];
+  const summary = await run([SIMULATION], { nice: true, show: (chunk) => output.push(chunk) });
+  output.forEach(show);
+  return summary;
+}
+
+interface RunOptions {
+  readonly nice: boolean;
+  show(chunk: Uint8Array): void;
+}
+
+async function run(args: readonly string[], { nice, show }: RunOptions): Promise<Summary> {
+  const deno = ["test", "-A", "--quiet", "--no-check", ...args];
+  const options = { stdout: "piped", stderr: "inherit", stdin: "null" } as const;
+  const command = nice
+    ? leashed("nice", { args: ["-n", "19", Deno.execPath(), ...deno], ...options })
+    : leashed(Deno.execPath(), { args: deno, ...options });
+  const child = command.spawn();
+  const report = new Report();
   const decoder = new TextDecoder();
   let rest = "";
-  for await (const chunk of stream) {
-    Deno.stdout.writeSync(chunk);
+  for await (const chunk of child.stdout) {
+    show(chunk);
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) report.take(line);
   }
   report.take(rest);
+  return report.summary((await child.status).code);
+}
+
+function show(chunk: Uint8Array): void {
+  for (let written = 0; written < chunk.length;) written += Deno.stdout.writeSync(chunk.subarray(written));
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -3,6 +3,14 @@
 /** Where tests may be skipped: few machines let tests boot hosts. Elsewhere a test that did not run has failed. */
 const SKIPPABLE = /^\.\/tests\/hosts\//;
 
+/** How a run ended: `12 passed, 0 failed`, and `, 3 skipped` where some were. */
+export interface Summary {
+  readonly passed: number;
+  readonly failures: number;
+  readonly skipped: number;
+  readonly text: string;
+}
+
 export class Report {
   passed = 0;
   skipped = 0;
@@ -27,14 +35,26 @@ export class Report {
     return this.#failed + this.#ignored - this.skipped;
   }
 
-  /** `12 passed, 0 failed`, and `, 3 skipped` where some were. A run that exited with `code` has failed, or not. */
-  summary(code: number): { readonly text: string; readonly failures: number } {
+  /** How a run that exited with `code` ended. */
+  summary(code: number): Summary {
     const { passed, failed, skipped } = this;
     // a run that broke down before it could count has failed
     const failures = code !== 0 ? Math.max(failed, 1) : failed + (passed + skipped === 0 ? 1 : 0);
-    return {
-      failures,
-      text: `${passed} passed, ${failures} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,
-    };
+    return summaryOf(passed, failures, skipped);
   }
+}
+
+/** How several runs ended together. */
+export function total(summaries: readonly Summary[]): Summary {
+  const sum = (of: (summary: Summary) => number) => summaries.reduce((all, summary) => all + of(summary), 0);
+  return summaryOf(
+    sum(({ passed }) => passed),
+    sum(({ failures }) => failures),
+    sum(({ skipped }) => skipped),
+  );
+}
+
+function summaryOf(passed: number, failures: number, skipped: number): Summary {
+  const text = `${passed} passed, ${failures} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+  return { passed, failures, skipped, text };
 }

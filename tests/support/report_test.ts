@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { Report } from "./report.ts";
+import { Report, total } from "./report.ts";
 
 function summary(code: number, ...lines: string[]): string {
   const report = new Report();
@@ -29,4 +29,16 @@ Deno.test("any other test that was ignored has failed", () => {
 Deno.test("a run that broke down before it could count has failed", () => {
   assertEquals(summary(1), "0 passed, 1 failed");
   assertEquals(summary(0), "0 passed, 1 failed");
+});
+
+Deno.test("runs side by side count together, and one that broke down is not hidden by the others", () => {
+  const run = (code: number, ...lines: string[]) => {
+    const report = new Report();
+    for (const line of lines) report.take(line);
+    return report.summary(code);
+  };
+  const good = run(0, OTHERS, "ok | 7 passed | 0 failed (2s)");
+  const hosts = run(0, HOSTS, IGNORED, "ok | 2 passed | 0 failed | 1 ignored (2s)");
+  assertEquals(total([good, hosts]).text, "9 passed, 0 failed, 1 skipped");
+  assertEquals(total([good, run(1)]), { passed: 7, failures: 1, skipped: 0, text: "7 passed, 1 failed" });
 });

@@ -154,12 +154,12 @@ Deno.test("houseFaults() wants a reason for a long module at its top, and none f
 
 Deno.test("picture() has a box for each room that there is, and an arrow for each import of another", () => {
   const imports = [
-    { from: "main.ts", to: "lib/cli/run.ts", line: 1 },
-    { from: "lib/cli/run.ts", to: "lib/cli/args.ts", line: 1 },
-    { from: "lib/cli/run.ts", to: "lib/need/sentinel.ts", line: 2 },
-    { from: "lib/cli/args.ts", to: "lib/need/sentinel.ts", line: 1 },
-    { from: "lib/need/sentinel.ts", to: "lib/need.ts", line: 1 },
-    { from: "lib/need.ts", to: "lib/surroundings.ts", line: 1 },
+    { from: "main.ts", to: "lib/cli/run.ts", line: 1, evaluates: true },
+    { from: "lib/cli/run.ts", to: "lib/cli/args.ts", line: 1, evaluates: true },
+    { from: "lib/cli/run.ts", to: "lib/need/sentinel.ts", line: 2, evaluates: true },
+    { from: "lib/cli/args.ts", to: "lib/need/sentinel.ts", line: 1, evaluates: true },
+    { from: "lib/need/sentinel.ts", to: "lib/need.ts", line: 1, evaluates: true },
+    { from: "lib/need.ts", to: "lib/surroundings.ts", line: 1, evaluates: true },
   ];
   const [head, ...lines] = picture(imports).split("\n");
   assertEquals(head, "flowchart TD");

@@ -1,5 +1,8 @@
 /** locksmith: which command, and the exit code. */
 
+import { keepCompiledCode } from "./lib/cli/compiled_code.ts";
 import { run } from "./lib/cli/run.ts";
 
-Deno.exit(await run(Deno.args));
+const code = await run(Deno.args);
+await keepCompiledCode(import.meta.url);
+Deno.exit(code);

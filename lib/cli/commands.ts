@@ -1,9 +1,6 @@
-/** The commands: each with its help and what does it. What is big, or used by few, is loaded when it is called. */
+/** The commands: each with its help, and what does it, which is loaded when it is called. */
 
-import { groups, pause, repair, resume, setMax, status } from "./client.ts";
 import { type Command, holderFaults } from "./command.ts";
-import { needReboot, reboot, reset, showWindow } from "./host_commands.ts";
-import { lock, unlock } from "./lock_commands.ts";
 import type { CommandName } from "./options.ts";
 
 const NONE = { text: "", most: 0 };
@@ -18,14 +15,14 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "Only reads. Available is negative while there are more holders than max allows, after set-max. Says whether " +
       "the group is paused, and which machines are overdue.",
     example: "locksmith status --verbose --group db",
-    run: status,
+    run: async (context) => (await import("./client.ts")).status(context),
   },
   "groups": {
     operands: NONE,
     summary: "Show every group and its figures",
     description: "Every group that the store has a semaphore for. Exits 1 if one of them cannot be read.",
     example: "locksmith groups --endpoint https://etcd1:2379 --etcd-cafile /etc/ssl/etcd.pem",
-    run: groups,
+    run: async (context) => (await import("./client.ts")).groups(context),
   },
   "lock": {
     operands: MACHINE,
@@ -36,7 +33,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "interrupted it leaves the queue and holds no slot.",
     example: "locksmith lock 69d27b356a94476da859461d3a3bc6fd --reason 'disk swap'",
     faults: holderFaults,
-    run: lock,
+    run: async (context) => (await import("./lock_commands.ts")).lock(context),
   },
   "unlock": {
     operands: MACHINE,
@@ -46,7 +43,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "rebooting right now, another one may reboot at the same time.",
     example: "locksmith unlock 69d27b356a94476da859461d3a3bc6fd",
     faults: holderFaults,
-    run: unlock,
+    run: async (context) => (await import("./lock_commands.ts")).unlock(context),
   },
   "set-max": {
     // what it says of a wrong number of them is the old program's
@@ -56,7 +53,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "Below the number of holders it takes no slot away: Available is negative until they are done. 0 grants no new " +
       "slots.",
     example: "locksmith set-max 2 --group web",
-    run: setMax,
+    run: async (context) => (await import("./client.ts")).setMax(context),
   },
   "pause": {
     operands: NONE,
@@ -65,14 +62,14 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "Until 'resume'. Machines that hold a slot still reboot, and are listed; waiting machines keep their places. On " +
       "a paused group it replaces the reason.",
     example: "locksmith pause --group db --reason 'storage maintenance'",
-    run: pause,
+    run: async (context) => (await import("./client.ts")).pause(context),
   },
   "resume": {
     operands: NONE,
     summary: "Grant slots in the group again",
     description: "Ends a pause. Exits 0 if there is none, and says so.",
     example: "locksmith resume --group db",
-    run: resume,
+    run: async (context) => (await import("./client.ts")).resume(context),
   },
   "history": {
     operands: NONE,
@@ -91,7 +88,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "Now, whatever the window and whoever is logged in. The daemon gives the slot back after the boot. If the reboot " +
       "is refused, the slot is given back at once.",
     example: "locksmith reboot --reason 'new kernel'",
-    run: reboot,
+    run: async (context) => (await import("./host_commands.ts")).reboot(context),
   },
   "send-need-reboot": {
     operands: NONE,
@@ -99,7 +96,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     description:
       "Asks this host's daemon for a reboot, to try the whole chain without an update. The daemon will reboot. Only root may ask.",
     example: "locksmith send-need-reboot",
-    run: needReboot,
+    run: async (context) => (await import("./host_commands.ts")).needReboot(context),
   },
   "reset": {
     operands: NONE,
@@ -108,7 +105,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "After a reboot, the daemon does not reboot again for the very same need: another reboot would not help. This makes it " +
       "forget what the last reboot was for. Only root may.",
     example: "locksmith reset",
-    run: reset,
+    run: async (context) => (await import("./host_commands.ts")).reset(context),
   },
   "window": {
     operands: NONE,
@@ -116,7 +113,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     description:
       "Whether the window is open, and when it opens next: this host's window, or one from the options.",
     example: "locksmith window --start 'Thu 23:00' --length 1h30m --zone Europe/Berlin",
-    run: showWindow,
+    run: async (context) => (await import("./host_commands.ts")).showWindow(context),
   },
   "simulate": {
     operands: NONE,
@@ -135,7 +132,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "Recounts, sorts and drops duplicates; shows the document before and after, and asks before it writes. A document " +
       "that changes meanwhile is left unchanged.",
     example: "locksmith repair --dry-run",
-    run: repair,
+    run: async (context) => (await import("./client.ts")).repair(context),
   },
   "config": {
     operands: NONE,

@@ -12,6 +12,7 @@ import { commandCalls, commandTimes, idleDaemons } from "./commands.ts";
 import { embeddedHandOvers } from "./embedded.ts";
 import { handOvers } from "./handover.ts";
 import { atLeast, figureGrid, type Section } from "./page.ts";
+import { callRates } from "./rates.ts";
 import { rollOuts } from "./rollout.ts";
 import { locksmith } from "../support/executable.ts";
 import { simulate } from "../simulation/simulate.ts";
@@ -28,6 +29,7 @@ interface Part {
 const PARTS: readonly Part[] = [
   { name: "commands", title: "Commands", measure: async () => await commandTimes(await locksmith()) },
   { name: "calls", title: "Calls to etcd", measure: async () => await commandCalls(await locksmith()) },
+  { name: "rates", title: "Calls a second", measure: callRates },
   { name: "idle", title: "Idle daemons", measure: async () => await idleDaemons(await locksmith()) },
   { name: "handover", title: "Hand-over", measure: handOvers },
   {

@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { DatabaseSync } from "node:sqlite";
 import { build, compileArguments } from "../../dist/build.ts";
 import { VERSION } from "../../lib/cli/version.ts";
 import { CACHE_DIR, locksmith } from "../support/executable.ts";
@@ -172,7 +173,7 @@ Deno.test("a first run unpacks one folder that only its user can enter", async (
   assertEquals(names(home), ["deno", "locksmith", "locksmith.js", "used"]);
 });
 
-Deno.test("a later run starts no other program, and finds its compiled code", async () => {
+Deno.test("a later run starts no other program", async () => {
   await using dir = await folder();
   const env = { LOCKSMITH_CACHE_DIR: `${dir.path}/cache` };
   const line = ok(`locksmith version ${VERSION}\n`);
@@ -184,8 +185,25 @@ Deno.test("a later run starts no other program, and finds its compiled code", as
     PATH: Deno.env.get("PATH") ?? "",
   });
   assertEquals((await Deno.readTextFile(log)).match(/execve\(/g)?.length, 2);
-  const cached = await Deno.stat(`${unpacked(env.LOCKSMITH_CACHE_DIR)}/deno/v8_code_cache_v2`);
-  assert(cached.isFile);
+});
+
+Deno.test("what a run compiled is kept for the next, however short it was, and not in a journal", async () => {
+  await using dir = await folder();
+  const [program, env] = [await locksmith(), { LOCKSMITH_CACHE_DIR: `${dir.path}/cache` }];
+  assertEquals((await run([program, "version"], env)).code, 0);
+  const home = unpacked(env.LOCKSMITH_CACHE_DIR);
+  const database = `${home}/deno/v8_code_cache_v2`;
+  const kept = () => {
+    // a copy: who opens the database itself and closes it again empties the journal
+    for (const suffix of ["", "-wal"]) Deno.copyFileSync(database + suffix, `${dir.path}/copy${suffix}`);
+    using copy = new DatabaseSync(`${dir.path}/copy`);
+    return copy.prepare("SELECT specifier FROM codecache").all().map(({ specifier }) => specifier);
+  };
+  const main = new URL(`file://${home}/locksmith.js`).href;
+  assertEquals(kept(), [main], "and nothing else is loaded, which it would wait for");
+  assertEquals((await run([program, "status", "--endpoint", "http://127.0.0.1:1"], env)).code, 1);
+  assert(kept().includes("node:http2"), "the way to etcd");
+  assertEquals((await Deno.stat(`${database}-wal`)).size, 0);
 });
 
 Deno.test("every shell that is here runs it: dash, bash, busybox", async () => {

@@ -71,6 +71,8 @@ interface Import {
   readonly from: string;
   readonly to: string;
   readonly line: number;
+  /** Whether who evaluates `from` evaluates `to`: an import of types does not, nor one that is made when it is called. */
+  readonly evaluates: boolean;
 }
 
 /** What `deno info --json` says, as far as it is read. */
@@ -82,6 +84,7 @@ interface Graph {
       readonly specifier: string;
       readonly code?: Resolved;
       readonly type?: Resolved;
+      readonly isDynamic?: boolean;
     }[];
   }[];
 }
@@ -121,12 +124,13 @@ export async function readImports(root: string): Promise<Import[]> {
     const from = path(specifier);
     if (error !== undefined && !/^(?:npm|jsr|node|https?):/.test(specifier)) throw new Error(error);
     if (!known.has(from)) return [];
-    return dependencies.flatMap(({ specifier, code, type }) => {
+    return dependencies.flatMap(({ specifier, code, type, isDynamic = false }) => {
       const resolved = code ?? type;
       if (resolved === undefined) return [];
       const target = path(resolved.specifier ?? specifier);
       const outside = target.startsWith("../") || target.startsWith(LINKED);
-      return [{ from, to: outside ? specifier : target, line: resolved.span.start.line + 1 }];
+      const evaluates = code !== undefined && !isDynamic;
+      return [{ from, to: outside ? specifier : target, line: resolved.span.start.line + 1, evaluates }];
     });
   });
   return imports.sort((a, b) => a.from === b.from ? a.line - b.line : a.from < b.from ? -1 : 1);
@@ -150,6 +154,16 @@ async function readGraph(root: string, modules: readonly string[]): Promise<Grap
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** What each start of the program evaluates, whatever it is asked for: modules and packages, sorted. */
+export function evaluatedAtStart(imports: readonly Import[]): string[] {
+  const found = new Set(["main.ts"]);
+  // what is added meanwhile is visited too
+  for (const module of found) {
+    for (const { from, to, evaluates } of imports) if (evaluates && from === module) found.add(to);
+  }
+  return [...found].sort();
 }
 
 /** The room of a module; `tests` and `dist` stand before the house. */

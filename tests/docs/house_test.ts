@@ -1,7 +1,7 @@
 /** The house keeps its arrows, and what breaks them is found: planted in a house made for it. */
 
 import { assert, assertEquals } from "@std/assert";
-import { houseFaults, picture, readImports } from "./house.ts";
+import { evaluatedAtStart, houseFaults, picture, readImports } from "./house.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
@@ -37,6 +37,25 @@ Deno.test("the house keeps its arrows, has no circle, and no module too long wit
   assert(read.includes("main.ts -> lib/cli/run.ts"), "it read the imports");
   assert(read.includes("lib/cli/open_store.ts -> lib/etcd/store.ts"), "the dynamic ones too");
   assert(read.includes("lib/strategy.ts -> lib/need.ts"), "and those of types");
+});
+
+Deno.test("a start evaluates no store, no detector, no bus, no command, and nothing of node", async () => {
+  const evaluated = evaluatedAtStart(await readImports(ROOT));
+  assert(evaluated.includes("lib/cli/options.ts"), "it followed the imports");
+  assertEquals(
+    evaluated.filter((path) =>
+      path.startsWith("node:") || /^lib\/(?!cli\/|std\/)[^/]+\//.test(path) || /_commands?\.ts$/.test(path)
+    ),
+    [
+      "lib/host/child.ts",
+      "lib/host/identity.ts",
+      "lib/host/owned_file.ts",
+      "lib/host/soft_reboot.ts",
+      "lib/host/zone.ts",
+      "lib/simulation/plan.ts",
+    ],
+    "each command waits for what is evaluated here: import the rest when it is called",
+  );
 });
 
 Deno.test("houseFaults() of a house that keeps the rules is empty", async () => {
@@ -135,12 +154,12 @@ Deno.test("houseFaults() wants a reason for a long module at its top, and none f
 
 Deno.test("picture() has a box for each room that there is, and an arrow for each import of another", () => {
   const imports = [
-    { from: "main.ts", to: "lib/cli/run.ts", line: 1 },
-    { from: "lib/cli/run.ts", to: "lib/cli/args.ts", line: 1 },
-    { from: "lib/cli/run.ts", to: "lib/need/sentinel.ts", line: 2 },
-    { from: "lib/cli/args.ts", to: "lib/need/sentinel.ts", line: 1 },
-    { from: "lib/need/sentinel.ts", to: "lib/need.ts", line: 1 },
-    { from: "lib/need.ts", to: "lib/surroundings.ts", line: 1 },
+    { from: "main.ts", to: "lib/cli/run.ts", line: 1, evaluates: true },
+    { from: "lib/cli/run.ts", to: "lib/cli/args.ts", line: 1, evaluates: true },
+    { from: "lib/cli/run.ts", to: "lib/need/sentinel.ts", line: 2, evaluates: true },
+    { from: "lib/cli/args.ts", to: "lib/need/sentinel.ts", line: 1, evaluates: true },
+    { from: "lib/need/sentinel.ts", to: "lib/need.ts", line: 1, evaluates: true },
+    { from: "lib/need.ts", to: "lib/surroundings.ts", line: 1, evaluates: true },
   ];
   const [head, ...lines] = picture(imports).split("\n");
   assertEquals(head, "flowchart TD");

@@ -154,6 +154,7 @@ Deno.test("daemon reboots by logind after send-need-reboot on a real bus, and gi
     by: "locksmithd",
     reason: `anna@${machine.host} asked for it (send-need-reboot)`,
     phase: "rebooting",
+    memory: "disk",
     extra: {},
   });
   assertMatch(since ?? "", /^\d{4}-\d\d-\d\dT.*Z$/);

@@ -1,9 +1,8 @@
 /**
- * What this machine remembers across its boots. For which need it was rebooted last: the same need right after that boot
- * would not be met by another reboot, and must not loop. And which grants it asked for: a host that was renamed knows its
- * own slot by them.
+ * For which need this machine was rebooted last, as it remembers it across its boots: the same need right after that boot
+ * would not be met by another reboot, and must not loop.
  *
- * Both are on disk before what they are about happens. Where they cannot be written it happens all the same: a machine
+ * It is on disk before the reboot is called. Where it cannot be written the reboot happens all the same: a machine
  * without a memory reboots as one that never had one.
  */
 
@@ -12,37 +11,14 @@ import { OwnedFileError, readOwned, removeOwned, writeOwned } from "./owned_file
 
 /** Where it lies, below the root directory. */
 export const MEMORY_FILE = "/var/lib/locksmith/rebooted-for";
-const GRANTS_FILE = "/var/lib/locksmith/grants";
-/** So many of the last grants are remembered: one a reboot is enough, but a person may type commands. */
-const GRANTS_MAX = 16;
 const LOOK_MS = 5_000;
 
 export class RebootMemory {
   readonly #path: string;
-  readonly #grantsPath: string;
 
   /** `boot`: the identity of this boot. */
   constructor(root: string, private readonly boot: string, private readonly log: Log) {
     this.#path = root.replace(/\/+$/, "") + MEMORY_FILE;
-    this.#grantsPath = root.replace(/\/+$/, "") + GRANTS_FILE;
-  }
-
-  /** The last grants that were asked for. Never throws. */
-  async grants(): Promise<ReadonlySet<string>> {
-    const text = await readOwned(this.#grantsPath).catch((error) => {
-      this.#tell(error, "a slot that was taken under another host name would not be recognized");
-      return null;
-    });
-    return new Set((text ?? "").split("\n").filter((line) => line !== ""));
-  }
-
-  /** A grant is about to be asked for. Never throws. */
-  async remember(grant: string): Promise<void> {
-    const lines = [...await this.grants(), grant].slice(-GRANTS_MAX);
-    const text = `${lines.join("\n")}\n`;
-    await writeOwned(this.#grantsPath, text, { mode: 0o600, durable: true }).catch((error) => {
-      this.#tell(error, "after a change of the host name its slot would not be recognized");
-    });
   }
 
   /** A reboot for this is about to be called. Never throws. */

@@ -50,14 +50,3 @@ Deno.test("RebootMemory takes a file that says something else for no memory", as
     }
   });
 });
-
-Deno.test("RebootMemory knows the last grants in another process, and no endless number of them", async () => {
-  await inFolder(async (root, log) => {
-    const before = memory(root, "b1", log);
-    assertEquals(await before.grants(), new Set());
-    for (let grant = 0; grant < 40; grant++) await before.remember(`g${grant}`);
-    const grants = await memory(root, "b2", log).grants();
-    assertEquals([grants.has("g39"), grants.size], [true, 16]);
-    assertEquals(log, []);
-  });
-});

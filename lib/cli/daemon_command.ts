@@ -21,6 +21,7 @@ import { rebootMethod } from "./host_commands.ts";
 import { type Keeper, LockKeeper, NO_KEEPER } from "../keeper.ts";
 import { Lock } from "../lock.ts";
 import { readMachine } from "../host/identity.ts";
+import { requireLastingId } from "../host/lasting_id.ts";
 import type { Machine } from "../machine.ts";
 import { type Detector, watchNeed } from "../need.ts";
 import { addressOf, openStore, withStoreAt } from "./open_store.ts";
@@ -63,6 +64,7 @@ export async function daemon(context: DaemonContext): Promise<number> {
   }
 
   const machine = await readMachine(config.root);
+  await requireLastingId(config.root, machine.id);
   const { strategy: chosen, why } = config.strategy;
   let coordinator: HostOptions["coordinator"];
   try {

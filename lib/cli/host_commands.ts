@@ -8,6 +8,7 @@ import { DiskLedger } from "../host/ledger.ts";
 import { Account } from "../ledger.ts";
 import { type Lock, newMark } from "../lock.ts";
 import { readMachine } from "../host/identity.ts";
+import { requireLastingId } from "../host/lasting_id.ts";
 import { addressOf } from "./open_store.ts";
 import { printError, printHint, printWarning } from "./output.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
@@ -34,6 +35,7 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
   return await withLock(context, async (lock) => {
     const { root, reason } = context.config;
     const machine = await readMachine(root);
+    await requireLastingId(root, machine.id);
     const method = rebootMethod(context.config, machine);
     const ledger = new DiskLedger(root, (_, text) => printWarning(context, text));
     const place = { store: addressOf(context.config.store), group: lock.group };

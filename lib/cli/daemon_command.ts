@@ -181,14 +181,14 @@ async function serve(
   );
   const started = daemon.start();
   // known before any need is: a need that was served already is none
-  daemon.dispatch({ kind: "served", fingerprint: await memory.served() });
+  daemon.dispatch({ kind: "served", served: await memory.served() });
   await Promise.race([
     daemon.failed,
     broken.promise,
     Promise.all([
       started,
       leftovers({ context, machine, log, ledger, own, configured }).run(signal),
-      memory.watch(surroundings, signal, (fingerprint) => daemon.dispatch({ kind: "served", fingerprint })),
+      memory.watch(surroundings, signal, (served) => daemon.dispatch({ kind: "served", served })),
       watchNeed(detectors, signal, (need) => {
         log("debug", `need of a reboot: ${JSON.stringify(need)}`);
         daemon.dispatch({ kind: "need", need });

@@ -6,6 +6,8 @@
  * without a memory reboots as one that never had one.
  */
 
+import type { Served } from "../agent.ts";
+import { isCoveredBy } from "../need.ts";
 import { type Log, sleep, type Surroundings } from "../surroundings.ts";
 import { OwnedFileError, readOwned, removeOwned, writeOwned } from "./owned_file.ts";
 
@@ -23,20 +25,23 @@ export class RebootMemory {
 
   /** A reboot for this is about to be called. Never throws. */
   async rebootingFor(fingerprint: string): Promise<void> {
-    const text = `${JSON.stringify({ boot: this.boot, fingerprint })}\n`;
+    // what cannot be read cannot be written either, and is told then
+    const last = await this.#read(() => {});
+    const same = last !== null && isCoveredBy(fingerprint, last.fingerprint);
+    // a call that was refused before in this boot is no reboot
+    const repeated = same && (last.boot !== this.boot || last.repeated);
+    const text = `${JSON.stringify({ boot: this.boot, fingerprint, repeated })}\n`;
     await writeOwned(this.#path, text, { mode: 0o600, durable: true }).catch((error) => {
       this.#tell(error, "a need that a reboot does not meet would not be recognized");
     });
   }
 
   /** What the reboot before this boot was for; `null`: nothing is known. Never throws. */
-  async served(): Promise<string | null> {
-    const text = await readOwned(this.#path).catch((error) => {
-      this.#tell(error, "what the last reboot was for is not known");
-      return null;
-    });
-    const { boot, fingerprint } = parse(text ?? "");
-    return boot === this.boot || typeof fingerprint !== "string" ? null : fingerprint;
+  async served(): Promise<Served | null> {
+    const last = await this.#read((error) => this.#tell(error, "what the last reboot was for is not known"));
+    if (last === null || last.boot === this.boot) return null;
+    const { fingerprint, repeated } = last;
+    return { fingerprint, repeated };
   }
 
   /** The last reboot has helped, or a person wants another. Never throws. */
@@ -50,15 +55,24 @@ export class RebootMemory {
   async watch(
     surroundings: Surroundings,
     signal: AbortSignal,
-    listener: (served: string | null) => void,
+    listener: (served: Served | null) => void,
   ): Promise<void> {
-    let last: string | null | undefined;
+    let last: string | undefined;
     while (!signal.aborted) {
       const served = await this.served();
-      if (served !== last && !signal.aborted) listener(served);
-      last = served;
+      const text = JSON.stringify(served);
+      if (text !== last && !signal.aborted) listener(served);
+      last = text;
       await sleep(surroundings, LOOK_MS);
     }
+  }
+
+  async #read(failed: (error: unknown) => void): Promise<Record | null> {
+    const text = await readOwned(this.#path).catch((error) => {
+      failed(error);
+      return null;
+    });
+    return text === null ? null : parse(text);
   }
 
   #tell(error: unknown, consequence: string): void {
@@ -67,11 +81,16 @@ export class RebootMemory {
   }
 }
 
-function parse(text: string): { readonly boot?: unknown; readonly fingerprint?: unknown } {
+interface Record extends Served {
+  readonly boot: string;
+}
+
+function parse(text: string): Record | null {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? value : {};
+    const { boot, fingerprint, repeated } = Object(JSON.parse(text));
+    if (typeof boot !== "string" || typeof fingerprint !== "string") return null;
+    return { boot, fingerprint, repeated: repeated === true };
   } catch {
-    return {};
+    return null;
   }
 }

@@ -61,6 +61,21 @@ export type Phase =
   /** The reboot was refused, or the store failed. */
   | { readonly name: "backing-off"; readonly until: number };
 
+/** What a reboot was for. */
+export interface Served {
+  readonly fingerprint: string;
+  /** Whether the reboot before that one was for the same. */
+  readonly repeated: boolean;
+}
+
+/** What was seen since the boot of a need that was served. */
+interface ServedSince {
+  /** Whether there was no need in between. */
+  readonly absent: boolean;
+  /** Whether the same need counts again. */
+  readonly over: boolean;
+}
+
 export interface Agent {
   readonly phase: Phase;
   readonly need: Need;
@@ -73,7 +88,7 @@ export interface Agent {
   /** Not to be tried before this, by the clock that does not leap. */
   readonly notBefore: number;
   /** What the last reboot was for that this machine made; the same need again would not be met by another. */
-  readonly served: string | null;
+  readonly served: Served & ServedSince | null;
   /** Since when a host that has a slot cannot reboot, by the clock that does not leap. */
   readonly blockedSince: number | null;
   /** How much of a window people who are logged in need, in milliseconds. */
@@ -125,7 +140,7 @@ export type Event =
   | { readonly kind: "tick" }
   | { readonly kind: "need"; readonly need: Need }
   /** What the last reboot was for, as this machine remembers it; `null`: nothing, or a person said to forget it. */
-  | { readonly kind: "served"; readonly fingerprint: string | null }
+  | { readonly kind: "served"; readonly served: Served | null }
   | {
     readonly kind: "recovered";
     readonly slot: Slot | null;

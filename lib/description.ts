@@ -4,6 +4,7 @@
  */
 
 import { formatDuration } from "./duration.ts";
+import type { Machine } from "./machine.ts";
 import type { Hold, Semaphore } from "./semaphore.ts";
 import type { Obstacle, WaitNews } from "./wait.ts";
 
@@ -38,18 +39,18 @@ export function describeHolders(semaphore: Semaphore, ids: readonly string[], no
   return ids.map((id) => id + describeHold(semaphore.holds.get(id), now)).join(", ");
 }
 
-/** What a waiting machine waits for, the same from one look to the next. `holder`: the machine that waits. */
+/** What a waiting machine waits for, the same from one look to the next. */
 export function describeWait(
   news: Extract<WaitNews, { kind: "waiting" | "failing" }>,
-  holder: string,
+  machine: Named,
 ): string {
   if (news.kind === "failing") return `cannot get in line, trying again: ${news.error.message}`;
   const { obstacle, overdue, semaphore } = news;
   const late = overdue.length === 0 ? "" : `; overdue: ${describeHolders(semaphore, overdue)}`;
-  return describeObstacle(obstacle, holder) + late;
+  return describeObstacle(obstacle, machine) + late;
 }
 
-function describeObstacle(obstacle: Obstacle, holder: string): string {
+function describeObstacle(obstacle: Obstacle, machine: Named): string {
   switch (obstacle.kind) {
     case "behind":
       return "in line behind another machine";
@@ -60,17 +61,23 @@ function describeObstacle(obstacle: Obstacle, holder: string): string {
     case "by-hand":
       return `this machine's slot was taken by hand${
         describeHold(obstacle.hold)
-      }; 'locksmith unlock ${holder}' ends that`;
+      }; 'locksmith unlock ${machine.id}' ends that`;
     case "other-host":
-      return describeOtherHost(obstacle.hold, holder);
+      return describeOtherHost(obstacle.hold, machine);
   }
 }
 
+/** What a machine is called; without a name it is only known by its id. */
+type Named = Pick<Machine, "id"> & Partial<Pick<Machine, "hostname">>;
+
 /** Another machine holds a slot under the id of this one. */
-export function describeOtherHost(hold: Hold, holder: string): string {
-  return `machine id ${holder} holds a slot under another boot id and host ${hold.host}${
+export function describeOtherHost(hold: Hold, { id, hostname }: Named): string {
+  const namesake = hold.host === undefined || hold.host === hostname;
+  const which = namesake ? " that this machine did not ask for," : "";
+  const ends = namesake ? ` If not, 'locksmith unlock ${id}' ends it` : "";
+  return `machine id ${id} holds a slot${which} under another boot id and host ${hold.host ?? "unknown"}${
     describeHold(hold)
-  }; do two machines share this id?`;
+  }; do two machines share this id?${ends}`;
 }
 
 const MINUTE_MS = 60_000;

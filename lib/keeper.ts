@@ -6,9 +6,10 @@
 
 import type { Event, Slot } from "./agent.ts";
 import { describeHold, describeOtherHost, describeWait } from "./description.ts";
+import type { Account } from "./ledger.ts";
 import { type Lock, LockError, newMark } from "./lock.ts";
 import type { Machine } from "./machine.ts";
-import { GRANTED } from "./semaphore.ts";
+import { GRANTED, ON_DISK } from "./semaphore.ts";
 import { StoreError } from "./store.ts";
 import { Waiter } from "./waiter.ts";
 import type { WaitNews } from "./wait.ts";
@@ -52,10 +53,17 @@ export interface LockKeeperOptions {
   readonly lookMs: number;
   /** A mark that no other request has. */
   newMark?(): string;
-  /** Makes the machine remember a grant across its boots, before it is asked for. Never throws. */
-  remember?(grant: string): Promise<void>;
+  /** What the machine remembers across its boots of the slots of this group, if it remembers any. */
+  readonly account?: Account;
   /** Hears of a bug. */
   failed(error: unknown): void;
+}
+
+/** A wait for a slot. */
+interface Wish {
+  /** Whether it was given up. */
+  left: boolean;
+  waiter?: Waiter;
 }
 
 /** The lock over a store. */
@@ -64,7 +72,7 @@ export class LockKeeper implements Keeper {
   readonly #newMark: () => string;
   /** Of all confirms of this process. */
   readonly #mark: string;
-  #waiter: Waiter | undefined;
+  #wish: Wish | undefined;
   #waiting: Promise<void> = Promise.resolve();
 
   constructor(options: LockKeeperOptions) {
@@ -74,9 +82,10 @@ export class LockKeeper implements Keeper {
   }
 
   recover(): Answer<"recovered"> {
-    const { lock, machine } = this.#options;
+    const { lock, machine, account } = this.#options;
     return answered(async () => {
-      const decision = await lock.release(machine);
+      const decision = await lock.release(await account?.remembering() ?? machine);
+      await account?.settle();
       const none = { kind: "recovered", slot: null, called: false } as const;
       if (decision.kind === "not-held") return { ...none, note: "" };
       const details = describeHold(decision.hold, lock.surroundings.now());
@@ -86,6 +95,8 @@ export class LockKeeper implements Keeper {
       const { why: owner } = decision;
       switch (owner.kind) {
         case "ours":
+          // also where it was taken by another way to this store
+          await account?.remember(owner.grant);
           return {
             kind: "recovered",
             slot: { grant: owner.grant },
@@ -101,35 +112,52 @@ export class LockKeeper implements Keeper {
             }; only 'locksmith unlock ${machine.id}' ends it`,
           };
         case "other-host":
-          return { ...none, note: describeOtherHost(owner.hold, machine.id) };
+          return { ...none, note: describeOtherHost(owner.hold, machine) };
       }
     });
   }
 
   wait(reasons: readonly string[], listener: (event: Event) => void): void {
-    const { lock, machine, priority, overdueMs, lookMs, remember, failed } = this.#options;
+    const wish: Wish = { left: false };
+    this.#wish = wish;
+    this.#waiting = this.#getInLine(reasons, wish, listener).catch(this.#options.failed);
+  }
+
+  leave(): void {
+    if (this.#wish === undefined) return;
+    this.#wish.left = true;
+    this.#wish.waiter?.leave();
+  }
+
+  async #getInLine(
+    reasons: readonly string[],
+    wish: Wish,
+    listener: (event: Event) => void,
+  ): Promise<void> {
+    const { lock, machine, account, priority, overdueMs, lookMs } = this.#options;
+    const grant = this.#newMark();
+    const lasts = await account?.remember(grant) ?? false;
     const hold = {
       host: machine.hostname,
       boot: machine.bootId,
       by: lock.by,
       reason: reasons.join("; "),
       phase: GRANTED,
-      grant: this.#newMark(),
+      ...(lasts ? { memory: ON_DISK } : {}),
+      grant,
       extra: {},
     };
-    const waiter = new Waiter(lock, { waits: machine, hold, priority, overdueMs, lookMs }, (news) => {
-      if (news.kind !== "waiting" && news.kind !== "failing" && this.#waiter === waiter) {
-        this.#waiter = undefined;
-      }
+    const waits = await account?.remembering() ?? machine;
+    const waiter = new Waiter(lock, { waits, hold, priority, overdueMs, lookMs }, (news) => {
+      const over = news.kind !== "waiting" && news.kind !== "failing";
+      if (over && this.#wish === wish) this.#wish = undefined;
+      // the waiter has made sure that it cannot come any more
+      if (news.kind === "left") account?.forget(grant).catch(this.#options.failed);
       listener(eventOf(news, machine));
     });
-    this.#waiter = waiter;
-    const remembered = remember?.(hold.grant) ?? Promise.resolve();
-    this.#waiting = remembered.then(() => waiter.start()).catch(failed);
-  }
-
-  leave(): void {
-    this.#waiter?.leave();
+    wish.waiter = waiter;
+    if (wish.left) waiter.leave();
+    await waiter.start();
   }
 
   confirm({ grant }: Slot): Answer<"confirmed" | "lost"> {
@@ -141,10 +169,11 @@ export class LockKeeper implements Keeper {
   }
 
   cancel({ grant }: Slot): Answer<"cancelled" | "kept"> {
-    const { lock, machine: { id: holder, bootId: boot } } = this.#options;
+    const { lock, machine: { id: holder, bootId: boot }, account } = this.#options;
     return answered(async () => {
       const decision = await lock.cancel({ holder, boot, grant }, { mark: this.#mark });
       if (decision.kind === "kept" && decision.why === "rebooting") return { kind: "kept" };
+      await account?.forget(grant);
       return { kind: "cancelled", note: decision.kind === "released" ? "gave the slot back" : "" };
     });
   }
@@ -175,7 +204,7 @@ function eventOf(news: WaitNews, machine: Machine): Event {
       return { kind: "left" };
     case "waiting":
     case "failing":
-      return { kind: "in-line", why: describeWait(news, machine.id) };
+      return { kind: "in-line", why: describeWait(news, machine) };
     case "held":
       throw new Error("a daemon asks with its boot id, and is never told of another's hold");
   }

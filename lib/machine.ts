@@ -8,6 +8,6 @@ export interface Machine {
   readonly bootId: string;
   /** The host name, for people. */
   readonly hostname: string;
-  /** The grants that this machine remembers across its boots, where it does. */
+  /** The grants that this machine remembers across its boots; `undefined`: it has no memory. */
   readonly grants?: ReadonlySet<string>;
 }

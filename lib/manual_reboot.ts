@@ -6,9 +6,10 @@
  */
 
 import type { RebootOutcome } from "./daemon.ts";
+import type { Account } from "./ledger.ts";
 import type { Lock } from "./lock.ts";
 import type { Machine } from "./machine.ts";
-import { type AcquireDecision, GRANTED, type Hold, ownerOf, type Ownership } from "./semaphore.ts";
+import { type AcquireDecision, GRANTED, type Hold, ON_DISK, ownerOf, type Ownership } from "./semaphore.ts";
 
 export interface ManualReboot {
   readonly lock: Lock;
@@ -18,8 +19,8 @@ export interface ManualReboot {
   readonly dryRun: boolean;
   /** A mark that no other request has. */
   newMark(): string;
-  /** Makes the machine remember a grant across its boots, before it is asked for. Never throws. */
-  remember(grant: string): Promise<void>;
+  /** What the machine remembers across its boots of the slots of this group, if it remembers any. */
+  readonly account?: Account;
   /** Tells that the reboot goes on under a slot that was taken by hand, which stays held. */
   underHand(hold: Hold | undefined): void;
   /** Calls the reboot. */
@@ -44,7 +45,7 @@ export type ManualOutcome =
 
 /** Reboots this machine. Throws {@linkcode StoreError}, {@linkcode LockError}. */
 export async function rebootByHand(options: ManualReboot): Promise<ManualOutcome> {
-  const { lock, machine, dryRun, call } = options;
+  const { lock, machine, account, dryRun, call } = options;
   const taken = await take(options);
   if ("kind" in taken) return taken;
   const { grant, fresh } = taken;
@@ -53,22 +54,26 @@ export async function rebootByHand(options: ManualReboot): Promise<ManualOutcome
   const mark = options.newMark();
   const proof = grant === undefined ? undefined : { holder: machine.id, boot: machine.bootId, grant };
   if (proof !== undefined && (await lock.confirm(proof, mark)).kind === "lost") return { kind: "lost" };
+  const giveBack = async () => {
+    if (proof === undefined || (await lock.cancel(proof, { mark })).kind === "kept") return false;
+    await account?.forget(proof.grant);
+    return true;
+  };
   if (dryRun) {
-    if (proof !== undefined) await lock.cancel(proof, { mark });
+    await giveBack();
     return { kind: "rehearsed", fresh };
   }
   const outcome = await call();
   if (outcome.kind !== "refused") return outcome;
-  const slotKept = proof === undefined || (await lock.cancel(proof, { mark })).kind === "kept";
-  return { ...outcome, slotKept };
+  return { ...outcome, slotKept: !await giveBack() };
 }
 
 /** The slot under which this machine reboots; without a `grant` it was taken by hand. */
 async function take(
-  { lock, machine, reason, newMark, remember, underHand }: ManualReboot,
+  { lock, machine, account, reason, newMark, underHand }: ManualReboot,
 ): Promise<{ readonly grant: string | undefined; readonly fresh: boolean } | ManualOutcome> {
   const grant = newMark();
-  await remember(grant);
+  const lasts = await account?.remember(grant) ?? false;
   const decision = await lock.acquire(machine.id, {
     host: machine.hostname,
     boot: machine.bootId,
@@ -76,9 +81,11 @@ async function take(
     by: `${lock.by} (locksmith reboot)`,
     ...(reason === undefined ? {} : { reason }),
     phase: GRANTED,
+    ...(lasts ? { memory: ON_DISK } : {}),
     grant,
     extra: {},
   });
+  if (decision.kind !== "granted") await account?.forget(grant);
   switch (decision.kind) {
     case "granted":
       return { grant, fresh: true };
@@ -86,7 +93,7 @@ async function take(
     case "paused":
       return { kind: "no-slot", decision };
     case "held": {
-      const owner = ownerOf(decision.hold, machine);
+      const owner = ownerOf(decision.hold, await account?.remembering() ?? machine);
       switch (owner.kind) {
         case "ours":
           return { grant: owner.grant, fresh: false };

@@ -28,6 +28,8 @@ export interface Hold {
   readonly phase?: string;
   /** A random mark of the request that took the slot: it tells a lost reply from somebody else's grant. */
   readonly grant?: string;
+  /** {@linkcode ON_DISK} where the machine that took it knows its grant again after a boot. */
+  readonly memory?: string;
   /** A random mark of whoever confirmed it, or {@linkcode SHARED}: nobody else knows whether a reboot is under way. */
   readonly confirm?: string;
   /** Fields that this version does not know. */
@@ -38,6 +40,8 @@ export interface Hold {
 export const GRANTED = "granted";
 /** The last step before the reboot call was committed. */
 export const REBOOTING = "rebooting";
+/** The grant is on the disk of the machine that asked for it. */
+export const ON_DISK = "disk";
 /** In the place of a mark: several have confirmed the hold, and nobody knows of the others' reboot calls. */
 export const SHARED = "shared";
 
@@ -197,7 +201,8 @@ export type Ownership =
  * Whose hold this is, decided the same way by everything that asks.
  *
  * The boot id decides first. Of an earlier boot it is where the machine remembers the grant, whatever it is called now: a
- * renamed host goes on. Otherwise the host name decides, as far as one is recorded: a clone of another name took it.
+ * renamed host goes on. A grant that its owner has on disk and this machine has not is another's, whatever that is called: a
+ * clone took it. Where memory says nothing the host name decides, as far as one is recorded.
  */
 export function ownership({ holders, holds }: Semaphore, machine: Machine): Ownership {
   return holders.includes(machine.id) ? ownerOf(holds.get(machine.id), machine) : { kind: "none" };
@@ -207,13 +212,15 @@ export function ownership({ holders, holds }: Semaphore, machine: Machine): Owne
 export function ownerOf(hold: Hold | undefined, machine: Machine): Exclude<Ownership, { kind: "none" }> {
   if (hold?.boot === undefined) return { kind: "by-hand", hold };
   const { boot, grant } = hold;
+  const { grants } = machine;
   if (boot === machine.bootId) {
     if (grant === undefined) return { kind: "by-hand", hold };
     return { kind: "ours", hold, grant, called: hold.phase === REBOOTING };
   }
-  const remembered = grant !== undefined && machine.grants?.has(grant) === true;
-  const sameName = hold.host === undefined || hold.host === machine.hostname;
-  return { kind: remembered || sameName ? "earlier-boot" : "other-host", hold };
+  if (grant !== undefined && grants?.has(grant) === true) return { kind: "earlier-boot", hold };
+  const unknown = grants !== undefined && hold.memory === ON_DISK;
+  const otherName = hold.host !== undefined && hold.host !== machine.hostname;
+  return { kind: unknown || otherName ? "other-host" : "earlier-boot", hold };
 }
 
 /** Names one hold: whose, of which boot, and by which grant. */

@@ -23,7 +23,7 @@ import {
 import { backoffMs } from "./backoff.ts";
 import { describeDistance, describeDuration, describeInstant } from "./description.ts";
 import { describeLoggedIn, needsGrace, tellScheduled } from "./inquiry.ts";
-import { openNeed, reasons, tellNeed } from "./served.ts";
+import { openNeed, reasons, rested, tellNeed, withNeed, withServed } from "./served.ts";
 import { enterPhase, expectPhase, rest, say, sayOnce, type Step, then } from "./step.ts";
 import { type Action, decide, type WindowState } from "./strategy.ts";
 import type { Moment } from "./surroundings.ts";
@@ -54,9 +54,9 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
       expectPhase(state, event, "recovering");
       return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);
     case "need":
-      return tellNeed(state, takeNeed(config, { ...state, need: event.need }, now));
+      return tellNeed(state, takeNeed(config, withNeed(state, event.need), now));
     case "served":
-      return tellNeed(state, takeNeed(config, { ...state, served: event.fingerprint }, now));
+      return tellNeed(state, takeNeed(config, withServed(state, event.served), now));
     case "tick":
       return tick(config, state, now);
     case "recovered": {
@@ -173,12 +173,12 @@ function tick(config: AgentConfig, state: Agent, now: Moment): Step {
       return recover(state, phase.failures);
     case "cancel-backoff":
       return cancel(config, state, phase.failures, now);
-    case "idle":
-      if (state.served !== null && state.need.kind === "not-needed") {
-        return then({ kind: "forget-served" }, tick(config, { ...state, served: null }, now));
-      }
+    case "idle": {
+      const known = rested(state);
       // a grant that came after its asker had gone would be held for ever
-      return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);
+      const next = config.strategy === "etcd-lock" ? recover(known, 0) : settle(config, known, now);
+      return state.served !== null && known.served === null ? then({ kind: "forget-served" }, next) : next;
+    }
     case "awaiting-need":
       if (state.called) return giveBack(config, state, now);
       return say(

@@ -154,6 +154,7 @@ Deno.test("daemon reboots by logind after send-need-reboot on a real bus, and gi
     by: "locksmithd",
     reason: `anna@${machine.host} asked for it (send-need-reboot)`,
     phase: "rebooting",
+    memory: "disk",
     extra: {},
   });
   assertMatch(since ?? "", /^\d{4}-\d\d-\d\dT.*Z$/);
@@ -425,6 +426,53 @@ Deno.test("daemon refuses to start beside another one on the same machine, and n
     "locksmith: hint: stop it first, or give this one another --root",
   ]);
   assertEquals(await machine.coordinator(), "etcd-lock running");
+  // what lies in /run may be removed by anybody who tidies up
+  await Deno.remove(`${machine.root}/run/update-engine/coordinator.conf`);
+  const third = machine.start(["--endpoint", machine.store]);
+  assertEquals((await third.status).code, 1);
+  assertEquals(
+    third.lines[0],
+    `locksmith: error: another locksmithd runs (process ${first.pid}): it holds ${machine.root}/var/lib/locksmith/daemon.lock`,
+  );
+  await first.stop("SIGKILL");
+  const fourth = machine.start(["--endpoint", machine.store]);
+  await fourth.line(/^info: no reboot is needed now/);
+});
+
+if (Deno.uid() === 0) {
+  Deno.test("daemon that cannot write what it is doing, in a /run that is full or cannot be written, warns of it and works", async () => {
+    const COORDINATOR = "run/update-engine/coordinator.conf";
+    const stories: [RegExp, (path: string) => Promise<void>][] = [
+      [/^warning: cannot write \S+coordinator\.conf: no space left on device/, (path) => {
+        return Deno.symlink("/dev/full", path);
+      }],
+      [/^warning: cannot open \S+coordinator\.conf: .*; other programs cannot read what/, (path) => {
+        return Deno.mkdir(path);
+      }],
+    ];
+    for (const [warning, spoil] of stories) {
+      await using machine = await TestMachine.make();
+      await Deno.mkdir(`${machine.root}/run/update-engine`, { recursive: true });
+      await spoil(`${machine.root}/${COORDINATOR}`);
+      await machine.need();
+      const daemon = machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
+      await daemon.line(warning);
+      await daemon.line(/the reboot is accepted/);
+      await daemon.stop("SIGKILL");
+    }
+  });
+}
+
+Deno.test("daemon whose machine id is for this boot only does not start, and says what to do", async () => {
+  await using machine = await TestMachine.make();
+  await Deno.link(`${machine.root}/etc/machine-id`, `${machine.root}/run/machine-id`);
+  const daemon = machine.start(["--endpoint", machine.store]);
+  assertEquals((await daemon.status).code, 1);
+  assertEquals(daemon.lines[0], "Cannot use this machine-id");
+  assertMatch(
+    daemon.lines[1] ?? "",
+    /^locksmith: hint: .* does not outlast the boot, .*; keep it on the disk: systemd-machine-id-setup --commit; or /,
+  );
 });
 
 Deno.test("daemon with the strategy off says so, and ends with exit code 0", async () => {

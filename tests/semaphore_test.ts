@@ -18,6 +18,7 @@ import {
   holderFault,
   isOverdue,
   MAX_LIMIT,
+  ON_DISK,
   overdueHolders,
   ownership,
   pause,
@@ -180,6 +181,11 @@ Deno.test("ownership() goes by the boot id first, then by what the machine remem
     "a renamed host",
   );
   assertEquals(whose(before, { grants: new Set() }), "earlier-boot", "what was not remembered");
+  const kept = { ...before, memory: ON_DISK };
+  assertEquals(whose(kept, { grants: new Set(["g"]) }), "earlier-boot");
+  assertEquals(whose(kept, { grants: new Set() }), "other-host", "a twin of the same name");
+  assertEquals(whose(kept), "earlier-boot", "without a memory its name decides");
+  assertEquals(whose({ ...kept, host: "web2" }), "other-host");
 });
 
 Deno.test("ownership() tells whether the reboot may have been called under a hold of this boot", () => {

@@ -5,7 +5,10 @@ import type { Event } from "../lib/agent.ts";
 import type { Need } from "../lib/need.ts";
 import { at, need, NEEDED, NOBODY, NOTHING, TO_GRACE } from "./support/agent_story.ts";
 
-const served = (fingerprint: string | null): Event => ({ kind: "served", fingerprint });
+const served = (fingerprint: string | null, repeated = false): Event => ({
+  kind: "served",
+  served: fingerprint === null ? null : { fingerprint, repeated },
+});
 const STILL =
   "warning: a reboot is still needed (a new kernel) right after a reboot for it: not rebooting again; " +
   "mend the cause, or 'locksmith reset' allows another reboot";
@@ -41,4 +44,32 @@ Deno.test("step() forgets what the last reboot was for once it has helped for a 
 
 Deno.test("step() gives its slot back when it hears that the need was served", () => {
   assertEquals(at(TO_GRACE).kinds(served("kernel")), ["cancel"]);
+});
+
+const AGAIN =
+  "warning: a reboot is needed again (a new kernel) right after a reboot for it: it counts after a while, " +
+  "once, or at once after 'locksmith reset'";
+const GONE = need({ kind: "not-needed" });
+
+Deno.test("step() takes a need that was gone after the boot and came again for a new one, after a rest", () => {
+  for (const before of [[GONE], [need(NEEDED), GONE]]) {
+    const story = at([served("kernel"), NOTHING, ...before]);
+    assertEquals(story.kinds(need(NEEDED)), []);
+    assertEquals([story.phase, story.log.at(-1)], ["idle", AGAIN]);
+    assertEquals(story.wake(), ["recover"]);
+    assertEquals(story.kinds(NOTHING), ["inquire"]);
+  }
+});
+
+Deno.test("step() does not reboot for it once more when the same comes again after that, too", () => {
+  const story = at([served("kernel", true), NOTHING, GONE]);
+  assertEquals(story.kinds(need(NEEDED)), []);
+  assertEquals(story.log.at(-1), STILL);
+  assertEquals(story.wake(), ["recover"]);
+  assertEquals(story.kinds(NOTHING), []);
+});
+
+Deno.test("step() forgets a need that came again and is gone when it has rested", () => {
+  const story = at([served("kernel"), NOTHING, GONE, need(NEEDED), GONE]);
+  assertEquals(story.wake(), ["forget-served", "recover"]);
 });

@@ -4,22 +4,27 @@
 
 import { awaitEtcd, listensAt, unlessEtcd } from "./auto_strategy.ts";
 import type { Context } from "./command.ts";
-import { Coordinator, CoordinatorError } from "../host/coordinator.ts";
+import { Coordinator } from "../host/coordinator.ts";
+import { DAEMON_LOCK, LockedFileError, openLocked } from "../host/locked_file.ts";
 import { Daemon, type Host, TICK_INTERVAL_MS } from "../daemon.ts";
 import { rehearsing } from "./dry_run.ts";
 import { Bus } from "../host/bus.ts";
 import { formatDuration } from "../duration.ts";
 import { groupLabel } from "../group.ts";
-import { realHost, told } from "../host/host.ts";
+import { type HostOptions, realHost, told } from "../host/host.ts";
+import { DiskLedger } from "../host/ledger.ts";
+import { Account } from "../ledger.ts";
+import { type LeftoverOptions, Leftovers } from "../leftovers.ts";
 import { RebootMemory } from "../host/reboot_memory.ts";
 import { notifyReady } from "../host/notify.ts";
 import { rebootMethod } from "./host_commands.ts";
 import { type Keeper, LockKeeper, NO_KEEPER } from "../keeper.ts";
 import { Lock } from "../lock.ts";
 import { readMachine } from "../host/identity.ts";
+import { requireLastingId } from "../host/lasting_id.ts";
 import type { Machine } from "../machine.ts";
 import { type Detector, watchNeed } from "../need.ts";
-import { openStore } from "./open_store.ts";
+import { addressOf, openStore, withStoreAt } from "./open_store.ts";
 import { logLine, printError } from "./output.ts";
 import { env, ignoresHangup } from "./process.ts";
 import { below } from "./settings.ts";
@@ -28,6 +33,7 @@ import { watchUpdateEngine } from "../need/update_engine.ts";
 import { LOOK_INTERVAL_MS } from "../wait.ts";
 import { describeWindow } from "../window.ts";
 import type { Log } from "../surroundings.ts";
+import { reasonOf } from "../system_error.ts";
 import { REQUEST_FILE, watchRequest } from "../need/request.ts";
 import { watchSentinel } from "../need/sentinel.ts";
 
@@ -58,22 +64,28 @@ export async function daemon(context: DaemonContext): Promise<number> {
   }
 
   const machine = await readMachine(config.root);
+  await requireLastingId(config.root, machine.id);
   const { strategy: chosen, why } = config.strategy;
-  let coordinator: Coordinator;
+  let coordinator: HostOptions["coordinator"];
   try {
-    coordinator = await Coordinator.open(below(config.root, COORDINATOR));
-    await coordinator.set(chosen, chosen === "off" ? "disabled" : "starting");
+    coordinator = await beTheOnlyOne(config.root, log);
   } catch (error) {
-    if (!(error instanceof CoordinatorError)) throw error;
+    if (!(error instanceof LockedFileError)) throw error;
     printError(context, error.message, error.hint);
     return 1;
   }
+  const state = chosen === "off" ? "disabled" : "starting";
+  await coordinator.set(chosen, state).catch((error) => log("warning", reasonOf(error)));
   await notifyReady(log);
   for (const warning of warnings) log("warning", warning);
   if (chosen !== AUTO) log("info", `strategy ${chosen}: ${why}`);
   if (chosen === "off") {
     log("notice", "the strategy is off: this machine is not rebooted by locksmith; nothing to do");
-    coordinator.close();
+    const { hasStore, store } = config;
+    const ledger = new DiskLedger(config.root, log);
+    const configured = hasStore ? addressOf(store) : null;
+    await leftovers({ context, machine, log, ledger, own: null, configured }).run(stop.signal);
+    await stopping;
     return 0;
   }
   log("info", `machine ${machine.id} (${machine.hostname}), boot ${machine.bootId}`);
@@ -105,7 +117,7 @@ export async function daemon(context: DaemonContext): Promise<number> {
 interface Serving {
   readonly context: DaemonContext;
   readonly machine: Machine;
-  readonly coordinator: Coordinator;
+  readonly coordinator: HostOptions["coordinator"];
   readonly log: Log;
   readonly running: { keeper?: Keeper };
 }
@@ -126,12 +138,16 @@ async function serve(
   const bus = new Bus();
   const method = rebootMethod(config, machine);
   const memory = new RebootMemory(config.root, machine.bootId, log);
+  const ledger = new DiskLedger(config.root, log);
+  const address = addressOf(store);
+  const own = lock === null ? null : { store: address, group };
+  const configured = lock !== null || config.hasStore ? address : null;
   const host = realHost({ bus, rebootMethod: method, coordinator, memory, strategy, graceMs, log });
   const broken = Promise.withResolvers<never>();
   const keeper = lock === null ? NO_KEEPER : new LockKeeper({
     lock,
-    machine: { ...machine, grants: await memory.grants() },
-    remember: (grant) => memory.remember(grant),
+    machine,
+    account: new Account(ledger, { store: address, group }, machine, surroundings.now),
     priority: config.priority,
     overdueMs: config["hold-overdue"],
     lookMs: LOOK_INTERVAL_MS,
@@ -165,19 +181,58 @@ async function serve(
   );
   const started = daemon.start();
   // known before any need is: a need that was served already is none
-  daemon.dispatch({ kind: "served", fingerprint: await memory.served() });
+  daemon.dispatch({ kind: "served", served: await memory.served() });
   await Promise.race([
     daemon.failed,
     broken.promise,
     Promise.all([
       started,
-      memory.watch(surroundings, signal, (fingerprint) => daemon.dispatch({ kind: "served", fingerprint })),
+      leftovers({ context, machine, log, ledger, own, configured }).run(signal),
+      memory.watch(surroundings, signal, (served) => daemon.dispatch({ kind: "served", served })),
       watchNeed(detectors, signal, (need) => {
         log("debug", `need of a reboot: ${JSON.stringify(need)}`);
         daemon.dispatch({ kind: "need", need });
       }),
     ]),
   ]);
+}
+
+/** What this machine may still have elsewhere than under the lock that its daemon serves by. */
+function leftovers(
+  { context: { config, surroundings }, ...rest }:
+    & Pick<Serving, "context" | "machine" | "log">
+    & Pick<LeftoverOptions, "ledger" | "own" | "configured">,
+): Leftovers {
+  return new Leftovers({
+    ...rest,
+    surroundings,
+    by: "locksmithd",
+    lookMs: IDLE_LOOK_MS,
+    withStore: (address, work) => withStoreAt(address, config.store, work),
+  });
+}
+
+/**
+ * Locks the files by which a second daemon is refused, and gives the one that others read. As root a file that cannot be
+ * written is a warning: the other one is enough, and nothing else depends on them. Throws {@linkcode LockedFileError}.
+ */
+async function beTheOnlyOne(root: string, log: Log): Promise<HostOptions["coordinator"]> {
+  const unlessFull = <T>(opening: Promise<T>, consequence: string): Promise<T | null> =>
+    opening.catch((error) => {
+      if (!(error instanceof LockedFileError) || error.kind === "held" || Deno.uid() !== 0) throw error;
+      log("warning", `${error.message}; ${consequence}`);
+      return null;
+    });
+  const coordinator = await unlessFull(
+    Coordinator.open(below(root, COORDINATOR)),
+    "other programs cannot read what this daemon is doing",
+  );
+  // it is held until the process ends
+  await unlessFull(
+    openLocked(below(root, DAEMON_LOCK), { mode: 0o600 }),
+    "another locksmithd would be known by coordinator.conf alone",
+  );
+  return coordinator ?? { set: () => Promise.resolve() };
 }
 
 /** Serves under the lock where there is an etcd on this host, and without one where there is none, until one comes. */

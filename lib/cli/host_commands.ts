@@ -4,15 +4,19 @@ import { administrator, type Context, withLock } from "./command.ts";
 import type { Config } from "./config.ts";
 import { Bus, BusError } from "../host/bus.ts";
 import { foresee } from "./dry_run.ts";
+import { DiskLedger } from "../host/ledger.ts";
+import { Account } from "../ledger.ts";
 import { type Lock, newMark } from "../lock.ts";
 import { readMachine } from "../host/identity.ts";
+import { requireLastingId } from "../host/lasting_id.ts";
+import { addressOf } from "./open_store.ts";
 import { printError, printHint, printWarning } from "./output.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
 import { describeHold, describeOtherHost } from "../description.ts";
 import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
 import { tellRefusal } from "./refusal.ts";
 import { OwnedFileError, removeOwned } from "../host/owned_file.ts";
-import { MEMORY_FILE, RebootMemory } from "../host/reboot_memory.ts";
+import { MEMORY_FILE } from "../host/reboot_memory.ts";
 import { leaveRequest, REQUEST_FILE } from "../need/request.ts";
 import { below } from "./settings.ts";
 import { sendNeedReboot } from "../need/update_engine.ts";
@@ -31,12 +35,14 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
   return await withLock(context, async (lock) => {
     const { root, reason } = context.config;
     const machine = await readMachine(root);
+    await requireLastingId(root, machine.id);
     const method = rebootMethod(context.config, machine);
-    const memory = new RebootMemory(root, machine.bootId, (_, text) => printWarning(context, text));
+    const ledger = new DiskLedger(root, (_, text) => printWarning(context, text));
+    const place = { store: addressOf(context.config.store), group: lock.group };
     const outcome = await rebootByHand({
       lock,
-      machine: { ...machine, grants: await memory.grants() },
-      remember: (grant) => memory.remember(grant),
+      machine,
+      account: new Account(ledger, place, machine, context.surroundings.now),
       reason,
       dryRun: context.config["dry-run"],
       newMark,
@@ -112,7 +118,7 @@ async function tellOutcome(
           ? `the slot is from an earlier boot${
             describeHold(hold, context.surroundings.now())
           }; the daemon gives it back, or 'locksmith unlock ${machine.id}'`
-          : describeOtherHost(hold, machine.id),
+          : describeOtherHost(hold, machine),
       );
       return 1;
     }

@@ -91,7 +91,7 @@ export class LockByWaiting {
       return this.#stop.resolve({ kind: "error", error: news.error });
     }
     if (this.context.watched) {
-      const why = describeWait(news, this.holder);
+      const why = describeWait(news, { id: this.holder });
       printProgress(this.context, `waiting for a slot in group ${groupLabel(this.lock.group)}: ${why}`);
     }
   }

@@ -55,6 +55,10 @@ export interface Composer {
 /** By field of the configuration. The first of `of` says which commands want it. */
 export const TOGETHER = {
   store: { of: ["endpoint"], compose: composeStore },
+  hasStore: {
+    of: ["reboot-strategy"],
+    compose: ({ part }: Composer) => part("endpoint").origin !== undefined,
+  },
   window: { of: ["reboot-window-start"], compose: composeWindow },
   strategy: { of: ["reboot-strategy"], compose: composeStrategy },
   moment: { of: ["at"], compose: composeMoment },

@@ -19,10 +19,11 @@ import { listSessions, wall } from "./sessions.ts";
 const QUESTION_TIMEOUT_MS = 10_000;
 const WALL_TIMEOUT_MS = 10_000;
 
-export interface RealHost {
+export interface HostOptions {
   readonly bus: Bus;
   readonly rebootMethod: RebootMethod;
-  readonly coordinator: Coordinator;
+  /** The file in which others read what the daemon is doing. */
+  readonly coordinator: Pick<Coordinator, "set">;
   /** What this machine remembers across its boots. */
   readonly memory: RebootMemory;
   readonly strategy: string;
@@ -32,7 +33,7 @@ export interface RealHost {
 }
 
 export function realHost(
-  { bus, rebootMethod, coordinator, memory, strategy, graceMs, log }: RealHost,
+  { bus, rebootMethod, coordinator, memory, strategy, graceMs, log }: HostOptions,
 ): Host {
   return {
     log,

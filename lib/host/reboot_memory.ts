@@ -1,66 +1,47 @@
 /**
- * What this machine remembers across its boots. For which need it was rebooted last: the same need right after that boot
- * would not be met by another reboot, and must not loop. And which grants it asked for: a host that was renamed knows its
- * own slot by them.
+ * For which need this machine was rebooted last, as it remembers it across its boots: the same need right after that boot
+ * would not be met by another reboot, and must not loop.
  *
- * Both are on disk before what they are about happens. Where they cannot be written it happens all the same: a machine
+ * It is on disk before the reboot is called. Where it cannot be written the reboot happens all the same: a machine
  * without a memory reboots as one that never had one.
  */
 
+import type { Served } from "../agent.ts";
+import { isCoveredBy } from "../need.ts";
 import { type Log, sleep, type Surroundings } from "../surroundings.ts";
 import { OwnedFileError, readOwned, removeOwned, writeOwned } from "./owned_file.ts";
 
 /** Where it lies, below the root directory. */
 export const MEMORY_FILE = "/var/lib/locksmith/rebooted-for";
-const GRANTS_FILE = "/var/lib/locksmith/grants";
-/** So many of the last grants are remembered: one a reboot is enough, but a person may type commands. */
-const GRANTS_MAX = 16;
 const LOOK_MS = 5_000;
 
 export class RebootMemory {
   readonly #path: string;
-  readonly #grantsPath: string;
 
   /** `boot`: the identity of this boot. */
   constructor(root: string, private readonly boot: string, private readonly log: Log) {
     this.#path = root.replace(/\/+$/, "") + MEMORY_FILE;
-    this.#grantsPath = root.replace(/\/+$/, "") + GRANTS_FILE;
-  }
-
-  /** The last grants that were asked for. Never throws. */
-  async grants(): Promise<ReadonlySet<string>> {
-    const text = await readOwned(this.#grantsPath).catch((error) => {
-      this.#tell(error, "a slot that was taken under another host name would not be recognized");
-      return null;
-    });
-    return new Set((text ?? "").split("\n").filter((line) => line !== ""));
-  }
-
-  /** A grant is about to be asked for. Never throws. */
-  async remember(grant: string): Promise<void> {
-    const lines = [...await this.grants(), grant].slice(-GRANTS_MAX);
-    const text = `${lines.join("\n")}\n`;
-    await writeOwned(this.#grantsPath, text, { mode: 0o600, durable: true }).catch((error) => {
-      this.#tell(error, "after a change of the host name its slot would not be recognized");
-    });
   }
 
   /** A reboot for this is about to be called. Never throws. */
   async rebootingFor(fingerprint: string): Promise<void> {
-    const text = `${JSON.stringify({ boot: this.boot, fingerprint })}\n`;
+    // what cannot be read cannot be written either, and is told then
+    const last = await this.#read(() => {});
+    const same = last !== null && isCoveredBy(fingerprint, last.fingerprint);
+    // a call that was refused before in this boot is no reboot
+    const repeated = same && (last.boot !== this.boot || last.repeated);
+    const text = `${JSON.stringify({ boot: this.boot, fingerprint, repeated })}\n`;
     await writeOwned(this.#path, text, { mode: 0o600, durable: true }).catch((error) => {
       this.#tell(error, "a need that a reboot does not meet would not be recognized");
     });
   }
 
   /** What the reboot before this boot was for; `null`: nothing is known. Never throws. */
-  async served(): Promise<string | null> {
-    const text = await readOwned(this.#path).catch((error) => {
-      this.#tell(error, "what the last reboot was for is not known");
-      return null;
-    });
-    const { boot, fingerprint } = parse(text ?? "");
-    return boot === this.boot || typeof fingerprint !== "string" ? null : fingerprint;
+  async served(): Promise<Served | null> {
+    const last = await this.#read((error) => this.#tell(error, "what the last reboot was for is not known"));
+    if (last === null || last.boot === this.boot) return null;
+    const { fingerprint, repeated } = last;
+    return { fingerprint, repeated };
   }
 
   /** The last reboot has helped, or a person wants another. Never throws. */
@@ -74,15 +55,24 @@ export class RebootMemory {
   async watch(
     surroundings: Surroundings,
     signal: AbortSignal,
-    listener: (served: string | null) => void,
+    listener: (served: Served | null) => void,
   ): Promise<void> {
-    let last: string | null | undefined;
+    let last: string | undefined;
     while (!signal.aborted) {
       const served = await this.served();
-      if (served !== last && !signal.aborted) listener(served);
-      last = served;
+      const text = JSON.stringify(served);
+      if (text !== last && !signal.aborted) listener(served);
+      last = text;
       await sleep(surroundings, LOOK_MS);
     }
+  }
+
+  async #read(failed: (error: unknown) => void): Promise<Record | null> {
+    const text = await readOwned(this.#path).catch((error) => {
+      failed(error);
+      return null;
+    });
+    return text === null ? null : parse(text);
   }
 
   #tell(error: unknown, consequence: string): void {
@@ -91,11 +81,16 @@ export class RebootMemory {
   }
 }
 
-function parse(text: string): { readonly boot?: unknown; readonly fingerprint?: unknown } {
+interface Record extends Served {
+  readonly boot: string;
+}
+
+function parse(text: string): Record | null {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? value : {};
+    const { boot, fingerprint, repeated } = Object(JSON.parse(text));
+    if (typeof boot !== "string" || typeof fingerprint !== "string") return null;
+    return { boot, fingerprint, repeated: repeated === true };
   } catch {
-    return {};
+    return null;
   }
 }

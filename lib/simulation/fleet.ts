@@ -223,7 +223,6 @@ export class Fleet {
       machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
       dryRun: false,
       newMark: () => `mark-${++this.#marks}`,
-      remember: () => Promise.resolve(),
       underHand: () => {},
       call: () => this.#callReboot(machine, process, CALL_LIMIT_MS.most),
     });

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { openStore } from "../../lib/cli/open_store.ts";
+import { addressOf, configAt, openStore, withStoreAt } from "../../lib/cli/open_store.ts";
+import type { StoreConfig } from "../../lib/cli/together.ts";
 import { makeCertificates, type Pem } from "../support/certificates.ts";
 import { startEtcd } from "../support/etcd.ts";
 
@@ -31,4 +32,40 @@ Deno.test("openStore() reads the certificates again when etcd wants others, as t
   await server.start();
   assertEquals(await store.read("a", CALL), null);
   await store.close();
+});
+
+const SECURE: StoreConfig = {
+  kind: "etcd",
+  endpoints: ["https://etcd1:2379", "https://etcd2:2379"],
+  ca: new Uint8Array([1]),
+  username: "u",
+  password: "secret",
+  files: { ca: "/ca" },
+};
+
+Deno.test("addressOf() has no secret, and configAt() finds the store again by the credentials of today", () => {
+  const address = addressOf(SECURE);
+  assertEquals(address, "https://etcd1:2379,https://etcd2:2379");
+  assertEquals(configAt(address, SECURE), SECURE);
+  assertEquals(configAt("https://etcd3:2379", SECURE), { ...SECURE, endpoints: ["https://etcd3:2379"] });
+  assertEquals(addressOf({ kind: "sqlite", path: "/a/b" }), "sqlite:/a/b");
+  assertEquals(configAt("sqlite:/a/b", SECURE), { kind: "sqlite", path: "/a/b" });
+  assertEquals(configAt("http://etcd3:2379", { kind: "sqlite", path: "/a" }), {
+    kind: "etcd",
+    endpoints: ["http://etcd3:2379"],
+  });
+});
+
+Deno.test("configAt() sends no password in the clear that goes over TLS today", () => {
+  assertEquals(configAt("http://etcd3:2379", SECURE), { kind: "etcd", endpoints: ["http://etcd3:2379"] });
+  const clear: StoreConfig = { kind: "etcd", endpoints: ["http://etcd1:2379"], username: "u", password: "p" };
+  assertEquals(configAt("http://etcd3:2379", clear), { ...clear, endpoints: ["http://etcd3:2379"] });
+});
+
+Deno.test("withStoreAt() makes no file of an embedded store that is gone", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/locks.db`;
+  assertEquals(await withStoreAt(`sqlite:${path}`, SECURE, (store) => Promise.resolve(store)), null);
+  assertEquals(await Array.fromAsync(Deno.readDir(folder)), []);
+  await Deno.remove(folder);
 });

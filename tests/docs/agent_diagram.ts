@@ -172,7 +172,10 @@ export function explore(strategy: AgentConfig["strategy"]): Drawing {
     const anytime: Event[] = [
       { kind: "tick" },
       ...NEEDS.map((need): Event => ({ kind: "need", need })),
-      ...[null, "kernel"].map((fingerprint): Event => ({ kind: "served", fingerprint })),
+      ...[null, "kernel"].map((fingerprint): Event => ({
+        kind: "served",
+        served: fingerprint === null ? null : { fingerprint, repeated: false },
+      })),
     ];
     const events: Event[] = from === "[*]" ? [{ kind: "started" }] : [...anytime, ...outcomes];
     for (const event of events) {

@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { Coordinator, CoordinatorError, lockHolder } from "../../lib/host/coordinator.ts";
+import { Coordinator } from "../../lib/host/coordinator.ts";
+import { LockedFileError } from "../../lib/host/locked_file.ts";
 import { leashed } from "../support/child.ts";
 
 async function withPath(test: (path: string, directory: string) => Promise<void>): Promise<void> {
@@ -62,7 +63,7 @@ Deno.test("Coordinator.open() refuses while another process holds the lock, name
     await first.set("etcd-lock", "running");
     first.close();
     const holder = await holdLock(path);
-    const error = await assertRejects(() => Coordinator.open(path), CoordinatorError);
+    const error = await assertRejects(() => Coordinator.open(path), LockedFileError);
     assertEquals(error.message, `another locksmithd runs (process ${holder.pid}): it holds ${path}`);
     assertEquals(error.kind, "held");
     assertEquals(await Deno.readTextFile(path), "NAME=locksmithd\nSTRATEGY=etcd-lock\nSTATE=running\n");
@@ -80,7 +81,7 @@ Deno.test("Coordinator.open() locks so that other programs see it, and close() g
     coordinator.close();
     coordinator.close();
     assertEquals((await tryLock()).code, 0);
-    const error = await assertRejects(() => coordinator.set("off", "disabled"), CoordinatorError);
+    const error = await assertRejects(() => coordinator.set("off", "disabled"), LockedFileError);
     assertEquals(error.message, `cannot write ${path}: it is closed`);
   });
 });
@@ -88,26 +89,10 @@ Deno.test("Coordinator.open() locks so that other programs see it, and close() g
 Deno.test("Coordinator.open() says why it cannot have the file", async () => {
   await withPath(async (path, directory) => {
     await Deno.mkdir(path, { recursive: true });
-    const error = await assertRejects(() => Coordinator.open(path), CoordinatorError);
+    const error = await assertRejects(() => Coordinator.open(path), LockedFileError);
     assertEquals([error.kind, error.message], ["failed", `cannot open ${path}: it is a directory`]);
     await Deno.writeTextFile(`${directory}/file`, "");
-    const other = await assertRejects(() => Coordinator.open(`${directory}/file/c.conf`), CoordinatorError);
+    const other = await assertRejects(() => Coordinator.open(`${directory}/file/c.conf`), LockedFileError);
     assertEquals(other.kind, "failed");
   });
-});
-
-Deno.test("lockHolder() finds the holder of an flock by device and inode, and does not guess", () => {
-  const device = 0xfe00; // major 254, minor 0
-  const line = "5: FLOCK  ADVISORY  WRITE 4400 fe:00:2146934 0 EOF";
-  assertEquals(
-    lockHolder(`1: POSIX  ADVISORY  READ 9 fe:00:2146934 128 128\n${line}\n`, 2146934, device),
-    4400,
-  );
-  assertEquals(lockHolder(line, 2146935, device), null);
-  const elsewhere = "6: FLOCK  ADVISORY  WRITE 7 00:2a:2146934 0 EOF";
-  assertEquals(lockHolder(`${elsewhere}\n${line}`, 2146934, device), 4400);
-  assertEquals(lockHolder(elsewhere, 2146934, device), 7);
-  assertEquals(lockHolder(`${elsewhere}\n${elsewhere.replace(" 7 ", " 8 ")}`, 2146934, device), null);
-  assertEquals(lockHolder("6: -> FLOCK  ADVISORY  WRITE 8 fe:00:2146934 0 EOF", 2146934, device), null);
-  assertEquals(lockHolder("5: FLOCK  ADVISORY  WRITE 0 fe:00:2146934 0 EOF", 2146934, device), null);
 });

@@ -23,7 +23,7 @@ Deno.test("RebootMemory tells after the boot what the reboot before it was for, 
     await before.rebootingFor("kernel");
     assertEquals(await before.served(), null, "the machine has not rebooted yet");
     const after = memory(root, "b2", log);
-    assertEquals(await after.served(), "kernel");
+    assertEquals(await after.served(), { fingerprint: "kernel", repeated: false });
     await after.forget();
     assertEquals(await after.served(), null);
     assertEquals(log, []);
@@ -51,13 +51,15 @@ Deno.test("RebootMemory takes a file that says something else for no memory", as
   });
 });
 
-Deno.test("RebootMemory knows the last grants in another process, and no endless number of them", async () => {
+Deno.test("RebootMemory knows a reboot for the same as the one before it, and a second call in one boot is none", async () => {
   await inFolder(async (root, log) => {
-    const before = memory(root, "b1", log);
-    assertEquals(await before.grants(), new Set());
-    for (let grant = 0; grant < 40; grant++) await before.remember(`g${grant}`);
-    const grants = await memory(root, "b2", log).grants();
-    assertEquals([grants.has("g39"), grants.size], [true, 16]);
-    assertEquals(log, []);
+    await memory(root, "b1", log).rebootingFor("kernel libc");
+    await memory(root, "b1", log).rebootingFor("kernel libc");
+    assertEquals(await memory(root, "b2", log).served(), { fingerprint: "kernel libc", repeated: false });
+    await memory(root, "b2", log).rebootingFor("kernel");
+    await memory(root, "b2", log).rebootingFor("kernel");
+    assertEquals(await memory(root, "b3", log).served(), { fingerprint: "kernel", repeated: true });
+    await memory(root, "b3", log).rebootingFor("another");
+    assertEquals(await memory(root, "b4", log).served(), { fingerprint: "another", repeated: false });
   });
 });

@@ -200,7 +200,7 @@ export class Member {
     return news === undefined
       ? ""
       : news.kind === "waiting" || news.kind === "failing"
-      ? describeWait(news, this.id)
+      ? describeWait(news, { id: this.id })
       : news.kind;
   }
 

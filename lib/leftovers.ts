@@ -1,0 +1,286 @@
+/**
+ * The slots that this machine still has where its daemon does not look: in another group, at another endpoint, or under
+ * a strategy without a lock. They are of an earlier boot, under another configuration, or of `locksmith reboot`; and
+ * nobody else would give them back.
+ *
+ * Looked through are all groups of the configured store, once, and whatever the ledger knows of. What cannot be reached is
+ * said and tried again; nothing else waits for it, and a machine may reboot again meanwhile. Whose a hold is, is decided as
+ * everywhere: one that was taken by hand, or by another machine with this id, is said and left alone.
+ */
+
+import { backoffMs } from "./backoff.ts";
+import { describeHold, describeOtherHost } from "./description.ts";
+import { groupLabel } from "./group.ts";
+import { readGroups } from "./groups.ts";
+import { Account, type Ledger, type Taken } from "./ledger.ts";
+import { Lock, LockError } from "./lock.ts";
+import type { Machine } from "./machine.ts";
+import type { Hold, Ownership, Semaphore } from "./semaphore.ts";
+import { type Store, StoreError } from "./store.ts";
+import type { Log, LogLevel, Surroundings } from "./surroundings.ts";
+import { RETRY_MS } from "./transitions.ts";
+
+export interface LeftoverOptions {
+  readonly machine: Machine;
+  readonly ledger: Ledger;
+  /** The store and the group that the daemon looks after itself; `null`: it has no lock. */
+  readonly own: Pick<Taken, "store" | "group"> | null;
+  /** The store that is configured, if one is. */
+  readonly configured: string | null;
+  /** Does `work` with a store, by today's credentials; with `null` where there is no such store. Throws {@linkcode StoreError}. */
+  withStore<T>(store: string, work: (store: Store | null) => Promise<T>): Promise<T>;
+  readonly surroundings: Surroundings;
+  readonly log: Log;
+  /** For the record. */
+  readonly by: string;
+  /** How often it is looked whether a slot came after its asker had gone, in milliseconds. */
+  readonly lookMs: number;
+}
+
+/** What a look came to. */
+type Look =
+  /** Nothing is left, or what is left a person has to end. */
+  | "done"
+  /** A grant of this boot may still come. */
+  | "later"
+  | "failed";
+
+/** A group, and how it is called in messages. */
+interface Whereabouts {
+  readonly group: string;
+  readonly text: string;
+}
+
+export class Leftovers {
+  /** Whether all groups of the configured store were looked through. */
+  #searched: boolean;
+  /** What was said already, so that it is said once. */
+  readonly #said = new Set<string>();
+
+  constructor(private readonly options: LeftoverOptions) {
+    this.#searched = options.configured === null;
+  }
+
+  /** Gives back what is left. Resolves when there is nothing more to look for, or `signal` aborts; rejects for a bug only. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { surroundings, lookMs } = this.options;
+    let failures = 0;
+    while (!signal.aborted) {
+      const look = await this.#look();
+      if (look === "done") return;
+      failures = look === "failed" ? failures + 1 : 0;
+      const pauseMs = failures > 0 ? backoffMs(failures, RETRY_MS, surroundings.random()) : lookMs;
+      await pause(surroundings, pauseMs, signal);
+    }
+  }
+
+  async #look(): Promise<Look> {
+    const { ledger, configured } = this.options;
+    const elsewhere = (await ledger.read() ?? []).filter((entry) => !this.#isOwn(entry));
+    const stores = new Set(elsewhere.map(({ store }) => store));
+    if (configured !== null && !this.#searched) stores.add(configured);
+    const looks: Look[] = [];
+    for (const store of stores) {
+      looks.push(await this.#lookAt(store, elsewhere.filter((entry) => entry.store === store)));
+    }
+    return looks.includes("failed") ? "failed" : looks.includes("later") ? "later" : "done";
+  }
+
+  #isOwn({ store, group, machine }: Taken): boolean {
+    const { own, machine: { id } } = this.options;
+    return store === own?.store && group === own.group && machine === id;
+  }
+
+  /** Looks at one store: at the groups of `entries`, and at all where it is the configured one. */
+  async #lookAt(store: string, entries: readonly Taken[]): Promise<Look> {
+    try {
+      return await this.options.withStore(store, async (opened) => {
+        if (opened === null) return this.#withoutStore(store, entries);
+        const searched = store === this.options.configured && !this.#searched
+          ? await this.#search(opened, store)
+          : [];
+        const groups = new Set([...entries.map(({ group }) => group), ...searched]);
+        const looks: Look[] = [];
+        for (const group of groups) {
+          looks.push(
+            await this.#lookIn(opened, store, group, entries.filter((entry) => entry.group === group)),
+          );
+        }
+        return looks.includes("failed") ? "failed" : looks.includes("later") ? "later" : "done";
+      });
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      // a machine without a lock expects none to answer, unless it remembers having had one
+      const level = entries.length === 0 && this.options.own === null ? "debug" : "warning";
+      this.#tell(level, `${this.#cannotLook(store, entries)}: ${error.message}${this.#remedy(entries)}`);
+      return "failed";
+    }
+  }
+
+  #withoutStore(store: string, entries: readonly Taken[]): Look {
+    if (store === this.options.configured) this.#searched = true;
+    if (entries.length === 0) return "done";
+    this.#tell("warning", `${this.#cannotLook(store, entries)}: it does not exist${this.#remedy(entries)}`);
+    return "failed";
+  }
+
+  /** The groups of the configured store in which this machine holds a slot. */
+  async #search(opened: Store, store: string): Promise<string[]> {
+    const { machine: { id }, own } = this.options;
+    try {
+      const found = await readGroups(opened);
+      this.#searched = true;
+      return found.flatMap(({ group, semaphore }) => {
+        const isOwn = store === own?.store && group === own.group;
+        return !isOwn && !(semaphore instanceof LockError) && semaphore.holders.includes(id) ? [group] : [];
+      });
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.kind !== "permission") throw error;
+      this.#searched = true;
+      this.#tell("info", `may not look for slots of this machine in other groups: ${error.message}`);
+      return [];
+    }
+  }
+
+  /** Looks at one group: gives back what this machine has there, as after every boot. */
+  async #lookIn(store: Store, address: string, group: string, entries: readonly Taken[]): Promise<Look> {
+    const { machine, ledger, own, surroundings, by } = this.options;
+    const lock = new Lock(store, group, surroundings, by);
+    const place: Whereabouts = { group, text: `in group ${groupLabel(group)} at ${store.name}` };
+    const [ours, renamed] = [true, false].map((isOurs) => {
+      return entries.filter((entry) => (entry.machine === machine.id) === isOurs);
+    }) as [Taken[], Taken[]];
+    try {
+      if (renamed.length > 0) await this.#tellRenamed(await lock.read(), renamed, place);
+      const remembering = await new Account(ledger, { store: address, group }, machine, surroundings.now)
+        .remembering();
+      const decision = await lock.release(remembering);
+      // what an earlier boot asked for here is over; a grant of this boot may still come
+      const [now, before] = [true, false].map((isNow) => {
+        return ours.filter(({ boot }) => (boot === machine.bootId) === isNow);
+      }) as [Taken[], Taken[]];
+      await ledger.forget(before.map(({ grant }) => grant));
+      if (decision.kind === "released") {
+        await this.#tellEnded("this machine has rebooted; ", decision.hold, place);
+      }
+      if (decision.kind === "kept") {
+        // the daemon may know the same group of the same store by another endpoint, and go by this very hold
+        const mayEnd = own === null || own.store === address;
+        if (mayEnd && decision.why.kind === "ours" && await this.#cancel(lock, decision.why, place)) {
+          return "done";
+        }
+        this.#tellKept(decision.why, place);
+      }
+      return now.length > 0 ? "later" : "done";
+    } catch (error) {
+      if (!(error instanceof LockError)) throw error;
+      this.#tell("warning", `${this.#cannotLook(address, entries)}: ${error.message}; ${error.hint}`);
+      return "failed";
+    }
+  }
+
+  /** Gives back a slot of this boot that no daemon goes by any more; `false` where a reboot was called under it. */
+  async #cancel(
+    lock: Lock,
+    { grant }: Extract<Ownership, { kind: "ours" }>,
+    place: Whereabouts,
+  ): Promise<boolean> {
+    const { id: holder, bootId: boot } = this.options.machine;
+    const decision = await lock.cancel({ holder, boot, grant });
+    if (decision.kind === "kept") return false;
+    if (decision.kind === "released") await this.#tellEnded("", decision.hold, place);
+    return true;
+  }
+
+  async #tellEnded(why: string, hold: Hold | undefined, { text }: Whereabouts): Promise<void> {
+    const { ledger, log, surroundings } = this.options;
+    if (hold?.grant !== undefined) await ledger.forget([hold.grant]);
+    log("info", `${why}gave back the slot ${text}${describeHold(hold, surroundings.now())}`);
+  }
+
+  #tellKept(
+    owner: Extract<Ownership, { kind: "ours" | "by-hand" | "other-host" }>,
+    { group, text: where }: Whereabouts,
+  ): void {
+    const { machine } = this.options;
+    const flag = group === "" ? "" : ` --group '${group.replaceAll("'", `'\\''`)}'`;
+    switch (owner.kind) {
+      case "by-hand":
+        return this.#tell(
+          "info",
+          `a slot of this machine ${where} was taken by hand${
+            describeHold(owner.hold)
+          }: left alone, only 'locksmith unlock ${machine.id}${flag}' ends it`,
+        );
+      case "other-host":
+        return this.#tell("warning", `${where}: ${describeOtherHost(owner.hold, machine)}`);
+      case "ours":
+        return this.#tell(
+          "warning",
+          `this machine has a slot ${where}${
+            describeHold(owner.hold)
+          }, and has not rebooted since: it goes back after ` +
+            `the next boot, or 'locksmith unlock ${machine.id}${flag}' ends it`,
+        );
+    }
+  }
+
+  /** A machine whose id has changed does not end what it took: it cannot be told from a copy of the one that did. */
+  async #tellRenamed(
+    semaphore: Semaphore,
+    entries: readonly Taken[],
+    { text: where }: Whereabouts,
+  ): Promise<void> {
+    const { machine, ledger } = this.options;
+    for (const { grant, machine: former } of entries) {
+      const hold = semaphore.holds.get(former);
+      if (hold?.grant !== grant) {
+        await ledger.forget([grant]);
+        continue;
+      }
+      this.#tell(
+        "warning",
+        `machine id ${former} holds a slot ${where}${
+          describeHold(hold)
+        }, and the disk of this machine says that it took ` +
+          `it, but its machine id is ${machine.id} now: left alone, in case the disk is a copy; if not, 'locksmith unlock ` +
+          `${former}' ends it`,
+      );
+    }
+  }
+
+  #cannotLook(store: string, entries: readonly Taken[]): string {
+    const groups = [...new Set(entries.map(({ group }) => groupLabel(group)))].sort();
+    const names = groups.length === 0 ? "" : ` in group ${groups.join(", ")}`;
+    return `cannot look for a slot that this machine may still have${names} at ${store}, trying again`;
+  }
+
+  /** What to do about a store that cannot be reached. */
+  #remedy(entries: readonly Taken[]): string {
+    const { ledger, machine: { id } } = this.options;
+    if (entries.length === 0) return "";
+    const files = entries.map(({ grant }) => grant).join(", ");
+    return `; where it can be reached 'locksmith unlock ${id}' ends such a slot, and if that store is gone for good, ` +
+      `remove what ${ledger.name} has of it (${files})`;
+  }
+
+  #tell(level: LogLevel, text: string): void {
+    if (this.#said.has(text)) return;
+    this.#said.add(text);
+    this.options.log(level, text);
+  }
+}
+
+/** Resolves after `ms` milliseconds, or when `signal` aborts. */
+function pause(surroundings: Surroundings, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      timer.cancel();
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = surroundings.after(ms, end);
+    signal.addEventListener("abort", end, { once: true });
+    if (signal.aborted) end();
+  });
+}

@@ -38,6 +38,8 @@ export interface Hold {
 export const GRANTED = "granted";
 /** The last step before the reboot call was committed. */
 export const REBOOTING = "rebooting";
+/** Who a daemon is in the record. */
+export const BY_DAEMON = "locksmithd";
 /** In the place of a mark: several have confirmed the hold, and nobody knows of the others' reboot calls. */
 export const SHARED = "shared";
 

@@ -46,6 +46,9 @@ import {
 /** The pause after the store failed, in milliseconds. A watch that is back ends it. */
 const FAILURE_PAUSE_MS = { first: 250, last: 30_000 };
 
+/** How long after news that still holds it is told again, in milliseconds. */
+const NEWS_INTERVAL_MS = 60 * 60_000;
+
 /** A lease, and the place in line that it keeps: they live and die together. */
 interface Foothold {
   readonly lease: Lease;
@@ -65,7 +68,7 @@ export class Waiter {
   #grantState: GrantState = "unsent";
   #leaving = false;
   #failures = 0;
-  #said = "";
+  #said = { mark: "", at: 0 };
 
   /** Does nothing before {@linkcode start}. */
   constructor(
@@ -359,10 +362,12 @@ export class Waiter {
     this.#say({ kind: "waiting", obstacle, overdue, semaphore }, JSON.stringify([obstacle, overdue]));
   }
 
-  /** Tells news, unless the very same was told last. */
+  /** Tells news, unless the very same was told a while ago. */
   #say(news: WaitNews, mark: string): void {
-    if (mark === this.#said || this.#leaving) return;
-    this.#said = mark;
+    const at = this.lock.surroundings.elapsed();
+    const known = mark === this.#said.mark && at - this.#said.at < NEWS_INTERVAL_MS;
+    if (known || this.#leaving) return;
+    this.#said = { mark, at };
     this.listener(news);
   }
 }

@@ -14,7 +14,7 @@ const STOP_LIMIT_MS = 3_000;
 /** How much longer than asked for a lease may last. */
 const LEASE_SLACK_MS = 15_000;
 const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\)$/;
-const BEHIND = /waiting for a slot: in line behind another machine$/;
+const BEHIND = /waiting for a slot: in line behind another machine/;
 const REBOOT_LOG = ["--reboot-command", 'date +%s.%N >>"$LOCKSMITH_ROOT/rebooted"'];
 const KERNEL = { what: "shutdown", who: "apt", why: "upgrading", mode: "block", uid: 0, pid: 42 };
 
@@ -633,7 +633,8 @@ Deno.test("daemon marks its lines with their priority where journald reads them"
   await using machine = await TestMachine.make();
   const daemon = machine.start(["--reboot-strategy", "off"], { env: { JOURNAL_STREAM: "8:123" } });
   await daemon.status;
-  assertEquals(daemon.lines, [
+  assertMatch(daemon.lines[0] ?? "", /^<6>locksmith \d.* on .+, boot [0-9a-f-]+$/);
+  assertEquals(daemon.lines.slice(1), [
     "<6>strategy off: configured by --reboot-strategy",
     "<5>the strategy is off: this machine is not rebooted by locksmith; nothing to do",
   ]);

@@ -14,8 +14,16 @@ import { LockError } from "../lock.ts";
 import { MachineError } from "../host/identity.ts";
 import { COMMAND_NAMES, type CommandName, OPTIONS } from "./options.ts";
 import { commandsOf } from "./option.ts";
-import { oneLine, OutputError, printError, printHint } from "./output.ts";
-import { calledBy, OUTPUT, readFile, readFolder } from "./process.ts";
+import {
+  forJournal,
+  oneLine,
+  type Output,
+  OutputError,
+  printError,
+  printHint,
+  printWarning,
+} from "./output.ts";
+import { calledBy, isJournal, OUTPUT, readFile, readFolder, screenOf } from "./process.ts";
 import { readSettings } from "./settings.ts";
 import { StoreError } from "../store.ts";
 import { REAL } from "../surroundings.ts";
@@ -67,21 +75,28 @@ async function start<C extends CommandName>(name: C, line: CommandLine): Promise
     readFile,
     readFolder,
   });
+  const output = outputFor(name);
   const faults = [...line.faults, ...operandFaults(name, line, command)];
   const readCredentials = (path: string) => Deno.readFileSync(path);
   if ("judge" in command) {
     if (faults.length > 0) throw new UsageError(faults);
-    return await command.judge(OUTPUT, interpret(name, settings, readCredentials), settings);
+    return await command.judge(output, interpret(name, settings, readCredentials), settings);
   }
   return await command.run({
-    ...OUTPUT,
+    ...output,
     config: configure(name, settings, readCredentials, faults),
     operands: line.operands,
     warnings: settings.warnings,
     surroundings: REAL,
+    screen: screenOf(),
     interactive: Deno.stdin.isTerminal() && Deno.stdout.isTerminal(),
     watched: Deno.stderr.isTerminal(),
   });
+}
+
+/** Where a command writes to: a daemon may write into the journal. */
+function outputFor(name: CommandName | undefined): Output {
+  return name === "daemon" && isJournal() ? forJournal(OUTPUT) : OUTPUT;
 }
 
 /** More arguments than the command takes, and what is wrong with the others. */
@@ -134,30 +149,32 @@ function isOn({ flags }: CommandLine, name: string): boolean {
 
 /** Says what went wrong, and gives the exit code. */
 function explain(error: unknown, { name, debug }: Asked): number {
+  const output = outputFor(name);
   if (error instanceof UsageError) {
-    for (const fault of error.faults) printError(OUTPUT, fault);
-    for (const hint of error.hints) printHint(OUTPUT, hint);
-    OUTPUT.err(usageText(name, name && COMMANDS[name]));
+    for (const warning of error.warnings) printWarning(output, warning);
+    for (const fault of error.faults) printError(output, fault);
+    for (const hint of error.hints) printHint(output, hint);
+    output.err(usageText(name, name && COMMANDS[name]), "info");
     return 2;
   }
   if (error instanceof MachineError) {
-    OUTPUT.err(`${error.summary}\n`);
+    output.err(`${error.summary}\n`);
     const named = name === "lock" || name === "unlock"
       ? `, or name a machine: locksmith ${name} MACHINE-ID`
       : "";
-    printHint(OUTPUT, `${error.detail}; ${error.hint}${named}`);
+    printHint(output, `${error.detail}; ${error.hint}${named}`);
   } else if (error instanceof StoreError || error instanceof LockError) {
-    printError(OUTPUT, error.message, error.hint);
+    printError(output, error.message, error.hint);
   } else if (error instanceof OutputError) {
-    printError(OUTPUT, error.message);
+    printError(output, error.message);
   } else {
     const known = error instanceof Error ? error : new Error(String(error));
     printError(
-      OUTPUT,
+      output,
       `this is a bug in locksmith ${VERSION}: ${known.name}: ${known.message}`,
       "please report it, with what --debug shows",
     );
-    if (debug) OUTPUT.err(`${(known.stack ?? "").split("\n").map(oneLine).join("\n")}\n`);
+    if (debug) output.err(`${(known.stack ?? "").split("\n").map(oneLine).join("\n")}\n`);
   }
   return 1;
 }

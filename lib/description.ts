@@ -5,7 +5,7 @@
 
 import { formatDuration } from "./duration.ts";
 import { machineName } from "./machine.ts";
-import { available, BY_DAEMON, type Hold, REBOOTING, type Semaphore } from "./semaphore.ts";
+import { BY_DAEMON, type Hold, REBOOTING, type Semaphore } from "./semaphore.ts";
 import type { Obstacle, WaitNews } from "./wait.ts";
 import { groupFlag } from "./group.ts";
 import { shellWord } from "./shell_word.ts";
@@ -53,9 +53,18 @@ export function describeHolder(id: string, hold: Hold | undefined, now: number):
   ].join(", ");
 }
 
-/** Some holders in a message. `now` in milliseconds since the epoch. */
-export function describeHolders({ holds }: Semaphore, ids: readonly string[], now: number): string {
-  const named = ids.slice(0, HOLDERS_NAMED).map((id) => describeHolder(id, holds.get(id), now));
+/** Some holders in a message, those that are overdue first. `now` in milliseconds since the epoch. */
+export function describeHolders(
+  { holds }: Semaphore,
+  ids: readonly string[],
+  now: number,
+  overdue: readonly string[] = [],
+): string {
+  const late = ids.filter((id) => overdue.includes(id));
+  const ordered = [...late, ...ids.filter((id) => !overdue.includes(id))];
+  const named = ordered.slice(0, HOLDERS_NAMED).map((id, index) => {
+    return (index < late.length ? "overdue " : "") + describeHolder(id, holds.get(id), now);
+  });
   const more = ids.length - named.length;
   return [...named, ...(more > 0 ? [`and ${more} more`] : [])].join("; ");
 }
@@ -90,10 +99,17 @@ export interface WaitDescription {
   readonly details: string;
 }
 
-/** What a waiting machine waits for. `waits`: the machine that waits, and in which group. */
+/** The machine that waits, and in which group. */
+export interface Waiting {
+  readonly id: string;
+  readonly hostname?: string | undefined;
+  readonly group: string;
+}
+
+/** What a waiting machine waits for. */
 export function describeWait(
   news: Extract<WaitNews, { kind: "waiting" | "failing" }>,
-  waits: { readonly id: string; readonly hostname?: string; readonly group: string },
+  waits: Waiting,
   clock: Clock,
 ): WaitDescription {
   if (news.kind === "failing") {
@@ -101,63 +117,71 @@ export function describeWait(
     const details = hint === undefined ? "" : `; ${hint}`;
     return { level: "warning", why: `cannot get in line, trying again: ${message}`, details };
   }
-  const { obstacle, overdue, semaphore } = news;
-  const told = describeObstacle(obstacle, semaphore, waits, clock);
-  if (overdue.length === 0) return told;
-  const flag = groupFlag(waits.group);
-  const names = overdue.map((id) => machineName(id, semaphore.holds.get(id)?.host)).join(", ");
-  const [first = ""] = overdue.map((id) => shellWord(semaphore.holds.get(id)?.host ?? id));
+  const told = describeObstacle(news, waits, clock);
+  // whoever does not stand in line waits for nobody else
+  const late = INDEPENDENT.includes(news.obstacle.kind) ? [] : news.overdue;
+  if (late.length === 0) return told;
+  const [first = ""] = late.map((id) => shellWord(news.semaphore.holds.get(id)?.host ?? id));
+  const unlock = `locksmith unlock ${first}${groupFlag(waits.group)}`;
   return {
     level: "warning",
-    why: `${told.why}; overdue: ${names}`,
-    details: `${told.details}; look at that machine, or give its slot back: locksmith unlock ${first}${flag}`,
+    why: `${told.why}, ${late.length} overdue`,
+    details: `${told.details}; look at what is overdue, or give its slot back: ${unlock}`,
   };
 }
 
+/** These end by what becomes of the machine's own hold. */
+const INDEPENDENT: readonly Obstacle["kind"][] = ["by-hand", "other-host"];
+
 function describeObstacle(
-  obstacle: Obstacle,
-  semaphore: Semaphore,
-  { id, hostname, group }: { readonly id: string; readonly hostname?: string; readonly group: string },
+  { obstacle, semaphore, overdue }: Extract<WaitNews, { kind: "waiting" }>,
+  waits: Waiting,
   clock: Clock,
 ): WaitDescription {
   const { holders } = semaphore;
-  const held = holders.length === 0 ? "" : `: ${describeHolders(semaphore, holders, clock.now)}`;
-  const flag = groupFlag(group);
+  const flag = groupFlag(waits.group);
+  const heldBy = (ids: readonly string[]) =>
+    ids.length === 0 ? "" : `: ${describeHolders(semaphore, ids, clock.now, overdue)}`;
   switch (obstacle.kind) {
     case "behind":
-      return { level: "info", why: "in line behind another machine", details: held };
-    case "full": {
-      const why = `first in line, all slots are held (available: ${obstacle.available})`;
-      const none = `; 'locksmith set-max 1${flag}' gives the group a slot`;
-      return holders.length === 0 && available(semaphore) <= 0
-        ? { level: "warning", why: "first in line, the group has no slots at all", details: none }
-        : { level: "info", why, details: held };
-    }
+      return { level: "info", why: "in line behind another machine", details: heldBy(holders) };
+    case "full":
+      return holders.length > 0
+        ? {
+          level: "info",
+          why: `first in line, all slots are held (available: ${obstacle.available})`,
+          details: heldBy(holders),
+        }
+        : {
+          level: "warning",
+          why: "first in line, the group has no slots at all",
+          details: `; 'locksmith set-max 1${flag}' gives it one`,
+        };
     case "paused":
       return {
         level: "warning",
         why: "first in line, the group is paused",
-        details: `${describeHold(obstacle.pause, clock)}; 'locksmith resume${flag}' ends that`,
+        details: `${describeHold(obstacle.pause, clock)}; 'locksmith resume${flag}' ends that${
+          overdue.length === 0 ? "" : `; ${describeHolders(semaphore, overdue, clock.now, overdue)}`
+        }`,
       };
     case "by-hand":
       return {
         level: "warning",
         why: "this machine's slot was taken by hand",
-        details: `${describeHold(obstacle.hold, clock)}; only 'locksmith unlock ${id}${flag}' ends that`,
+        details: `${
+          describeHold(obstacle.hold, clock)
+        }; only 'locksmith unlock ${waits.id}${flag}' ends that`,
       };
     case "other-host":
-      return describeOtherHost(obstacle.hold, { id, hostname, group }, clock);
+      return describeOtherHost(obstacle.hold, waits, clock);
   }
 }
 
 /** Another machine holds a slot under the id of this one. */
 export function describeOtherHost(
   hold: Hold,
-  { id, hostname, group }: {
-    readonly id: string;
-    readonly hostname?: string | undefined;
-    readonly group: string;
-  },
+  { id, hostname, group }: Waiting,
   clock: Clock,
 ): WaitDescription {
   const ours = hostname === undefined ? `machine id ${id}` : `the machine id of ${machineName(id, hostname)}`;

@@ -1,6 +1,7 @@
 /** One step of the agent: the next state, and what is to be done; and what steps are put together from. */
 
 import type { Agent, Effect, Event, Notice, Phase } from "./agent.ts";
+import { REMIND_MS } from "./seldom.ts";
 import type { LogLevel, Moment } from "./surroundings.ts";
 
 export interface Step {
@@ -38,9 +39,6 @@ export function say(level: LogLevel, text: string, { state, effects }: Step): St
 export function then(notice: Notice, { state, effects }: Step): Step {
   return { state, effects: [notice, ...effects] };
 }
-
-/** How long after a warning that still holds it is said again, in milliseconds. */
-export const REMIND_MS = 60 * 60_000;
 
 /**
  * Says something about a wait, unless the very same was said last; `details` may change meanwhile. A warning is said again

@@ -23,6 +23,7 @@ import {
   queueRange,
   serializePlace,
 } from "./queue.ts";
+import { REMIND_MS } from "./seldom.ts";
 import { overdueHolders } from "./semaphore.ts";
 import {
   type Entry,
@@ -45,9 +46,6 @@ import {
 
 /** The pause after the store failed, in milliseconds. A watch that is back ends it. */
 const FAILURE_PAUSE_MS = { first: 250, last: 30_000 };
-
-/** How long after news that still holds it is told again, in milliseconds. */
-const NEWS_INTERVAL_MS = 60 * 60_000;
 
 /** A lease, and the place in line that it keeps: they live and die together. */
 interface Foothold {
@@ -365,7 +363,7 @@ export class Waiter {
   /** Tells news, unless the very same was told a while ago. */
   #say(news: WaitNews, mark: string): void {
     const at = this.lock.surroundings.elapsed();
-    const known = mark === this.#said.mark && at - this.#said.at < NEWS_INTERVAL_MS;
+    const known = mark === this.#said.mark && at - this.#said.at < REMIND_MS;
     if (known || this.#leaving) return;
     this.#said = { mark, at };
     this.listener(news);

@@ -398,13 +398,12 @@ Deno.test("Waiter names the machines whose reboot takes too long", async () => {
   const [first, second] = await line.lined("first", "second");
   assertEquals([first.last, second.last], [FULL, BEHIND]);
   await line.time.advance(HOUR_MS + LOOK_MS);
-  const overdue = "; overdue: host slow (slow)";
+  const overdue = ", 1 overdue";
   assertEquals([first.last, second.last], [`${FULL}${overdue}`, `${BEHIND}${overdue}`]);
   assertEquals(
     first.told,
-    `warning: ${FULL}${overdue}: anna, taken by hand 1 h 6 min ago by anna@desk, because: a new disk; ` +
-      "host slow (slow), granted 1 h 6 min ago, because: a new kernel; " +
-      "look at that machine, or give its slot back: locksmith unlock 'host slow' --group web",
+    `warning: ${FULL}${overdue}: overdue host slow (slow), granted 1 h 6 min ago, because: a new kernel; ` +
+      "anna, taken by hand 1 h 6 min ago by anna@desk, because: a new disk; look at what is overdue, or give its slot back: locksmith unlock 'host slow' --group web",
   );
   line.unlock("slow");
   await line.time.advance(SOON_MS);

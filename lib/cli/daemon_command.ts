@@ -27,6 +27,7 @@ import { ignoresHangup, isJournal } from "./process.ts";
 import { below } from "./settings.ts";
 import { AUTO, type Strategy, windowStateAt } from "../strategy.ts";
 import type { WindowConfig } from "./together.ts";
+import { seldom } from "../seldom.ts";
 import { watchUpdateEngine } from "../need/update_engine.ts";
 import { BY_DAEMON } from "../semaphore.ts";
 import { LOOK_INTERVAL_MS } from "../wait.ts";
@@ -144,7 +145,7 @@ async function serve(
   if (lock !== null) log("info", `group ${groupLabel(group)}: ${lock.key} at ${lock.store.name}`);
   const bus = new Bus();
   const method = rebootMethod(config, machine);
-  const memory = new RebootMemory(config.root, machine.bootId, log);
+  const memory = new RebootMemory(config.root, machine.bootId, seldom(log, surroundings));
   const host = realHost({ bus, rebootMethod: method, coordinator, memory, strategy, graceMs, log });
   const broken = Promise.withResolvers<never>();
   const keeper = lock === null ? NO_KEEPER : new LockKeeper({

@@ -3,6 +3,7 @@
  * does not pay for its client.
  */
 
+import { readRegularFile } from "../host/regular_file.ts";
 import type { StoreConfig } from "./together.ts";
 import type { Store } from "../store.ts";
 
@@ -19,5 +20,5 @@ export async function openStore(config: StoreConfig): Promise<Store> {
 
 /** What stands in the files now. Throws where one cannot be read. */
 function contents(files: Readonly<Record<string, string>>): Record<string, Uint8Array> {
-  return Object.fromEntries(Object.entries(files).map(([part, path]) => [part, Deno.readFileSync(path)]));
+  return Object.fromEntries(Object.entries(files).map(([part, path]) => [part, readRegularFile(path)]));
 }

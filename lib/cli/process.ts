@@ -4,6 +4,7 @@
  */
 
 import { readKernelFile } from "../host/identity.ts";
+import { readRegularFile } from "../host/regular_file.ts";
 import { localZone, ZoneError } from "../host/zone.ts";
 import { ValueError } from "./option.ts";
 import { type Output, OutputError } from "./output.ts";
@@ -40,7 +41,7 @@ export function hostZone(): string {
 
 /** The bytes of a file, or `undefined` where there is none. */
 export function readFile(path: string): Uint8Array | undefined {
-  return unlessMissing(() => Deno.readFileSync(path));
+  return unlessMissing(() => readRegularFile(path));
 }
 
 /** The names in a folder; none where there is no folder. */

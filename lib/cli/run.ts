@@ -5,12 +5,13 @@
  * one line with what to do next. A bug is one line too, and shows its stack only with `--debug`.
  */
 
-import { type CommandLine, parseCommandLine } from "./args.ts";
+import { type CommandLine, misplaced, parseCommandLine } from "./args.ts";
 import type { Command, CommandText } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { configure, interpret, UsageError } from "./config.ts";
 import { commandHelpText, helpText, usageText } from "./help.ts";
 import { LockError } from "../lock.ts";
+import { readRegularFile } from "../host/regular_file.ts";
 import { MachineError } from "../host/identity.ts";
 import { COMMAND_NAMES, type CommandName, OPTIONS } from "./options.ts";
 import { commandsOf } from "./option.ts";
@@ -77,14 +78,13 @@ async function start<C extends CommandName>(name: C, line: CommandLine): Promise
   });
   const output = outputFor(name);
   const faults = [...line.faults, ...operandFaults(name, line, command)];
-  const readCredentials = (path: string) => Deno.readFileSync(path);
   if ("judge" in command) {
     if (faults.length > 0) throw new UsageError(faults);
-    return await command.judge(output, interpret(name, settings, readCredentials), settings);
+    return await command.judge(output, interpret(name, settings, readRegularFile), settings);
   }
   return await command.run({
     ...output,
-    config: configure(name, settings, readCredentials, faults),
+    config: configure(name, settings, readRegularFile, faults),
     operands: line.operands,
     warnings: settings.warnings,
     surroundings: REAL,
@@ -103,9 +103,13 @@ function outputFor(name: CommandName | undefined): Output {
 function operandFaults(name: CommandName, { operands, faults }: CommandLine, command: CommandText): string[] {
   // after a mistyped option its value looks like an argument: the option is fault enough
   const extra = faults.length > 0 ? [] : operands.slice(command.operands.most);
-  const [word] = extra;
+  const [word = ""] = extra;
   const group = command.operands.most === 0 && commandsOf(OPTIONS.group).includes(name) && extra.length === 1;
-  const hint = group ? `, did you mean --group=${word}?` : "";
+  const hint = !group
+    ? ""
+    : /^[0-9a-f]{32}$/.test(word)
+    ? `: '${name}' takes no machine id`
+    : `, did you mean --group=${word}?`;
   return [
     ...extra.map((word) => `unexpected argument '${word}'${hint}`),
     ...command.faults?.(operands.slice(0, command.operands.most)) ?? [],
@@ -117,6 +121,7 @@ function answerAtOnce(program: string, line: CommandLine, name: CommandName | un
   const { command: word, operands, faults } = line;
   const answer = (text: () => string, most: number) => {
     const extra = operands.slice(most).map((operand) => `unexpected argument '${operand}'`);
+    if (word === "help" || word === "version") extra.push(...misplaced(line.flags, OPTIONS, word));
     if (faults.length + extra.length > 0) throw new UsageError([...faults, ...extra]);
     OUTPUT.out(text());
     return 0;

@@ -6,7 +6,7 @@
 import { formatDuration } from "./duration.ts";
 import { machineName } from "./machine.ts";
 import { BY_DAEMON, type Hold, REBOOTING, type Semaphore } from "./semaphore.ts";
-import type { Obstacle, WaitNews } from "./wait.ts";
+import type { WaitNews } from "./wait.ts";
 import { groupFlag } from "./group.ts";
 import { shellWord } from "./shell_word.ts";
 import type { LogLevel } from "./surroundings.ts";
@@ -118,39 +118,38 @@ export function describeWait(
     return { level: "warning", why: `cannot get in line, trying again: ${message}`, details };
   }
   const told = describeObstacle(news, waits, clock);
-  // whoever does not stand in line waits for nobody else
-  const late = INDEPENDENT.includes(news.obstacle.kind) ? [] : news.overdue;
-  if (late.length === 0) return told;
-  const [first = ""] = late.map((id) => shellWord(news.semaphore.holds.get(id)?.host ?? id));
-  const unlock = `locksmith unlock ${first}${groupFlag(waits.group)}`;
+  const { overdue, semaphore } = news;
+  const [first] = overdue;
+  if (first === undefined || !told.inLine) return told;
+  const unlock = `locksmith unlock ${shellWord(semaphore.holds.get(first)?.host ?? first)}${
+    groupFlag(waits.group)
+  }`;
   return {
     level: "warning",
-    why: `${told.why}, ${late.length} overdue`,
+    why: `${told.why}, ${overdue.length} overdue`,
     details: `${told.details}; look at what is overdue, or give its slot back: ${unlock}`,
   };
 }
-
-/** These end by what becomes of the machine's own hold. */
-const INDEPENDENT: readonly Obstacle["kind"][] = ["by-hand", "other-host"];
 
 function describeObstacle(
   { obstacle, semaphore, overdue }: Extract<WaitNews, { kind: "waiting" }>,
   waits: Waiting,
   clock: Clock,
-): WaitDescription {
+): WaitDescription & { readonly inLine?: true } {
   const { holders } = semaphore;
   const flag = groupFlag(waits.group);
   const heldBy = (ids: readonly string[]) =>
     ids.length === 0 ? "" : `: ${describeHolders(semaphore, ids, clock.now, overdue)}`;
   switch (obstacle.kind) {
     case "behind":
-      return { level: "info", why: "in line behind another machine", details: heldBy(holders) };
+      return { level: "info", why: "in line behind another machine", details: heldBy(holders), inLine: true };
     case "full":
       return holders.length > 0
         ? {
           level: "info",
           why: `first in line, all slots are held (available: ${obstacle.available})`,
           details: heldBy(holders),
+          inLine: true,
         }
         : {
           level: "warning",

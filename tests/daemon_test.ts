@@ -610,10 +610,25 @@ Deno.test("daemon on a host without busctl, or without a bus, says so once and h
     const args = ["--reboot-strategy", "reboot", "--debug", "--reboot-command", "true"];
     const idle = machine.start(args, { path });
     assertEquals(
-      await idle.line(/update-engine/),
+      await idle.line(/update-engine is not/),
       `info: update-engine is not asked: ${why}`,
     );
     await idle.line(/^debug: need of a reboot: \{"kind":"not-needed"\}$/);
+    await idle.line(/^info: no reboot is needed now$/);
+    assertMatch(
+      idle.lines[0] ?? "",
+      new RegExp(`^info: locksmith \\d\\S* on .+ \\(${machine.id.slice(0, 8)}`),
+    );
+    assertEquals(idle.lines.slice(1, 4), [
+      "info: strategy reboot: configured by --reboot-strategy",
+      `info: what asks for reboots: ${machine.root}/run/reboot-required, 'locksmith send-need-reboot', update-engine`,
+      "info: no reboot window: reboots are allowed at any time",
+    ]);
+    assertEquals(
+      idle.lines.filter((line) => /^(warning|error):/.test(line)),
+      [],
+      "no update-engine is no fault",
+    );
     await assertStops(idle, "idle");
     await machine.need();
     const daemon = machine.start([...args, "--session-grace", "5m"], { path });
@@ -638,6 +653,24 @@ Deno.test("daemon marks its lines with their priority where journald reads them"
     "<6>strategy off: configured by --reboot-strategy",
     "<5>the strategy is off: this machine is not rebooted by locksmith; nothing to do",
   ]);
+});
+
+Deno.test("daemon that refuses to start tells the journal how grave each line is, and a misspelt setting beside it", async () => {
+  await using machine = await TestMachine.make();
+  const env = { JOURNAL_STREAM: "8:123", LOCKSMITHD_GROPU: "web" };
+  const misspelt = "LOCKSMITHD_GROPU is not a setting and has no effect, did you mean 'LOCKSMITHD_GROUP'?";
+  const refused = machine.start(["--endpoint", "ftp://etcd"], { env });
+  assertEquals((await refused.status).code, 2);
+  assertEquals(refused.lines, [
+    `<4>locksmith: warning: ${misspelt}`,
+    "<3>locksmith: error: --endpoint: 'ftp://etcd' has the scheme ftp; allowed are http, https and sqlite",
+    "<6>Usage: locksmith daemon [OPTIONS]",
+    "<6>See 'locksmith help daemon'.",
+  ]);
+  await machine.write("etc/machine-id", "");
+  const nobody = machine.start(["--reboot-strategy", "off"], { env });
+  assertEquals((await nobody.status).code, 1);
+  assertEquals(nobody.lines.slice(0, 2), [`<4>${misspelt}`, "<3>Cannot read machine-id"]);
 });
 
 Deno.test("daemon ends at SIGTERM and SIGINT whatever it waits for: a window, a reboot command that hangs", async () => {

@@ -97,10 +97,12 @@ export interface Agent {
   readonly windowSpent: { readonly from: number; readonly until: number } | null;
   /** How often in a row a slot was lost before it was confirmed: each time the next try comes later. */
   readonly setbacks: number;
-  /** The last thing that was said about a wait, so that it is said once. */
+  /** The last thing that was said about a wait, so that it is said once and again after a while; and when. */
   readonly said: string;
+  readonly saidAt: number;
   /** What the last look found, for the same reason. */
   readonly noted: string;
+  readonly notedAt: number;
   /** The shutdown by somebody else that was told of last: an instant, 0 for none. */
   readonly scheduledAt: number;
 }
@@ -145,15 +147,18 @@ export type Event =
     readonly kind: "recovered";
     readonly slot: Slot | null;
     readonly called: boolean;
+    /** What is to be told of it, if anything. */
     readonly note: string;
+    readonly details?: string;
+    readonly level?: LogLevel;
   }
-  /** Still in line, and why. */
-  | { readonly kind: "in-line"; readonly why: string }
+  /** Still in line, and why: `details` may change while the reason is the same. */
+  | { readonly kind: "in-line"; readonly why: string; readonly details?: string; readonly level?: LogLevel }
   /** `called`: somebody called the reboot under this very slot already. */
   | { readonly kind: "granted"; readonly slot: Slot; readonly called: boolean }
   /** Out of the line, without a slot. */
   | { readonly kind: "left" }
-  | { readonly kind: "failed"; readonly why: string }
+  | { readonly kind: "failed"; readonly why: string; readonly details?: string }
   | { readonly kind: "inquired"; readonly inquiry: Inquiry }
   /** `called`: somebody else confirmed this slot before, and may have called the reboot. */
   | { readonly kind: "confirmed"; readonly called: boolean }
@@ -204,7 +209,9 @@ export const START: Agent = {
   windowSpent: null,
   setbacks: 0,
   said: "",
+  saidAt: 0,
   noted: "",
+  notedAt: 0,
   scheduledAt: 0,
 };
 

@@ -1,32 +1,81 @@
 /**
- * Holds, pauses and waits in words: for the lines of a log, and for whoever words more around them. Everything else that
- * people read is worded where it is shown.
+ * Holds, pauses, waits and times in words: for the lines of a log, and for whoever words more around them. Everything else
+ * that people read is worded where it is shown.
  */
 
 import { formatDuration } from "./duration.ts";
-import type { Machine } from "./machine.ts";
-import type { Hold, Semaphore } from "./semaphore.ts";
-import type { Obstacle, WaitNews } from "./wait.ts";
+import { machineName } from "./machine.ts";
+import { BY_DAEMON, type Hold, REBOOTING, type Semaphore } from "./semaphore.ts";
+import type { WaitNews } from "./wait.ts";
+import { groupFlag } from "./group.ts";
+import { shellWord } from "./shell_word.ts";
+import type { LogLevel } from "./surroundings.ts";
 
-/**
- * A hold or a pause in a message: ` (since T, by WHOM, because: WHY)`, as far as it is known. With `now` (milliseconds
- * since the epoch) its age too; without, the message stays the same from one look to the next.
- */
-export function describeHold(hold: Pick<Hold, "since" | "by" | "reason"> | undefined, now?: number): string {
-  const parts = [];
-  if (hold?.since !== undefined) {
-    parts.push(
-      now === undefined ? `since ${hold.since}` : `since ${hold.since}, ${describeAge(hold.since, now)} ago`,
-    );
-  }
-  if (hold?.by !== undefined) parts.push(`by ${hold.by}`);
-  if (hold?.reason !== undefined && hold.reason !== "") parts.push(`because: ${hold.reason}`);
+/** How instants are told: their age at `now`, milliseconds since the epoch; in `zone`, without one as they are stored. */
+export interface Clock {
+  readonly now: number;
+  readonly zone: string | undefined;
+}
+
+/** So many holders are named in one message. */
+const HOLDERS_NAMED = 10;
+
+/** A hold or a pause behind what names it: ` (since T, AGE ago, by WHOM, because: WHY)`, as far as it is known. */
+export function describeHold(
+  hold: Pick<Hold, "since" | "by" | "reason"> | undefined,
+  { now, zone }: Clock,
+): string {
+  const { since, by, reason } = hold ?? {};
+  const parts = [
+    ...(since === undefined ? [] : [`since ${describeStored(since, zone)}`, `${lasted(since, now)} ago`]),
+    ...(by === undefined ? [] : [`by ${by}`]),
+    ...(reason === undefined || reason === "" ? [] : [`because: ${reason}`]),
+  ];
   return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }
 
-/** How long ago an instant was, or a dash where it is not known. `now` in milliseconds since the epoch. */
+/** A holder: `web1 (bcbd63b7...), rebooting for 14 s, because: new kernel`. `now` in milliseconds since the epoch. */
+export function describeHolder(id: string, hold: Hold | undefined, now: number): string {
+  const { since, by, reason } = hold ?? {};
+  const age = since === undefined ? undefined : lasted(since, now);
+  const ago = age === undefined ? "" : ` ${age} ago`;
+  const whose = by === undefined || by === BY_DAEMON ? "" : ` by ${by}`;
+  return [
+    machineName(id, hold?.host),
+    ...(hold === undefined
+      ? []
+      : hold.boot === undefined
+      ? [`taken by hand${ago}${whose}`]
+      : hold.phase === REBOOTING
+      ? [`rebooting${age === undefined ? "" : ` for ${age}`}${whose}`]
+      : [`${hold.phase ?? "taken"}${ago}${whose}`]),
+    ...(reason === undefined || reason === "" ? [] : [`because: ${reason}`]),
+  ].join(", ");
+}
+
+/** Some holders in a message, those that are overdue first. `now` in milliseconds since the epoch. */
+export function describeHolders(
+  { holds }: Semaphore,
+  ids: readonly string[],
+  now: number,
+  overdue: readonly string[] = [],
+): string {
+  const late = ids.filter((id) => overdue.includes(id));
+  const ordered = [...late, ...ids.filter((id) => !overdue.includes(id))];
+  const named = ordered.slice(0, HOLDERS_NAMED).map((id, index) => {
+    return (index < late.length ? "overdue " : "") + describeHolder(id, holds.get(id), now);
+  });
+  const more = ids.length - named.length;
+  return [...named, ...(more > 0 ? [`and ${more} more`] : [])].join("; ");
+}
+
+/** How long ago an instant was, for a table; a dash where it is not known. `now` in milliseconds since the epoch. */
 export function describeAge(since: string | undefined, now: number): string {
   return since === undefined ? "-" : formatDuration(ageSeconds(since, now) * 1000);
+}
+
+function lasted(since: string, now: number): string {
+  return describeDuration(ageSeconds(since, now) * 1000);
 }
 
 /** Whole seconds; none of what a clock that goes ahead of ours has put into the future. */
@@ -34,50 +83,116 @@ export function ageSeconds(since: string, now: number): number {
   return Math.round(Math.max(0, now - Temporal.Instant.from(since).epochMilliseconds) / 1000);
 }
 
-/** Some holders in a message, each with its details. `now` in milliseconds since the epoch; without it no ages. */
-export function describeHolders(semaphore: Semaphore, ids: readonly string[], now?: number): string {
-  return ids.map((id) => id + describeHold(semaphore.holds.get(id), now)).join(", ");
+/** An instant of a document: on the clock of `zone`, or as it is stored. */
+export function describeStored(instant: string, zone: string | undefined): string {
+  if (zone === undefined) return instant;
+  const { epochMilliseconds: ms } = Temporal.Instant.from(instant);
+  return describeInstant(Math.trunc(ms / 1000) * 1000, zone, "second");
 }
 
-/** What a waiting machine waits for, the same from one look to the next. */
+/** What is told of a wait. What lasts until somebody does something about it is a warning. */
+export interface WaitDescription {
+  readonly level: LogLevel;
+  /** The same as long as the reason is. */
+  readonly why: string;
+  /** What changes meanwhile, and what to do about it: to be put right behind it. */
+  readonly details: string;
+}
+
+/** The machine that waits, and in which group. */
+export interface Waiting {
+  readonly id: string;
+  readonly hostname?: string | undefined;
+  readonly group: string;
+}
+
+/** What a waiting machine waits for. */
 export function describeWait(
   news: Extract<WaitNews, { kind: "waiting" | "failing" }>,
-  machine: Named,
-): string {
-  if (news.kind === "failing") return `cannot get in line, trying again: ${news.error.message}`;
-  const { obstacle, overdue, semaphore } = news;
-  const late = overdue.length === 0 ? "" : `; overdue: ${describeHolders(semaphore, overdue)}`;
-  return describeObstacle(obstacle, machine) + late;
+  waits: Waiting,
+  clock: Clock,
+): WaitDescription {
+  if (news.kind === "failing") {
+    const { message, hint } = news.error;
+    const details = hint === undefined ? "" : `; ${hint}`;
+    return { level: "warning", why: `cannot get in line, trying again: ${message}`, details };
+  }
+  const told = describeObstacle(news, waits, clock);
+  const { overdue, semaphore } = news;
+  const [first] = overdue;
+  if (first === undefined || !told.inLine) return told;
+  const unlock = `locksmith unlock ${shellWord(semaphore.holds.get(first)?.host ?? first)}${
+    groupFlag(waits.group)
+  }`;
+  return {
+    level: "warning",
+    why: `${told.why}, ${overdue.length} overdue`,
+    details: `${told.details}; look at what is overdue, or give its slot back: ${unlock}`,
+  };
 }
 
-function describeObstacle(obstacle: Obstacle, machine: Named): string {
+function describeObstacle(
+  { obstacle, semaphore, overdue }: Extract<WaitNews, { kind: "waiting" }>,
+  waits: Waiting,
+  clock: Clock,
+): WaitDescription & { readonly inLine?: true } {
+  const { holders } = semaphore;
+  const flag = groupFlag(waits.group);
+  const heldBy = (ids: readonly string[]) =>
+    ids.length === 0 ? "" : `: ${describeHolders(semaphore, ids, clock.now, overdue)}`;
   switch (obstacle.kind) {
     case "behind":
-      return "in line behind another machine";
+      return { level: "info", why: "in line behind another machine", details: heldBy(holders), inLine: true };
     case "full":
-      return `first in line, all slots are held (available: ${obstacle.available})`;
+      return holders.length > 0
+        ? {
+          level: "info",
+          why: `first in line, all slots are held (available: ${obstacle.available})`,
+          details: heldBy(holders),
+          inLine: true,
+        }
+        : {
+          level: "warning",
+          why: "first in line, the group has no slots at all",
+          details: `; 'locksmith set-max 1${flag}' gives it one`,
+        };
     case "paused":
-      return `first in line, the group is paused${describeHold(obstacle.pause)}`;
+      return {
+        level: "warning",
+        why: "first in line, the group is paused",
+        details: `${describeHold(obstacle.pause, clock)}; 'locksmith resume${flag}' ends that${
+          overdue.length === 0 ? "" : `; ${describeHolders(semaphore, overdue, clock.now, overdue)}`
+        }`,
+      };
     case "by-hand":
-      return `this machine's slot was taken by hand${
-        describeHold(obstacle.hold)
-      }; 'locksmith unlock ${machine.id}' ends that`;
+      return {
+        level: "warning",
+        why: "this machine's slot was taken by hand",
+        details: `${
+          describeHold(obstacle.hold, clock)
+        }; only 'locksmith unlock ${waits.id}${flag}' ends that`,
+      };
     case "other-host":
-      return describeOtherHost(obstacle.hold, machine);
+      return describeOtherHost(obstacle.hold, waits, clock);
   }
 }
 
-/** What a machine is called; without a name it is only known by its id. */
-type Named = Pick<Machine, "id"> & Partial<Pick<Machine, "hostname">>;
-
 /** Another machine holds a slot under the id of this one. */
-export function describeOtherHost(hold: Hold, { id, hostname }: Named): string {
+export function describeOtherHost(
+  hold: Hold,
+  { id, hostname, group }: Waiting,
+  clock: Clock,
+): WaitDescription {
+  const ours = hostname === undefined ? `machine id ${id}` : `the machine id of ${machineName(id, hostname)}`;
+  const unlock = `'locksmith unlock ${id}${groupFlag(group)}' ends it`;
   const namesake = hold.host === undefined || hold.host === hostname;
-  const which = namesake ? " that this machine did not ask for," : "";
-  const ends = namesake ? ` If not, 'locksmith unlock ${id}' ends it` : "";
-  return `machine id ${id} holds a slot${which} under another boot id and host ${hold.host ?? "unknown"}${
-    describeHold(hold)
-  }; do two machines share this id?${ends}`;
+  return {
+    level: "warning",
+    why: `${ours} holds a slot${namesake ? " that this machine did not ask for," : ""} ` +
+      `under another boot id and host ${hold.host ?? "unknown"}`,
+    details: `${describeHold(hold, clock)}; do two machines share this id? give one of them another; ` +
+      `if ${namesake ? "not" : "this machine was renamed"}, ${unlock}`,
+  };
 }
 
 const MINUTE_MS = 60_000;
@@ -98,15 +213,19 @@ export function describeDuration(ms: number): string {
   return parts.filter((part) => part !== "").join(" ");
 }
 
-/** How far away an instant is: `in 2 d 11 h`, `5 min ago`. */
+/** How far away an instant is: `in 2 days 11 h`, `5 min ago`. */
 export function describeDistance(ms: number): string {
-  return ms >= 0 ? `in ${describeDuration(ms)}` : `${describeDuration(-ms)} ago`;
+  const length = describeDuration(Math.abs(ms)).replace(
+    /^(\d+) d\b/,
+    (_, days) => days === "1" ? "1 day" : `${days} days`,
+  );
+  return ms >= 0 ? `in ${length}` : `${length} ago`;
 }
 
-/** An instant on the clock of a zone: `Sat 2026-11-28 02:00 +01:00`; with seconds where it has some. */
-export function describeInstant(ms: number, zone: string): string {
+/** An instant on the clock of a zone: `Sat 2026-11-28 02:00 +01:00`; with seconds where it has some, or they are asked for. */
+export function describeInstant(ms: number, zone: string, unit?: "second"): string {
   const at = Temporal.Instant.fromEpochMilliseconds(Math.round(ms)).toZonedDateTimeISO(zone);
   const day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"][at.dayOfWeek - 1];
-  const time = at.toPlainTime().toString({ smallestUnit: at.second === 0 ? "minute" : "second" });
+  const time = at.toPlainTime().toString({ smallestUnit: unit ?? (at.second === 0 ? "minute" : "second") });
   return `${day} ${at.toPlainDate()} ${time} ${at.offset}`;
 }

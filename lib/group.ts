@@ -3,6 +3,8 @@
  * the old locksmith, so that scripts and habits keep working.
  */
 
+import { shellWord } from "./shell_word.ts";
+
 /** Everything that locksmith keeps lies below this. */
 export const ROOT = "coreos.com/updateengine/rebootlock/";
 
@@ -32,6 +34,11 @@ export function groupFault(group: string): string | undefined {
 /** How a group is called in messages to people. */
 export function groupLabel(group: string): string {
   return group === DEFAULT_GROUP ? "(default)" : group;
+}
+
+/** What a command line says to speak of a group: ` --group db`; nothing of the default one. */
+export function groupFlag(group: string): string {
+  return group === DEFAULT_GROUP ? "" : ` --group ${shellWord(group)}`;
 }
 
 /** The key of a group's semaphore. */

@@ -5,7 +5,14 @@
  */
 
 import type { Event, Slot } from "./agent.ts";
-import { describeHold, describeOtherHost, describeWait } from "./description.ts";
+import {
+  type Clock,
+  describeHold,
+  describeOtherHost,
+  describeWait,
+  type WaitDescription,
+} from "./description.ts";
+import { groupFlag } from "./group.ts";
 import type { Account } from "./ledger.ts";
 import { type Lock, LockError, newMark } from "./lock.ts";
 import type { Machine } from "./machine.ts";
@@ -51,6 +58,8 @@ export interface LockKeeperOptions {
   readonly overdueMs: number;
   /** How long a wait in line relies on watches, in milliseconds: see {@linkcode WaitRequest.lookMs}. */
   readonly lookMs: number;
+  /** The time zone in which people are told of times; without one as they are stored. */
+  readonly zone?: string;
   /** A mark that no other request has. */
   newMark?(): string;
   /** What the machine remembers across its boots of the slots of this group, if it remembers any. */
@@ -88,7 +97,7 @@ export class LockKeeper implements Keeper {
       await account?.settle();
       const none = { kind: "recovered", slot: null, called: false } as const;
       if (decision.kind === "not-held") return { ...none, note: "" };
-      const details = describeHold(decision.hold, lock.surroundings.now());
+      const details = describeHold(decision.hold, this.#clock());
       if (decision.kind === "released") {
         return { ...none, note: `this machine has rebooted; gave back the slot${details}` };
       }
@@ -101,18 +110,18 @@ export class LockKeeper implements Keeper {
             kind: "recovered",
             slot: { grant: owner.grant },
             called: owner.called,
-            note: `this machine has a slot and has not rebooted${details}`,
+            note: "this machine has a slot and has not rebooted",
+            details,
           };
-        // without its age, so that it is the same at the next look
-        case "by-hand":
-          return {
-            ...none,
-            note: `this machine's slot was taken by hand${
-              describeHold(owner.hold)
-            }; only 'locksmith unlock ${machine.id}' ends it`,
-          };
-        case "other-host":
-          return { ...none, note: describeOtherHost(owner.hold, machine) };
+        case "by-hand": {
+          const hint = `; only 'locksmith unlock ${machine.id}${groupFlag(lock.group)}' ends it`;
+          return { ...none, note: "this machine's slot was taken by hand", details: details + hint };
+        }
+        case "other-host": {
+          const waits = { ...machine, group: lock.group };
+          const { why, details, level } = describeOtherHost(owner.hold, waits, this.#clock());
+          return { ...none, note: why, details, level };
+        }
       }
     });
   }
@@ -148,12 +157,13 @@ export class LockKeeper implements Keeper {
       extra: {},
     };
     const waits = await account?.remembering() ?? machine;
+    const described = { ...machine, group: lock.group };
     const waiter = new Waiter(lock, { waits, hold, priority, overdueMs, lookMs }, (news) => {
       const over = news.kind !== "waiting" && news.kind !== "failing";
       if (over && this.#wish === wish) this.#wish = undefined;
       // the waiter has made sure that it cannot come any more
       if (news.kind === "left") account?.forget(grant).catch(this.#options.failed);
-      listener(eventOf(news, machine));
+      listener(eventOf(news, (news) => describeWait(news, described, this.#clock())));
     });
     wish.waiter = waiter;
     if (wish.left) waiter.leave();
@@ -182,6 +192,11 @@ export class LockKeeper implements Keeper {
     this.leave();
     await this.#waiting;
   }
+
+  #clock(): Clock {
+    const { lock: { surroundings }, zone } = this.#options;
+    return { now: surroundings.now(), zone };
+  }
 }
 
 /** A store that fails is an answer, everything else a bug. */
@@ -192,11 +207,14 @@ async function answered<Known extends Event>(
     return await ask();
   } catch (error) {
     if (!(error instanceof StoreError || error instanceof LockError)) throw error;
-    return { kind: "failed", why: error.message };
+    return { kind: "failed", why: error.message, details: error.hint === undefined ? "" : `; ${error.hint}` };
   }
 }
 
-function eventOf(news: WaitNews, machine: Machine): Event {
+function eventOf(
+  news: WaitNews,
+  describe: (news: Extract<WaitNews, { kind: "waiting" | "failing" }>) => WaitDescription,
+): Event {
   switch (news.kind) {
     case "granted":
       return { kind: "granted", slot: { grant: news.grant }, called: news.called };
@@ -204,7 +222,7 @@ function eventOf(news: WaitNews, machine: Machine): Event {
       return { kind: "left" };
     case "waiting":
     case "failing":
-      return { kind: "in-line", why: describeWait(news, machine) };
+      return { kind: "in-line", ...describe(news) };
     case "held":
       throw new Error("a daemon asks with its boot id, and is never told of another's hold");
   }

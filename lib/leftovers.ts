@@ -9,8 +9,8 @@
  */
 
 import { backoffMs } from "./backoff.ts";
-import { describeHold, describeOtherHost } from "./description.ts";
-import { groupLabel } from "./group.ts";
+import { type Clock, describeHold, describeOtherHost } from "./description.ts";
+import { groupFlag, groupLabel } from "./group.ts";
 import { readGroups } from "./groups.ts";
 import { Account, type Ledger, type Taken } from "./ledger.ts";
 import { Lock, LockError } from "./lock.ts";
@@ -33,6 +33,8 @@ export interface LeftoverOptions {
   readonly log: Log;
   /** For the record. */
   readonly by: string;
+  /** The time zone in which people are told of times; without one as they are stored. */
+  readonly zone?: string;
   /** How often it is looked whether a slot came after its asker had gone, in milliseconds. */
   readonly lookMs: number;
 }
@@ -193,9 +195,9 @@ export class Leftovers {
   }
 
   async #tellEnded(why: string, hold: Hold | undefined, { text }: Whereabouts): Promise<void> {
-    const { ledger, log, surroundings } = this.options;
+    const { ledger, log } = this.options;
     if (hold?.grant !== undefined) await ledger.forget([hold.grant]);
-    log("info", `${why}gave back the slot ${text}${describeHold(hold, surroundings.now())}`);
+    log("info", `${why}gave back the slot ${text}${describeHold(hold, this.#clock())}`);
   }
 
   #tellKept(
@@ -203,24 +205,26 @@ export class Leftovers {
     { group, text: where }: Whereabouts,
   ): void {
     const { machine } = this.options;
-    const flag = group === "" ? "" : ` --group '${group.replaceAll("'", `'\\''`)}'`;
+    const unlock = `'locksmith unlock ${machine.id}${groupFlag(group)}' ends it`;
     switch (owner.kind) {
       case "by-hand":
         return this.#tell(
           "info",
-          `a slot of this machine ${where} was taken by hand${
-            describeHold(owner.hold)
-          }: left alone, only 'locksmith unlock ${machine.id}${flag}' ends it`,
+          `a slot of this machine ${where} was taken by hand`,
+          `${describeHold(owner.hold, this.#clock())}: left alone, only ${unlock}`,
         );
-      case "other-host":
-        return this.#tell("warning", `${where}: ${describeOtherHost(owner.hold, machine)}`);
+      case "other-host": {
+        const { level, why, details } = describeOtherHost(owner.hold, { ...machine, group }, this.#clock());
+        return this.#tell(level, `${where}: ${why}`, details);
+      }
       case "ours":
         return this.#tell(
           "warning",
-          `this machine has a slot ${where}${
-            describeHold(owner.hold)
-          }, and has not rebooted since: it goes back after ` +
-            `the next boot, or 'locksmith unlock ${machine.id}${flag}' ends it`,
+          `this machine has a slot ${where}`,
+          `${
+            describeHold(owner.hold, this.#clock())
+          }, and has not rebooted since: it goes back after the next ` +
+            `boot, or ${unlock}`,
         );
     }
   }
@@ -229,7 +233,7 @@ export class Leftovers {
   async #tellRenamed(
     semaphore: Semaphore,
     entries: readonly Taken[],
-    { text: where }: Whereabouts,
+    { group, text: where }: Whereabouts,
   ): Promise<void> {
     const { machine, ledger } = this.options;
     for (const { grant, machine: former } of entries) {
@@ -240,11 +244,12 @@ export class Leftovers {
       }
       this.#tell(
         "warning",
-        `machine id ${former} holds a slot ${where}${
-          describeHold(hold)
-        }, and the disk of this machine says that it took ` +
-          `it, but its machine id is ${machine.id} now: left alone, in case the disk is a copy; if not, 'locksmith unlock ` +
-          `${former}' ends it`,
+        `machine id ${former} holds a slot ${where}`,
+        `${
+          describeHold(hold, this.#clock())
+        }, and the disk of this machine says that it took it, but its machine ` +
+          `id is ${machine.id} now: left alone, in case the disk is a copy; if not, 'locksmith unlock ${former}` +
+          `${groupFlag(group)}' ends it`,
       );
     }
   }
@@ -264,10 +269,16 @@ export class Leftovers {
       `remove what ${ledger.name} has of it (${files})`;
   }
 
-  #tell(level: LogLevel, text: string): void {
+  #clock(): Clock {
+    const { surroundings, zone } = this.options;
+    return { now: surroundings.now(), zone };
+  }
+
+  /** Says something once, whatever became of its details meanwhile. */
+  #tell(level: LogLevel, text: string, details = ""): void {
     if (this.#said.has(text)) return;
     this.#said.add(text);
-    this.options.log(level, text);
+    this.options.log(level, text + details);
   }
 }
 

@@ -12,7 +12,7 @@
 
 import { backoffMs } from "./backoff.ts";
 import { parseSemaphore, serializeSemaphore } from "./document.ts";
-import { groupLabel, semaphoreKey } from "./group.ts";
+import { groupFlag, groupLabel, semaphoreKey } from "./group.ts";
 import type { Machine } from "./machine.ts";
 import { type Place, queueRange, readQueue } from "./queue.ts";
 import {
@@ -373,11 +373,10 @@ export function parseEntry(entry: Entry, group: string, store: Store): Semaphore
 }
 
 function documentError(entry: Entry, group: string, store: Store, error: SemaphoreError): LockError {
-  const flag = group === "" ? "" : ` --group '${group.replaceAll("'", `'\\''`)}'`;
   return new LockError(
     "document",
     `${entry.key} at ${store.name} is corrupt (left unchanged): ${error.message}`,
-    `see what a repair would do: locksmith repair --dry-run${flag}`,
+    `see what a repair would do: locksmith repair --dry-run${groupFlag(group)}`,
     { cause: error },
   );
 }

@@ -42,6 +42,8 @@ export const GRANTED = "granted";
 export const REBOOTING = "rebooting";
 /** The grant is on the disk of the machine that asked for it. */
 export const ON_DISK = "disk";
+/** Who a daemon is in the record. */
+export const BY_DAEMON = "locksmithd";
 /** In the place of a mark: several have confirmed the hold, and nobody knows of the others' reboot calls. */
 export const SHARED = "shared";
 

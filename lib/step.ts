@@ -1,7 +1,8 @@
 /** One step of the agent: the next state, and what is to be done; and what steps are put together from. */
 
 import type { Agent, Effect, Event, Notice, Phase } from "./agent.ts";
-import type { LogLevel } from "./surroundings.ts";
+import { REMIND_MS } from "./seldom.ts";
+import type { LogLevel, Moment } from "./surroundings.ts";
 
 export interface Step {
   readonly state: Agent;
@@ -39,8 +40,23 @@ export function then(notice: Notice, { state, effects }: Step): Step {
   return { state, effects: [notice, ...effects] };
 }
 
-/** Says something about a wait, unless the very same was said last; `rest` of it may change meanwhile. */
-export function sayOnce(level: LogLevel, text: string, next: Step, rest = ""): Step {
-  if (next.state.said === text) return next;
-  return say(level, text + rest, { ...next, state: { ...next.state, said: text } });
+/**
+ * Says something about a wait, unless the very same was said last; `details` may change meanwhile. A warning is said again
+ * as long as it holds, every {@linkcode REMIND_MS}.
+ */
+export function sayOnce(level: LogLevel, text: string, next: Step, { elapsed }: Moment, details = ""): Step {
+  const { said, saidAt } = next.state;
+  if (said === text && !isDue(level, saidAt, elapsed)) return next;
+  return say(level, text + details, { ...next, state: { ...next.state, said: text, saidAt: elapsed } });
+}
+
+/** The same of what a look found. */
+export function noteOnce(level: LogLevel, note: string, next: Step, { elapsed }: Moment, details = ""): Step {
+  const { noted, notedAt } = next.state;
+  if (noted === note && !isDue(level, notedAt, elapsed)) return next;
+  return say(level, note + details, { ...next, state: { ...next.state, noted: note, notedAt: elapsed } });
+}
+
+function isDue(level: LogLevel, lastAt: number, elapsed: number): boolean {
+  return (level === "warning" || level === "error") && elapsed - lastAt >= REMIND_MS;
 }

@@ -24,7 +24,7 @@ import { backoffMs } from "./backoff.ts";
 import { describeDistance, describeDuration, describeInstant } from "./description.ts";
 import { describeLoggedIn, needsGrace, tellScheduled } from "./inquiry.ts";
 import { openNeed, reasons, rested, tellNeed, withNeed, withServed } from "./served.ts";
-import { enterPhase, expectPhase, rest, say, sayOnce, type Step, then } from "./step.ts";
+import { enterPhase, expectPhase, noteOnce, rest, say, sayOnce, type Step, then } from "./step.ts";
 import { type Action, decide, type WindowState } from "./strategy.ts";
 import type { Moment } from "./surroundings.ts";
 
@@ -61,9 +61,10 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
       return tick(config, state, now);
     case "recovered": {
       expectPhase(state, event, "recovering");
-      const { slot, called, note } = event;
-      const next = settle(config, { ...state, slot, called, recovered: true, noted: note }, now);
-      if (note !== "") return note === state.noted ? next : say("info", note, next);
+      const { slot, called, note, details, level = "info" } = event;
+      const noted = note === "" ? "" : state.noted;
+      const next = settle(config, { ...state, slot, called, recovered: true, noted }, now);
+      if (note !== "") return noteOnce(level, note, next, now, details);
       return state.slot === null || slot !== null ? next : say("warning", LOST_TEXT, next);
     }
     case "granted": {
@@ -80,9 +81,11 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
       if (state.phase.name === "leaving") return rest(state);
       expectPhase(state, event, "waiting");
       return sayOnce(
-        "info",
+        event.level ?? "info",
         `a reboot is needed (${reasons(state).join("; ")}); waiting for a slot: ${event.why}`,
         rest(state),
+        now,
+        event.details,
       );
     case "left":
       expectPhase(state, event, "leaving");
@@ -236,6 +239,7 @@ function enter(config: AgentConfig, state: Agent, action: Action, now: Moment): 
         "info",
         `a reboot is needed (${reasons(state).join("; ")}); waiting for the window that opens ${opens}`,
         rest(enterPhase(state, { name: "awaiting-window", opensAt: action.until, lookAt })),
+        now,
         `, ${describeDistance(action.until - now.now)}`,
       );
     }
@@ -270,6 +274,7 @@ function holdOff(state: Agent, clearance: Exclude<Clearance, { kind: "clear" }>,
     rest(
       enterPhase({ ...state, notBefore: Math.max(state.notBefore, until) }, { name: "backing-off", until }),
     ),
+    now,
   );
 }
 
@@ -289,6 +294,7 @@ function blocked(config: AgentConfig, state: Agent, why: string, now: Moment): S
     "warning",
     `this machine has a slot and cannot reboot now, asking again: ${why}`,
     rest(enterPhase({ ...state, blockedSince: since }, { name: "blocked", until })),
+    now,
   );
 }
 
@@ -381,7 +387,7 @@ function giveBack(config: AgentConfig, state: Agent, now: Moment): Step {
   // a window may be shorter than our patience, and is not to pass unseen
   const window = config.windowAt(now.now);
   const patienceMs = window.open ? REBOOT_PATIENCE_MS : Math.max(1, window.nextOpensAt - now.now);
-  return sayOnce("info", KEPT_TEXT, rebooting(state, now, Math.min(REBOOT_PATIENCE_MS, patienceMs)));
+  return sayOnce("info", KEPT_TEXT, rebooting(state, now, Math.min(REBOOT_PATIENCE_MS, patienceMs)), now);
 }
 
 function cancel(config: AgentConfig, state: Agent, failures: number, now: Moment): Step {
@@ -422,23 +428,17 @@ function failed(
   if (phase.name === "confirming") {
     return say(
       "warning",
-      `no reboot without a confirmed slot: ${event.why}`,
+      `no reboot without a confirmed slot: ${event.why}${event.details ?? ""}`,
       giveBack(config, postponed(state, now), now),
     );
   }
   const failures = "failures" in phase ? phase.failures + 1 : 1;
   const until = retryAt(failures, now);
-  return phase.name === "recovering"
-    ? sayOnce(
-      "warning",
-      `cannot find out which slot this machine holds, trying again: ${event.why}`,
-      rest(enterPhase(state, { name: "recovery-backoff", until, failures })),
-    )
-    : sayOnce(
-      "warning",
-      `cannot give the slot back, trying again: ${event.why}`,
-      rest(enterPhase(state, { name: "cancel-backoff", until, failures })),
-    );
+  const [what, next] = phase.name === "recovering"
+    ? ["find out which slot this machine holds", { name: "recovery-backoff", until, failures }] as const
+    : ["give the slot back", { name: "cancel-backoff", until, failures }] as const;
+  const text = `cannot ${what}, trying again: ${event.why}`;
+  return sayOnce("warning", text, rest(enterPhase(state, next)), now, event.details);
 }
 
 function retryAt(failures: number, { elapsed, chance }: Moment): number {

@@ -23,6 +23,7 @@ import {
   queueRange,
   serializePlace,
 } from "./queue.ts";
+import { REMIND_MS } from "./seldom.ts";
 import { overdueHolders } from "./semaphore.ts";
 import {
   type Entry,
@@ -65,7 +66,7 @@ export class Waiter {
   #grantState: GrantState = "unsent";
   #leaving = false;
   #failures = 0;
-  #said = "";
+  #said = { mark: "", at: 0 };
 
   /** Does nothing before {@linkcode start}. */
   constructor(
@@ -359,10 +360,12 @@ export class Waiter {
     this.#say({ kind: "waiting", obstacle, overdue, semaphore }, JSON.stringify([obstacle, overdue]));
   }
 
-  /** Tells news, unless the very same was told last. */
+  /** Tells news, unless the very same was told a while ago. */
   #say(news: WaitNews, mark: string): void {
-    if (mark === this.#said || this.#leaving) return;
-    this.#said = mark;
+    const at = this.lock.surroundings.elapsed();
+    const known = mark === this.#said.mark && at - this.#said.at < REMIND_MS;
+    if (known || this.#leaving) return;
+    this.#said = { mark, at };
     this.listener(news);
   }
 }

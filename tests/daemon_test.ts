@@ -14,7 +14,7 @@ const STOP_LIMIT_MS = 3_000;
 /** How much longer than asked for a lease may last. */
 const LEASE_SLACK_MS = 15_000;
 const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\)$/;
-const BEHIND = /waiting for a slot: in line behind another machine$/;
+const BEHIND = /waiting for a slot: in line behind another machine/;
 const REBOOT_LOG = ["--reboot-command", 'date +%s.%N >>"$LOCKSMITH_ROOT/rebooted"'];
 const KERNEL = { what: "shutdown", who: "apt", why: "upgrading", mode: "block", uid: 0, pid: 42 };
 
@@ -658,10 +658,25 @@ Deno.test("daemon on a host without busctl, or without a bus, says so once and h
     const args = ["--reboot-strategy", "reboot", "--debug", "--reboot-command", "true"];
     const idle = machine.start(args, { path });
     assertEquals(
-      await idle.line(/update-engine/),
+      await idle.line(/update-engine is not/),
       `info: update-engine is not asked: ${why}`,
     );
     await idle.line(/^debug: need of a reboot: \{"kind":"not-needed"\}$/);
+    await idle.line(/^info: no reboot is needed now$/);
+    assertMatch(
+      idle.lines[0] ?? "",
+      new RegExp(`^info: locksmith \\d\\S* on .+ \\(${machine.id.slice(0, 8)}`),
+    );
+    assertEquals(idle.lines.slice(1, 4), [
+      "info: strategy reboot: configured by --reboot-strategy",
+      `info: what asks for reboots: ${machine.root}/run/reboot-required, 'locksmith send-need-reboot', update-engine`,
+      "info: no reboot window: reboots are allowed at any time",
+    ]);
+    assertEquals(
+      idle.lines.filter((line) => /^(warning|error):/.test(line)),
+      [],
+      "no update-engine is no fault",
+    );
     await assertStops(idle, "idle");
     await machine.need();
     const daemon = machine.start([...args, "--session-grace", "5m"], { path });
@@ -681,10 +696,29 @@ Deno.test("daemon marks its lines with their priority where journald reads them"
   await using machine = await TestMachine.make();
   const daemon = machine.start(["--reboot-strategy", "off"], { env: { JOURNAL_STREAM: "8:123" } });
   await daemon.status;
-  assertEquals(daemon.lines, [
+  assertMatch(daemon.lines[0] ?? "", /^<6>locksmith \d.* on .+, boot [0-9a-f-]+$/);
+  assertEquals(daemon.lines.slice(1), [
     "<6>strategy off: configured by --reboot-strategy",
     "<5>the strategy is off: this machine is not rebooted by locksmith; nothing to do",
   ]);
+});
+
+Deno.test("daemon that refuses to start tells the journal how grave each line is, and a misspelt setting beside it", async () => {
+  await using machine = await TestMachine.make();
+  const env = { JOURNAL_STREAM: "8:123", LOCKSMITHD_GROPU: "web" };
+  const misspelt = "LOCKSMITHD_GROPU is not a setting and has no effect, did you mean 'LOCKSMITHD_GROUP'?";
+  const refused = machine.start(["--endpoint", "ftp://etcd"], { env });
+  assertEquals((await refused.status).code, 2);
+  assertEquals(refused.lines, [
+    `<4>locksmith: warning: ${misspelt}`,
+    "<3>locksmith: error: --endpoint: 'ftp://etcd' has the scheme ftp; allowed are http, https and sqlite",
+    "<6>Usage: locksmith daemon [OPTIONS]",
+    "<6>See 'locksmith help daemon'.",
+  ]);
+  await machine.write("etc/machine-id", "");
+  const nobody = machine.start(["--reboot-strategy", "off"], { env });
+  assertEquals((await nobody.status).code, 1);
+  assertEquals(nobody.lines.slice(0, 2), [`<4>${misspelt}`, "<3>Cannot read machine-id"]);
 });
 
 Deno.test("daemon ends at SIGTERM and SIGINT whatever it waits for: a window, a reboot command that hangs", async () => {

@@ -180,7 +180,7 @@ Deno.test("Lock refuses a document that contradicts itself, names key and fault,
       "document",
       `${line.key} at memory is corrupt (left unchanged): ` +
       '"semaphore" is 1, but max 1 less 1 holders is 0',
-      "see what a repair would do: locksmith repair --dry-run --group 'web'",
+      "see what a repair would do: locksmith repair --dry-run --group web",
     ]);
     assertEquals([line.memory.read(line.key)?.value, store.takeCalls()], [text, ["read"]]);
   }

@@ -1,6 +1,6 @@
 /** How one machine finds out which slot it has: after a boot, and now and then. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { coordinatorState, type Event } from "../lib/agent.ts";
 import { RETRY_MS } from "../lib/transitions.ts";
 import {
@@ -155,6 +155,36 @@ Deno.test("step() says once, and not at every look, that its machine is held by 
   look(NOTHING);
   look(byHand);
   assertEquals(story.log, ["info: taken by hand", "info: taken by hand"]);
+});
+
+Deno.test("step() says a warning that holds again every hour, with what has changed meanwhile, and news once", () => {
+  const story = at(TO_GRANT);
+  const inLine = (level: "info" | "warning", why: string) => {
+    for (let minute = 0; minute < 130; minute++) {
+      story.on({ kind: "in-line", why, details: ` for ${minute} min`, level });
+      story.pass(60_000);
+    }
+  };
+  inLine("info", "all slots are held");
+  inLine("warning", "the group is paused");
+  const begin = "a reboot is needed (a new kernel); waiting for a slot:";
+  assertEquals(story.log, [
+    `info: ${begin} all slots are held for 0 min`,
+    ...[0, 60, 120].map((minutes) => `warning: ${begin} the group is paused for ${minutes} min`),
+  ]);
+});
+
+Deno.test("step() says of a clone that holds its slot so again every hour, and not at every look", () => {
+  const clone = at([{ ...NOTHING, note: "twin", level: "warning" }, need(NOT_NEEDED)], {
+    idleLookMs: 10 * 60_000,
+  });
+  const beganMs = clone.elapsed;
+  while (clone.elapsed < beganMs + 3 * HOUR_MS) {
+    clone.wake();
+    clone.on({ ...NOTHING, note: "twin", level: "warning" });
+  }
+  const told = clone.log.filter((line) => line === "warning: twin").length;
+  assert(told >= 3 && told <= 4, `${told} times in three hours`);
 });
 
 Deno.test("step() tries again what the store failed to do, after pauses that grow and are bounded", () => {

@@ -265,8 +265,12 @@ Deno.test("Waiter does not stand in line while its machine is held by hand, and 
   line.hold("a");
   const again = line.member("a").start();
   await line.time.advance(SOON_MS);
-  const text = "this machine's slot was taken by hand (since 2026-01-01T00:00:00.000Z, by anna@desk, " +
-    "because: a new disk); 'locksmith unlock a' ends that";
+  const text = "this machine's slot was taken by hand";
+  assertEquals(
+    again.told,
+    `warning: ${text} (since Thu 2026-01-01 01:00:00 +01:00, 0 s ago, by anna@desk, ` +
+      "because: a new disk); only 'locksmith unlock a --group web' ends that",
+  );
   assertEquals([again.last, line.queue], [text, ["b"]]);
   line.unlock("anna");
   await line.time.advance(SOON_MS);
@@ -324,9 +328,10 @@ Deno.test("Waiter never gives back what another machine of the same id holds, an
   const member = line.member("a").start();
   await line.time.advance(2 * LOOK_MS);
   assertEquals(
-    member.last,
-    "machine id a holds a slot under another boot id and host twin (since 2026-01-01T00:00:00.000Z, by locksmithd, " +
-      "because: a new kernel); do two machines share this id?",
+    member.told,
+    "warning: machine id a holds a slot under another boot id and host twin (since Thu 2026-01-01 01:00:00 +01:00, " +
+      "12 min 30 s ago, by locksmithd, because: a new kernel); do two machines share this id? give one of them another; " +
+      "if this machine was renamed, 'locksmith unlock a --group web' ends it",
   );
   assertEquals(line.semaphore.holds.get("a"), other);
   line.unlock("a");
@@ -339,7 +344,7 @@ Deno.test("Waiter waits for a hand where a hold of its own boot has no grant to 
   line.hold("a", { boot: "boot of a", extra: {} });
   const member = line.member("a").start();
   await line.time.advance(1_000);
-  assertEquals(member.last, "this machine's slot was taken by hand; 'locksmith unlock a' ends that");
+  assertEquals(member.last, "this machine's slot was taken by hand");
   assertLess(member.store.takeCalls().length, 10);
   line.unlock("a");
   await line.time.advance(SOON_MS);
@@ -374,9 +379,12 @@ Deno.test("Waiter waits while the group is paused, says who paused it, and is gr
     paused: { since: "2026-01-01T00:00:00Z", by: "anna@desk", reason: "a fair", extra: {} },
   }));
   const [a, b] = await line.lined("a", "b");
-  const text =
-    "first in line, the group is paused (since 2026-01-01T00:00:00Z, by anna@desk, because: a fair)";
-  assertEquals([a.last, b.last], [text, BEHIND]);
+  assertEquals([a.last, b.last], ["first in line, the group is paused", BEHIND]);
+  assertEquals(
+    a.told,
+    "warning: first in line, the group is paused (since Thu 2026-01-01 01:00:00 +01:00, 0 s ago, by anna@desk, " +
+      "because: a fair); 'locksmith resume --group web' ends that",
+  );
   line.change(({ paused: _, ...semaphore }) => semaphore);
   await line.time.advance(SOON_MS);
   assertEquals([a.last, b.last], ["granted", FULL]);
@@ -390,8 +398,13 @@ Deno.test("Waiter names the machines whose reboot takes too long", async () => {
   const [first, second] = await line.lined("first", "second");
   assertEquals([first.last, second.last], [FULL, BEHIND]);
   await line.time.advance(HOUR_MS + LOOK_MS);
-  const overdue = "; overdue: slow (since 2026-01-01T00:00:00.000Z, by locksmithd, because: a new kernel)";
+  const overdue = ", 1 overdue";
   assertEquals([first.last, second.last], [`${FULL}${overdue}`, `${BEHIND}${overdue}`]);
+  assertEquals(
+    first.told,
+    `warning: ${FULL}${overdue}: overdue host slow (slow), granted 1 h 6 min ago, because: a new kernel; ` +
+      "anna, taken by hand 1 h 6 min ago by anna@desk, because: a new disk; look at what is overdue, or give its slot back: locksmith unlock 'host slow' --group web",
+  );
   line.unlock("slow");
   await line.time.advance(SOON_MS);
   assertEquals([first.last, second.last], ["granted", FULL]);

@@ -128,7 +128,7 @@ function isOption(arg: string, known: ReadonlyMap<string, string>): boolean {
 }
 
 /** Options that exist, and that this command does not have. */
-function misplaced(
+export function misplaced(
   flags: ReadonlyMap<string, Setting>,
   options: Readonly<Record<string, OptionShape>>,
   command: string | undefined,

@@ -6,8 +6,7 @@
  * own on stderr.
  */
 
-import { closing, type Context, reasonOption, withLock } from "./command.ts";
-import { formatDuration } from "../duration.ts";
+import { clockOf, closing, type Context, reasonOption, withLock } from "./command.ts";
 import { groupLabel } from "../group.ts";
 import { LockError } from "../lock.ts";
 import { openStore } from "./open_store.ts";
@@ -17,30 +16,34 @@ import { FRESH, isCount, MAX_LIMIT, overdueHolders, type Semaphore, SemaphoreErr
 import { repairSemaphore } from "../repair.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";
 import { readGroups } from "../groups.ts";
-import { describeHold, describeHolders } from "../description.ts";
+import { describeDuration, describeHold, describeHolders } from "../description.ts";
 
 export function status(context: Context<"status">): Promise<number> {
   const { json, verbose, "hold-overdue": overdueMs } = context.config;
+  const { screen } = context;
   return withLock(context, async (lock) => {
     const now = context.surroundings.now();
     if (json || verbose) {
       const { semaphore, queue } = await lock.readWithQueue();
       const seen = { semaphore, queue, overdue: overdueHolders(semaphore, now, overdueMs) };
-      context.out(
-        json ? `${JSON.stringify(statusJson(lock.group, seen, now))}\n` : verboseStatusText(seen, now),
-      );
+      if (json) context.out(`${JSON.stringify(statusJson(lock.group, seen, now))}\n`);
+      else if (screen === undefined) context.out(verboseStatusText(seen, now));
+      else context.out((await import("./screen_report.ts")).statusOn(screen, seen, now));
       return 0;
     }
     const semaphore = await lock.read();
-    context.out(statusText(semaphore, now));
+    context.out(statusText(semaphore, now, screen));
     const late = overdueHolders(semaphore, now, overdueMs);
+    const others = semaphore.holders.filter((id) => !late.includes(id));
     if (late.length > 0) {
-      printHint(
-        context,
-        `overdue, longer than ${formatDuration(overdueMs)} at their reboot: ${
-          describeHolders(semaphore, late, now)
-        }`,
-      );
+      const text = `overdue (rebooting for more than ${describeDuration(overdueMs)}): ${
+        describeHolders(semaphore, late, now)
+      }`;
+      printHint(context, text);
+    }
+    // the lines above are the old program's, with ids alone
+    if (screen !== undefined && others.length > 0) {
+      printHint(context, `held by ${describeHolders(semaphore, others, now)}`);
     }
     return 0;
   });
@@ -59,8 +62,10 @@ export async function groups(context: Context<"groups">): Promise<number> {
     );
     if (json) {
       context.out(`${JSON.stringify(sound.map((seen) => statusJson(seen.group, seen, now)))}\n`);
-    } else {
+    } else if (context.screen === undefined) {
       context.out(groupsText(sound));
+    } else {
+      context.out((await import("./screen_report.ts")).groupsOn(context.screen, sound));
     }
     const broken = readings.flatMap(({ semaphore }) => semaphore instanceof LockError ? [semaphore] : []);
     for (const error of broken) printError(context, error.message, error.hint);
@@ -80,12 +85,15 @@ export function pause(context: Context<"pause">): Promise<number> {
     });
     context.out(`group ${groupLabel(lock.group)} is paused: no new slots are granted\n`);
     if (before !== undefined) {
-      printHint(context, `it was paused already${describeHold(before, now)}; what counts now is this pause`);
+      printHint(
+        context,
+        `it was paused already${describeHold(before, clockOf(context))}; this pause replaces the earlier one`,
+      );
     }
     if (semaphore.holders.length > 0) {
       printHint(
         context,
-        `who holds a slot goes on: ${describeHolders(semaphore, semaphore.holders, now)}`,
+        `whoever holds a slot will still reboot: ${describeHolders(semaphore, semaphore.holders, now)}`,
       );
     }
     return 0;
@@ -99,7 +107,7 @@ export function resume(context: Context<"resume">): Promise<number> {
     const label = groupLabel(lock.group);
     if (before === undefined) context.out(`group ${label} is not paused: there is nothing to resume\n`);
     else {
-      const details = describeHold(before, context.surroundings.now());
+      const details = describeHold(before, clockOf(context));
       context.out(
         oneLine(`group ${label} is resumed: slots are granted again; it was paused${details}`) + "\n",
       );

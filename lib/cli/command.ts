@@ -8,9 +8,11 @@ import { Lock } from "../lock.ts";
 import { MachineError, readHostname, readMachineId } from "../host/identity.ts";
 import { openStore } from "./open_store.ts";
 import type { CommandName } from "./options.ts";
+import type { Clock } from "../description.ts";
 import type { Output } from "./output.ts";
 import { env } from "./process.ts";
 import { holderFault } from "../semaphore.ts";
+import type { Screen } from "./screen.ts";
 import type { Settings } from "./settings.ts";
 import type { Store } from "../store.ts";
 import type { StoreConfig } from "./together.ts";
@@ -50,6 +52,8 @@ export interface Context<C extends CommandName> extends Output {
   readonly surroundings: Surroundings;
   /** Whether a person can be asked. */
   readonly interactive: boolean;
+  /** The terminal that stdout is; none where it is a file or a pipe. */
+  readonly screen?: Screen | undefined;
   /** Whether a person may be reading stderr: what only shows progress is for nobody else. */
   readonly watched: boolean;
 }
@@ -96,6 +100,13 @@ export function reasonOption(
   { config: { reason } }: { config: { reason: string | undefined } },
 ): { reason?: string } {
   return reason === undefined ? {} : { reason };
+}
+
+/** How a command tells times: on a terminal by its own clock. */
+export function clockOf(
+  { surroundings, screen }: Pick<Context<CommandName>, "surroundings" | "screen">,
+): Clock {
+  return { now: surroundings.now(), zone: screen?.zone };
 }
 
 /** Who types, for the record: user and host, as far as they can be told. */

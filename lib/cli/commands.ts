@@ -36,12 +36,13 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     run: async (context) => (await import("./lock_commands.ts")).lock(context),
   },
   "unlock": {
-    operands: MACHINE,
+    operands: { text: "[MACHINE]", most: 1 },
     summary: "Give a slot back by hand",
     description:
-      "For this machine or the one named, whoever took the slot. Exits 1 if it holds none. Warning: if the machine is " +
-      "rebooting right now, another one may reboot at the same time.",
-    example: "locksmith unlock 69d27b356a94476da859461d3a3bc6fd",
+      "For this machine or the one named, whoever took the slot: by its machine id, its host name, or the first 4 or " +
+      "more characters of the id. Exits 1 if it holds none or several fit; then it lists who holds a slot and changes " +
+      "nothing. Warning: if the machine is rebooting right now, another one may reboot at the same time.",
+    example: "locksmith unlock web1 --group web",
     faults: holderFaults,
     run: async (context) => (await import("./lock_commands.ts")).unlock(context),
   },

@@ -33,7 +33,12 @@ export type Config<C extends CommandName> =
 /** Wrong options, arguments or settings: exit 2, before anything was started. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
-  constructor(readonly faults: readonly string[], readonly hints: readonly string[] = []) {
+  /** `warnings`: what has no effect, where a fault may come from that. */
+  constructor(
+    readonly faults: readonly string[],
+    readonly hints: readonly string[] = [],
+    readonly warnings: readonly string[] = [],
+  ) {
     super(faults.join("; "));
   }
 }
@@ -84,7 +89,9 @@ export function configure<C extends CommandName>(
 ): Config<C> {
   const reading = interpret(command, settings, readFile);
   const all = [...faults, ...reading.faults];
-  if (all.length > 0) throw new UsageError(all, reading.hints);
+  if (all.length > 0) {
+    throw new UsageError(all, reading.hints, reading.faults.length > 0 ? settings.warnings : []);
+  }
   const values = [...reading.parts].map(([name, { value }]) => [name, value] as const);
   // the rows that this command reads are the fields of its type
   return Object.fromEntries([...values, ...reading.together]) as Config<C>;

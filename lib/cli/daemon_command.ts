@@ -10,6 +10,7 @@ import { Daemon, type Host, TICK_INTERVAL_MS } from "../daemon.ts";
 import { rehearsing } from "./dry_run.ts";
 import { Bus } from "../host/bus.ts";
 import { formatDuration } from "../duration.ts";
+import { describeDistance, describeInstant } from "../description.ts";
 import { groupLabel } from "../group.ts";
 import { type HostOptions, realHost, told } from "../host/host.ts";
 import { DiskLedger } from "../host/ledger.ts";
@@ -22,14 +23,18 @@ import { type Keeper, LockKeeper, NO_KEEPER } from "../keeper.ts";
 import { Lock } from "../lock.ts";
 import { readMachine } from "../host/identity.ts";
 import { requireLastingId } from "../host/lasting_id.ts";
-import type { Machine } from "../machine.ts";
+import { type Machine, machineName } from "../machine.ts";
+import { VERSION } from "./version.ts";
 import { type Detector, watchNeed } from "../need.ts";
 import { addressOf, openStore, withStoreAt } from "./open_store.ts";
 import { logLine, printError } from "./output.ts";
-import { env, ignoresHangup } from "./process.ts";
+import { ignoresHangup, isJournal } from "./process.ts";
 import { below } from "./settings.ts";
 import { AUTO, type Strategy, windowStateAt } from "../strategy.ts";
+import type { WindowConfig } from "./together.ts";
+import { seldom } from "../seldom.ts";
 import { watchUpdateEngine } from "../need/update_engine.ts";
+import { BY_DAEMON } from "../semaphore.ts";
 import { LOOK_INTERVAL_MS } from "../wait.ts";
 import { describeWindow } from "../window.ts";
 import type { Log } from "../surroundings.ts";
@@ -63,6 +68,8 @@ export async function daemon(context: DaemonContext): Promise<number> {
     });
   }
 
+  // before anything may refuse to start: a misspelt setting may be why
+  for (const warning of warnings) log("warning", warning);
   const machine = await readMachine(config.root);
   await requireLastingId(config.root, machine.id);
   const { strategy: chosen, why } = config.strategy;
@@ -77,7 +84,10 @@ export async function daemon(context: DaemonContext): Promise<number> {
   const state = chosen === "off" ? "disabled" : "starting";
   await coordinator.set(chosen, state).catch((error) => log("warning", reasonOf(error)));
   await notifyReady(log);
-  for (const warning of warnings) log("warning", warning);
+  log(
+    "info",
+    `locksmith ${VERSION} on ${machineName(machine.id, machine.hostname)}, boot ${machine.bootId}`,
+  );
   if (chosen !== AUTO) log("info", `strategy ${chosen}: ${why}`);
   if (chosen === "off") {
     log("notice", "the strategy is off: this machine is not rebooted by locksmith; nothing to do");
@@ -88,15 +98,15 @@ export async function daemon(context: DaemonContext): Promise<number> {
     await stopping;
     return 0;
   }
-  log("info", `machine ${machine.id} (${machine.hostname}), boot ${machine.bootId}`);
   if (config["dry-run"]) log("notice", "dry run: everything is done but the reboot call");
   const { window, "session-grace": graceMs } = config;
   log(
     "info",
-    window === null
-      ? "no reboot window: reboots are allowed at any time"
-      : `reboot window: ${describeWindow(window.window)}, ${window.zone}`,
+    `what asks for reboots: ${
+      below(config.root, config.sentinel)
+    }, 'locksmith send-need-reboot', update-engine`,
   );
+  log("info", describeWindowNow(window, context.surroundings.now()));
   if (window !== null && window.window.lengthMs < graceMs) {
     log(
       "warning",
@@ -111,6 +121,16 @@ export async function daemon(context: DaemonContext): Promise<number> {
     : serve(chosen, serving, stop.signal));
   await stopping;
   return 0;
+}
+
+/** `reboot window: every Sat at 02:00 for 1h, Europe/Berlin; opens Sat 2026-11-28 02:00 +01:00, in 2 days 11 h`. */
+function describeWindowNow(window: WindowConfig | null, now: number): string {
+  if (window === null) return "no reboot window: reboots are allowed at any time";
+  const state = windowStateAt(window, now);
+  const [verb, at] = state.open ? ["open, closes", state.closesAt] : ["opens", state.nextOpensAt];
+  return `reboot window: ${describeWindow(window.window)}, ${window.zone}; ${verb} ${
+    describeInstant(at, window.zone)
+  }, ${describeDistance(at - now)}`;
 }
 
 /** What the daemon works with, whatever its strategy. */
@@ -132,13 +152,14 @@ async function serve(
   const { config, surroundings } = context;
   const { store, group, window, "session-grace": graceMs } = config;
   const lock = strategy === "etcd-lock"
-    ? new Lock(await openStore(store), group, surroundings, "locksmithd")
+    ? new Lock(await openStore(store), group, surroundings, BY_DAEMON)
     : null;
   if (lock !== null) log("info", `group ${groupLabel(group)}: ${lock.key} at ${lock.store.name}`);
   const bus = new Bus();
   const method = rebootMethod(config, machine);
-  const memory = new RebootMemory(config.root, machine.bootId, log);
-  const ledger = new DiskLedger(config.root, log);
+  const rarely = seldom(log, surroundings);
+  const memory = new RebootMemory(config.root, machine.bootId, rarely);
+  const ledger = new DiskLedger(config.root, rarely);
   const address = addressOf(store);
   const own = lock === null ? null : { store: address, group };
   const configured = lock !== null || config.hasStore ? address : null;
@@ -151,6 +172,7 @@ async function serve(
     priority: config.priority,
     overdueMs: config["hold-overdue"],
     lookMs: LOOK_INTERVAL_MS,
+    zone: window?.zone ?? config.zone,
     failed: broken.reject,
   });
   running.keeper = keeper;
@@ -206,7 +228,8 @@ function leftovers(
   return new Leftovers({
     ...rest,
     surroundings,
-    by: "locksmithd",
+    by: BY_DAEMON,
+    zone: config.window?.zone ?? config.zone,
     lookMs: IDLE_LOOK_MS,
     withStore: (address, work) => withStoreAt(address, config.store, work),
   });
@@ -253,9 +276,9 @@ async function serveByWhatIsThere(serving: Serving, why: string, signal: AbortSi
 }
 
 function logger(context: DaemonContext, debug: boolean): Log {
-  const journal = env("JOURNAL_STREAM") !== undefined;
+  const journal = isJournal();
   return (level, text) => {
     if (level === "debug" && !debug) return;
-    context.err(logLine(level, text, journal, Date.now()));
+    context.err(logLine(level, text, journal, Date.now()), level);
   };
 }

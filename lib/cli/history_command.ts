@@ -9,6 +9,8 @@ import { type Context, withLock } from "./command.ts";
 import { eventsSince, type PastEvent, pastEvents } from "../history.ts";
 import { TOTAL_TIMEOUT_MS } from "../lock.ts";
 import { oneLine, table } from "./output.ts";
+import { machineName } from "../machine.ts";
+import { type Column, fitTable, type Screen, timeOn } from "./screen.ts";
 import { row } from "./report.ts";
 import type { History } from "../store.ts";
 
@@ -21,7 +23,10 @@ export function history(context: Context<"history">): Promise<number> {
       ? all
       : eventsSince(all, "at" in since ? since.at : context.surroundings.now() - since.ago);
     const report = historyReport(lock.group, past, all, events);
-    context.out(context.config.json ? `${JSON.stringify(report)}\n` : historyText(report));
+    const { screen, config: { json } } = context;
+    if (json) context.out(`${JSON.stringify(report)}\n`);
+    else if (screen === undefined) context.out(historyText(report));
+    else context.out(historyOn(screen, report));
     return 0;
   });
 }
@@ -58,10 +63,26 @@ export function historyReport(
 /** The same for people: from when on it is known, and a table. */
 export function historyText({ complete, oldest, events }: HistoryReport): string {
   const rows = events.map((event) =>
-    row(event.at, describe(event), event.machine, event.host, event.by, event.reason ?? event.fault)
+    row(event.at, what(event), event.machine, event.host, event.by, event.reason ?? event.fault)
   );
   const titles = ["TIME", "WHAT", "MACHINE ID", "HOST", "BY", "REASON"];
   return `${knownFrom(complete, oldest)}\n${rows.length === 0 ? "" : `\n${table([titles, ...rows])}`}`;
+}
+
+/** The same on a terminal. */
+export function historyOn(screen: Screen, { complete, oldest, events }: HistoryReport): string {
+  const columns: readonly Column<PastEvent>[] = [
+    { title: "TIME", cell: ({ at }) => timeOn(screen, at) },
+    { title: "WHAT", cell: what },
+    { title: "MACHINE", cell: ({ machine, host }) => machine && machineName(machine, host) },
+    { title: "BY", cell: ({ by }) => by, spare: 1 },
+    { title: "REASON", cell: ({ reason, fault }) => reason ?? fault },
+  ];
+  const at = timeOn(screen, oldest?.at);
+  const from = oldest === null || at === undefined ? oldest : { ...oldest, at };
+  return `${knownFrom(complete, from)}\n${
+    events.length === 0 ? "" : `\n${fitTable(screen, columns, events)}`
+  }`;
 }
 
 function knownFrom(complete: boolean, oldest: HistoryReport["oldest"]): string {
@@ -71,7 +92,8 @@ function knownFrom(complete: boolean, oldest: HistoryReport["oldest"]): string {
   return oneLine(`Known: from revision ${oldest.revision}${time}; the store has dropped what was before`);
 }
 
-function describe({ what, max, oldMax }: PastEvent): string {
+/** `set-max 2 (was 1)` */
+function what({ what, max, oldMax }: PastEvent): string {
   if (max === undefined) return what;
   return `${what} ${max}${oldMax === undefined ? "" : ` (was ${oldMax})`}`;
 }

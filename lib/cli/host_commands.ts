@@ -1,6 +1,6 @@
 /** The commands that act on this host: reboot it under the lock, try the chain without an update, show its windows. */
 
-import { administrator, type Context, withLock } from "./command.ts";
+import { administrator, clockOf, type Context, withLock } from "./command.ts";
 import type { Config } from "./config.ts";
 import { Bus, BusError } from "../host/bus.ts";
 import { foresee } from "./dry_run.ts";
@@ -12,7 +12,7 @@ import { requireLastingId } from "../host/lasting_id.ts";
 import { addressOf } from "./open_store.ts";
 import { printError, printHint, printWarning } from "./output.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
-import { describeHold, describeOtherHost } from "../description.ts";
+import { describeDuration, describeHold, describeOtherHost } from "../description.ts";
 import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
 import { tellRefusal } from "./refusal.ts";
 import { OwnedFileError, removeOwned } from "../host/owned_file.ts";
@@ -21,7 +21,8 @@ import { leaveRequest, REQUEST_FILE } from "../need/request.ts";
 import { below } from "./settings.ts";
 import { sendNeedReboot } from "../need/update_engine.ts";
 import { renderWindowReport, windowReport } from "./window_report.ts";
-import type { Machine } from "../machine.ts";
+import { type Machine, machineName } from "../machine.ts";
+import { groupFlag } from "../group.ts";
 
 const SIGNAL_TIMEOUT_MS = 9_000;
 
@@ -50,8 +51,8 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
         printHint(
           context,
           `rebooting under the slot taken by hand${
-            describeHold(hold, context.surroundings.now())
-          }; give it back afterwards: locksmith unlock ${machine.id}`,
+            describeHold(hold, clockOf(context))
+          }; give it back afterwards: locksmith unlock ${machine.id}${groupFlag(lock.group)}`,
         ),
       call: () => rebootMachine(method),
     });
@@ -84,6 +85,7 @@ async function tellOutcome(
   machine: Machine,
   outcome: Exclude<ManualOutcome, { kind: "rehearsed" }>,
 ): Promise<number> {
+  const name = machineName(machine.id, machine.hostname);
   switch (outcome.kind) {
     case "accepted":
       return 0;
@@ -104,21 +106,23 @@ async function tellOutcome(
     case "lost":
       printError(
         context,
-        `the slot of ${machine.id} is not ours any more, somebody unlocked it; not rebooting`,
+        `this machine's slot is not ours any more, somebody unlocked ${name}; not rebooting`,
       );
       return 1;
     case "no-slot":
-      return await tellRefusal(context, lock, outcome.decision);
+      return await tellRefusal(context, lock, machine.id, outcome.decision);
     case "not-ours": {
       const { kind, hold } = outcome.owner;
+      const clock = clockOf(context);
+      const other = describeOtherHost(hold, { ...machine, group: lock.group }, clock);
       context.err("Error locking: holder exists\n");
       printHint(
         context,
         kind === "earlier-boot"
           ? `the slot is from an earlier boot${
-            describeHold(hold, context.surroundings.now())
-          }; the daemon gives it back, or 'locksmith unlock ${machine.id}'`
-          : describeOtherHost(hold, machine),
+            describeHold(hold, clock)
+          }; the daemon gives it back, or 'locksmith unlock ${machine.id}${groupFlag(lock.group)}'`
+          : other.why + other.details,
       );
       return 1;
     }
@@ -174,7 +178,7 @@ export async function reset(context: Context<"reset">): Promise<number> {
   }
 }
 
-export function showWindow({ config, surroundings, out }: Context<"window">): Promise<number> {
+export function showWindow({ config, surroundings, out, screen }: Context<"window">): Promise<number> {
   const { window, zone, moment, count, json } = config;
   if (window === null) {
     out(
@@ -186,6 +190,10 @@ export function showWindow({ config, surroundings, out }: Context<"window">): Pr
   }
   const now = Temporal.Instant.fromEpochMilliseconds(surroundings.now()).toZonedDateTimeISO(zone);
   const report = windowReport(window.window, moment ?? now, count);
-  out(json ? `${JSON.stringify(report)}\n` : renderWindowReport(report, window.window, zone));
+  out(
+    json
+      ? `${JSON.stringify(report)}\n`
+      : renderWindowReport(report, window.window, zone, screen && describeDuration),
+  );
   return Promise.resolve(0);
 }

@@ -3,9 +3,17 @@
  * administrator's.
  */
 
-import { type Context, holderOf, reasonOption, withLock } from "./command.ts";
-import { type Lock, newMark } from "../lock.ts";
+import { clockOf, type Context, holderOf, reasonOption, withLock } from "./command.ts";
+import { describeHolder, describeHolders } from "../description.ts";
+import { DEFAULT_GROUP, groupFlag, groupLabel } from "../group.ts";
+import { readGroups } from "../groups.ts";
+import { findHolder } from "../holder.ts";
+import { type Lock, LockError, newMark } from "../lock.ts";
+import { machineName } from "../machine.ts";
+import { shellWord } from "../shell_word.ts";
+import { oneLine, printHint } from "./output.ts";
 import type { NewHold } from "../semaphore.ts";
+import { StoreError } from "../store.ts";
 import { readHostname } from "../host/identity.ts";
 import { tellRefusal } from "./refusal.ts";
 
@@ -32,14 +40,69 @@ async function lockNow(context: Context<"lock">, lock: Lock, holder: string, hol
   const since = new Date(context.surroundings.now()).toISOString();
   const host = hold.host === undefined ? {} : { host: hold.host };
   const decision = await lock.acquire(holder, { ...host, since, ...hold });
-  return decision.kind === "granted" ? 0 : await tellRefusal(context, lock, decision);
+  return decision.kind === "granted" ? 0 : await tellRefusal(context, lock, holder, decision);
 }
 
 export function unlock(context: Context<"unlock">): Promise<number> {
   return withLock(context, async (lock) => {
-    const decision = await lock.unlock(await holderOf(context));
+    const word = await holderOf(context);
+    const decision = await lock.unlock(word);
     if (decision.kind === "released") return 0;
-    context.err("Error unlocking: holder does not exist\n");
+    return await unlockMeant(context, lock, word);
+  });
+}
+
+/** Ends the hold of the one holder that `word` means; else says who holds, and leaves everything unchanged. */
+async function unlockMeant(context: Context<"unlock">, lock: Lock, word: string): Promise<number> {
+  const semaphore = await lock.read();
+  const { now } = clockOf(context);
+  const meant = findHolder(semaphore, word);
+  if (meant.kind === "one") {
+    const decision = await lock.unlock(meant.id);
+    if (decision.kind === "released") {
+      printHint(context, `gave back the slot of ${describeHolder(meant.id, decision.hold, now)}`);
+      return 0;
+    }
+  }
+  if (meant.kind === "several") {
+    context.err(`Error unlocking: several holders fit ${oneLine(word)}\n`);
+    for (const id of meant.ids) {
+      printHint(context, `${id}: ${describeHolder(id, semaphore.holds.get(id), now)}`);
+    }
+    printHint(context, "name one of them by its machine id; nothing was changed");
     return 1;
+  }
+  context.err("Error unlocking: holder does not exist\n");
+  const elsewhere = await holdersElsewhere(lock, word);
+  for (const { group, name, unlock } of elsewhere) {
+    printHint(context, `${name} holds a slot in group ${groupLabel(group)}: ${unlock}`);
+  }
+  if (elsewhere.length === 0) {
+    const { holders } = semaphore;
+    const held = holders.length === 0 ? "nobody" : describeHolders(semaphore, holders, now);
+    printHint(context, `in group ${groupLabel(lock.group)} slots are held by ${held}`);
+  }
+  return 1;
+}
+
+/** The holders of other groups that `word` means. Who may not look there is told nothing. */
+async function holdersElsewhere(
+  { store, group: own }: Lock,
+  word: string,
+): Promise<{ readonly group: string; readonly name: string; readonly unlock: string }[]> {
+  const readings = await readGroups(store).catch((error) => {
+    if (error instanceof StoreError) return [];
+    throw error;
+  });
+  return readings.flatMap(({ group, semaphore }) => {
+    if (group === own || semaphore instanceof LockError) return [];
+    const meant = findHolder(semaphore, word);
+    const ids = meant.kind === "one" ? [meant.id] : meant.kind === "several" ? meant.ids : [];
+    const flag = group === DEFAULT_GROUP ? " --group ''" : groupFlag(group);
+    return ids.map((id) => ({
+      group,
+      name: machineName(id, semaphore.holds.get(id)?.host),
+      unlock: `locksmith unlock ${shellWord(meant.kind === "one" ? word : id)}${flag}`,
+    }));
   });
 }

@@ -8,8 +8,9 @@
 
 import { describeWait } from "../description.ts";
 import { formatDuration } from "../duration.ts";
-import { groupLabel } from "../group.ts";
+import { groupFlag, groupLabel } from "../group.ts";
 import { type Lock, LockError } from "../lock.ts";
+import { clockOf } from "./command.ts";
 import { printError, printHint, printProgress } from "./output.ts";
 import { PLACE_TTL_MS } from "../queue.ts";
 import { type Teller, tellRefusal } from "./refusal.ts";
@@ -73,7 +74,7 @@ export class LockByWaiting {
     // a store that is away from the start is told at once, as is who holds a slot; an outage later is waited for
     const [semaphore, hangupIgnored] = await Promise.all([this.lock.read(), ignoresHangup()]);
     if (semaphore.holders.includes(this.holder)) {
-      return await tellRefusal(this.context, this.lock, {
+      return await tellRefusal(this.context, this.lock, this.holder, {
         kind: "held",
         hold: semaphore.holds.get(this.holder),
       });
@@ -91,13 +92,14 @@ export class LockByWaiting {
       return this.#stop.resolve({ kind: "error", error: news.error });
     }
     if (this.context.watched) {
-      const why = describeWait(news, { id: this.holder });
-      printProgress(this.context, `waiting for a slot in group ${groupLabel(this.lock.group)}: ${why}`);
+      const { group } = this.lock;
+      const { why, details } = describeWait(news, { id: this.holder, group }, clockOf(this.context));
+      printProgress(this.context, `waiting for a slot in group ${groupLabel(group)}: ${why}${details}`);
     }
   }
 
   async #tell(news: LastNews): Promise<number> {
-    if (news.kind === "held") return await tellRefusal(this.context, this.lock, news);
+    if (news.kind === "held") return await tellRefusal(this.context, this.lock, this.holder, news);
     if (news.kind === "left") throw new Error("a place was left that nobody gave up");
     return 0;
   }
@@ -132,8 +134,7 @@ export class LockByWaiting {
         const look = lock.readWithQueue().catch(() => undefined);
         const seen = await Promise.race([look, this.#interrupted.promise.then(() => undefined)]);
         if (seen !== undefined) {
-          const now = context.surroundings.now();
-          printHint(context, whyNoSlot(lock.group, seen.semaphore, seen.queue, now));
+          printHint(context, whyNoSlot(lock.group, seen.semaphore, seen.queue, clockOf(context)));
         }
         return EXIT_IN_VAIN;
       }
@@ -151,7 +152,7 @@ export class LockByWaiting {
       context.err(`Error locking: ${stop.name}, the slot was given back\n`);
     } else {
       context.err(`Error locking: ${stop.name}, and the slot that came just then could not be given back\n`);
-      printHint(context, `'locksmith unlock ${holder}' gives it back`);
+      printHint(context, `'locksmith unlock ${holder}${groupFlag(lock.group)}' gives it back`);
     }
     return EXIT_BY_SIGNAL[stop.name];
   }

@@ -4,6 +4,7 @@
  */
 
 import { resolve } from "node:path";
+import { readRegularFile } from "../host/regular_file.ts";
 import type { StoreConfig } from "./together.ts";
 import { type Store, StoreError } from "../store.ts";
 import { reasonOf } from "../system_error.ts";
@@ -71,5 +72,5 @@ async function isThere(path: string): Promise<boolean> {
 
 /** What stands in the files now. Throws where one cannot be read. */
 function contents(files: Readonly<Record<string, string>>): Record<string, Uint8Array> {
-  return Object.fromEntries(Object.entries(files).map(([part, path]) => [part, Deno.readFileSync(path)]));
+  return Object.fromEntries(Object.entries(files).map(([part, path]) => [part, readRegularFile(path)]));
 }

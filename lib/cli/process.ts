@@ -4,9 +4,11 @@
  */
 
 import { readKernelFile } from "../host/identity.ts";
+import { readRegularFile } from "../host/regular_file.ts";
 import { localZone, ZoneError } from "../host/zone.ts";
 import { ValueError } from "./option.ts";
 import { type Output, OutputError } from "./output.ts";
+import type { Screen } from "./screen.ts";
 import { reasonOf } from "../system_error.ts";
 
 /** The name that the program was called by, without its directory. */
@@ -39,7 +41,7 @@ export function hostZone(): string {
 
 /** The bytes of a file, or `undefined` where there is none. */
 export function readFile(path: string): Uint8Array | undefined {
-  return unlessMissing(() => Deno.readFileSync(path));
+  return unlessMissing(() => readRegularFile(path));
 }
 
 /** The names in a folder; none where there is no folder. */
@@ -65,6 +67,34 @@ export async function ignoresHangup(): Promise<boolean> {
   const [, mask = "0"] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(status) ?? [];
   // the signal of number 1 is the lowest bit
   return (BigInt(`0x${mask}`) & 1n) === 1n;
+}
+
+/** Whether stderr goes to the journal, which systemd says of those that it starts. */
+export function isJournal(): boolean {
+  return env("JOURNAL_STREAM") !== undefined && !Deno.stderr.isTerminal();
+}
+
+/** The terminal that stdout is, or `undefined` where it is none. */
+export function screenOf(): Screen | undefined {
+  if (!Deno.stdout.isTerminal()) return undefined;
+  return { columns: columnsOf(), zone: displayZone(), colour: !Deno.noColor && env("TERM") !== "dumb" };
+}
+
+function columnsOf(): number {
+  try {
+    return Deno.consoleSize().columns || Infinity;
+  } catch {
+    return Infinity;
+  }
+}
+
+/** A zone that cannot be understood is no reason to show nothing: times are shown as they are stored. */
+function displayZone(): string | undefined {
+  try {
+    return hostZone();
+  } catch {
+    return undefined;
+  }
 }
 
 /** stdout, which fails loudly; and stderr, which has nobody to tell that it failed. */

@@ -1,40 +1,41 @@
 /** How an administrator is told that there is no slot: in the old words first, and then in ours. */
 
 import type { CommandName } from "./options.ts";
-import type { Context } from "./command.ts";
+import { clockOf, type Context } from "./command.ts";
 import { groupLabel } from "../group.ts";
 import type { Lock } from "../lock.ts";
 import { printHint } from "./output.ts";
 import { whyNoSlot } from "./report.ts";
 import type { AcquireDecision } from "../semaphore.ts";
-import { describeHold } from "../description.ts";
+import { describeHold, describeHolder } from "../description.ts";
 
 /** What telling needs of a command's context. */
-export type Teller = Pick<Context<CommandName>, "out" | "err" | "surroundings" | "watched">;
+export type Teller = Pick<Context<CommandName>, "out" | "err" | "surroundings" | "watched" | "screen">;
 
-/** Says why there is no slot, and gives the exit code. */
+/** Says why there is no slot for `holder`, and gives the exit code. */
 export async function tellRefusal(
   context: Teller,
   lock: Lock,
+  holder: string,
   decision: Exclude<AcquireDecision, { kind: "granted" }>,
 ): Promise<number> {
-  const now = context.surroundings.now();
+  const clock = clockOf(context);
   switch (decision.kind) {
     case "held":
       context.err("Error locking: holder exists\n");
-      printHint(context, `it has a slot already${describeHold(decision.hold, now)}`);
+      printHint(context, `it has a slot already: ${describeHolder(holder, decision.hold, clock.now)}`);
       return 1;
     case "full": {
       context.err(`Error locking: semaphore is at ${decision.available}\n`);
       const semaphore = await lock.read().catch(() => undefined);
-      if (semaphore !== undefined) printHint(context, whyNoSlot(lock.group, semaphore, [], now));
+      if (semaphore !== undefined) printHint(context, whyNoSlot(lock.group, semaphore, [], clock));
       return 1;
     }
     case "paused":
       context.err("Error locking: group is paused\n");
       printHint(
         context,
-        `no slots are granted in group ${groupLabel(lock.group)}${describeHold(decision.pause, now)}`,
+        `no slots are granted in group ${groupLabel(lock.group)}${describeHold(decision.pause, clock)}`,
       );
       return 1;
   }

@@ -3,11 +3,13 @@
  * rely on. Pure.
  */
 
-import { formatDuration } from "../duration.ts";
-import { groupLabel } from "../group.ts";
+import { ageSeconds, type Clock, describeAge, describeHold, describeHolders } from "../description.ts";
+import { groupFlag, groupLabel } from "../group.ts";
+import { machineName } from "../machine.ts";
 import { oneLine, table } from "./output.ts";
 import type { Place } from "../queue.ts";
 import { available, type Hold, type Pause, type Semaphore } from "../semaphore.ts";
+import { ageOn, paint, type Screen, timeOn } from "./screen.ts";
 import { flat } from "../document.ts";
 
 /** What there is to show of a group at one moment. */
@@ -23,9 +25,9 @@ export interface Seen {
  * The lines of the old `status`, byte for byte; of a paused group one more, above the table: what follows its head are
  * machine ids, as ever. `now` in milliseconds since the epoch.
  */
-export function statusText(semaphore: Semaphore, now: number): string {
+export function statusText(semaphore: Semaphore, now: number, screen?: Screen): string {
   const ids = semaphore.holders.map((id) => `${id}\n`).join("");
-  return head(semaphore, now) + (ids === "" ? "" : `\nMACHINE ID\n${ids}`);
+  return head(semaphore, now, screen) + (ids === "" ? "" : `\nMACHINE ID\n${ids}`);
 }
 
 /** The same with what is known of each hold, and the queue. `now` in milliseconds since the epoch. */
@@ -36,7 +38,7 @@ export function verboseStatusText({ semaphore, queue, overdue }: Seen, now: numb
     return row(
       id,
       hold?.since,
-      age(hold?.since, now),
+      describeAge(hold?.since, now),
       phase(hold) + late,
       hold?.host,
       hold?.by,
@@ -44,15 +46,17 @@ export function verboseStatusText({ semaphore, queue, overdue }: Seen, now: numb
     );
   });
   const places = queue.map(({ machine, priority, since, host, by, reason }, index) =>
-    row(String(index + 1), machine, String(priority), since, age(since, now), host, by, reason)
+    row(String(index + 1), machine, String(priority), since, describeAge(since, now), host, by, reason)
   );
   return head(semaphore, now) +
     section(["MACHINE ID", "SINCE", "FOR", "PHASE", "HOST", "BY", "REASON"], holders) +
     section(["PLACE", "MACHINE ID", "PRIORITY", "SINCE", "FOR", "HOST", "BY", "REASON"], places);
 }
 
-function head(semaphore: Semaphore, now: number): string {
-  return `Available: ${available(semaphore)}\nMax: ${semaphore.max}\n${pauseLine(semaphore.paused, now)}`;
+/** The first lines. On a `screen` the pause is told by its clock, and catches the eye. */
+export function head(semaphore: Semaphore, now: number, screen?: Screen): string {
+  const pause = pauseLine(semaphore.paused, now, screen);
+  return `Available: ${available(semaphore)}\nMax: ${semaphore.max}\n${pause}`;
 }
 
 /** The cells of a row, what is not known as a dash. */
@@ -64,28 +68,22 @@ function section(titles: readonly string[], rows: readonly (readonly string[])[]
   return rows.length === 0 ? "" : `\n${table([titles, ...rows])}`;
 }
 
-function pauseLine(pause: Pause | undefined, now: number): string {
+function pauseLine(pause: Pause | undefined, now: number, screen: Screen | undefined): string {
   if (pause === undefined) return "";
+  const since = screen === undefined ? pause.since : timeOn(screen, pause.since);
+  const age = screen === undefined ? describeAge(pause.since, now) : ageOn(pause.since, now);
   const parts = [
-    ...(pause.since !== undefined ? [`since ${pause.since} (${age(pause.since, now)})`] : []),
+    ...(since !== undefined ? [`since ${since} (${age})`] : []),
     ...(pause.by !== undefined ? [`by ${pause.by}`] : []),
     ...(pause.reason !== undefined && pause.reason !== "" ? [`because: ${pause.reason}`] : []),
   ];
-  return oneLine(`Paused: ${parts.length > 0 ? parts.join(", ") : "yes"}`) + "\n";
+  const line = oneLine(`Paused: ${parts.length > 0 ? parts.join(", ") : "yes"}`);
+  return `${paint(line, "yellow", screen)}\n`;
 }
 
 /** A hold that no boot ends was taken by hand. */
-function phase(hold: Hold | undefined): string {
+export function phase(hold: Hold | undefined): string {
   return hold?.boot === undefined ? "by hand" : hold.phase ?? "-";
-}
-
-function age(since: string | undefined, now: number): string {
-  return since === undefined ? "-" : formatDuration(ageSeconds(since, now) * 1000);
-}
-
-/** Whole seconds; none of what a clock that goes ahead of ours has put into the future. */
-function ageSeconds(since: string, now: number): number {
-  return Math.round(Math.max(0, now - Temporal.Instant.from(since).epochMilliseconds) / 1000);
 }
 
 /** The JSON of `status` and, one in a list, of `groups`. */
@@ -149,47 +147,28 @@ export function groupsText(groups: readonly (Seen & { readonly group: string })[
   ]);
 }
 
-/** Why there is no slot in a group, and what would change that. `now` in milliseconds since the epoch. */
+/** Why there is no slot in a group, and what would change that. */
 export function whyNoSlot(
   group: string,
   semaphore: Semaphore,
   queue: readonly Place[],
-  now: number,
+  clock: Clock,
 ): string {
   const label = groupLabel(group);
-  const holders = describeHolders(semaphore, semaphore.holders, now);
+  const holders = describeHolders(semaphore, semaphore.holders, clock.now);
   if (semaphore.paused) {
     const held = holders === "" ? "" : `; held by ${holders}`;
-    return `no slots are granted in group ${label}${describeHold(semaphore.paused, now)}${held}`;
+    return `no slots are granted in group ${label}${describeHold(semaphore.paused, clock)}${held}`;
   }
   if (available(semaphore) <= 0) {
     return holders === ""
-      ? `group ${label} has no slots at all; 'locksmith set-max' gives it some`
+      ? `group ${label} has no slots at all; 'locksmith set-max 1${groupFlag(group)}' gives it one`
       : `group ${label} is full, held by ${holders}`;
   }
   const [first] = queue;
   return first === undefined
     ? `group ${label} has a free slot by now; try again`
-    : `group ${label} has a free slot by now, and ${first.machine} is first in line; 'locksmith status --verbose' shows the queue`;
-}
-
-/** Some holders in a message, each with its details. `now` in milliseconds since the epoch. */
-export function describeHolders(semaphore: Semaphore, ids: readonly string[], now: number): string {
-  return ids.map((id) => id + describeHold(semaphore.holds.get(id), now)).join(", ");
-}
-
-/**
- * A hold or a pause in a message: ` (since T, by WHOM, because: WHY)`, as far as it is known. With `now` (milliseconds
- * since the epoch) its age too; without, the message stays the same from one look to the next.
- */
-export function describeHold(hold: Pick<Hold, "since" | "by" | "reason"> | undefined, now?: number): string {
-  const parts = [];
-  if (hold?.since !== undefined) {
-    parts.push(
-      now === undefined ? `since ${hold.since}` : `since ${hold.since}, ${age(hold.since, now)} ago`,
-    );
-  }
-  if (hold?.by !== undefined) parts.push(`by ${hold.by}`);
-  if (hold?.reason !== undefined && hold.reason !== "") parts.push(`because: ${hold.reason}`);
-  return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
+    : `group ${label} has a free slot by now, and ${
+      machineName(first.machine, first.host)
+    } is first in line; 'locksmith status --verbose${groupFlag(group)}' shows the queue`;
 }

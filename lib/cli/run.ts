@@ -5,17 +5,26 @@
  * one line with what to do next. A bug is one line too, and shows its stack only with `--debug`.
  */
 
-import { type CommandLine, parseCommandLine } from "./args.ts";
+import { type CommandLine, misplaced, parseCommandLine } from "./args.ts";
 import type { Command, CommandText } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { configure, interpret, UsageError } from "./config.ts";
 import { commandHelpText, helpText, usageText } from "./help.ts";
 import { LockError } from "../lock.ts";
+import { readRegularFile } from "../host/regular_file.ts";
 import { MachineError } from "../host/identity.ts";
 import { COMMAND_NAMES, type CommandName, OPTIONS } from "./options.ts";
 import { commandsOf } from "./option.ts";
-import { oneLine, OutputError, printError, printHint } from "./output.ts";
-import { calledBy, OUTPUT, readFile, readFolder } from "./process.ts";
+import {
+  forJournal,
+  oneLine,
+  type Output,
+  OutputError,
+  printError,
+  printHint,
+  printWarning,
+} from "./output.ts";
+import { calledBy, isJournal, OUTPUT, readFile, readFolder, screenOf } from "./process.ts";
 import { readSettings } from "./settings.ts";
 import { StoreError } from "../store.ts";
 import { REAL } from "../surroundings.ts";
@@ -67,30 +76,40 @@ async function start<C extends CommandName>(name: C, line: CommandLine): Promise
     readFile,
     readFolder,
   });
+  const output = outputFor(name);
   const faults = [...line.faults, ...operandFaults(name, line, command)];
-  const readCredentials = (path: string) => Deno.readFileSync(path);
   if ("judge" in command) {
     if (faults.length > 0) throw new UsageError(faults);
-    return await command.judge(OUTPUT, interpret(name, settings, readCredentials), settings);
+    return await command.judge(output, interpret(name, settings, readRegularFile), settings);
   }
   return await command.run({
-    ...OUTPUT,
-    config: configure(name, settings, readCredentials, faults),
+    ...output,
+    config: configure(name, settings, readRegularFile, faults),
     operands: line.operands,
     warnings: settings.warnings,
     surroundings: REAL,
+    screen: screenOf(),
     interactive: Deno.stdin.isTerminal() && Deno.stdout.isTerminal(),
     watched: Deno.stderr.isTerminal(),
   });
+}
+
+/** Where a command writes to: a daemon may write into the journal. */
+function outputFor(name: CommandName | undefined): Output {
+  return name === "daemon" && isJournal() ? forJournal(OUTPUT) : OUTPUT;
 }
 
 /** More arguments than the command takes, and what is wrong with the others. */
 function operandFaults(name: CommandName, { operands, faults }: CommandLine, command: CommandText): string[] {
   // after a mistyped option its value looks like an argument: the option is fault enough
   const extra = faults.length > 0 ? [] : operands.slice(command.operands.most);
-  const [word] = extra;
+  const [word = ""] = extra;
   const group = command.operands.most === 0 && commandsOf(OPTIONS.group).includes(name) && extra.length === 1;
-  const hint = group ? `, did you mean --group=${word}?` : "";
+  const hint = !group
+    ? ""
+    : /^[0-9a-f]{32}$/.test(word)
+    ? `: '${name}' takes no machine id`
+    : `, did you mean --group=${word}?`;
   return [
     ...extra.map((word) => `unexpected argument '${word}'${hint}`),
     ...command.faults?.(operands.slice(0, command.operands.most)) ?? [],
@@ -102,6 +121,7 @@ function answerAtOnce(program: string, line: CommandLine, name: CommandName | un
   const { command: word, operands, faults } = line;
   const answer = (text: () => string, most: number) => {
     const extra = operands.slice(most).map((operand) => `unexpected argument '${operand}'`);
+    if (word === "help" || word === "version") extra.push(...misplaced(line.flags, OPTIONS, word));
     if (faults.length + extra.length > 0) throw new UsageError([...faults, ...extra]);
     OUTPUT.out(text());
     return 0;
@@ -134,30 +154,32 @@ function isOn({ flags }: CommandLine, name: string): boolean {
 
 /** Says what went wrong, and gives the exit code. */
 function explain(error: unknown, { name, debug }: Asked): number {
+  const output = outputFor(name);
   if (error instanceof UsageError) {
-    for (const fault of error.faults) printError(OUTPUT, fault);
-    for (const hint of error.hints) printHint(OUTPUT, hint);
-    OUTPUT.err(usageText(name, name && COMMANDS[name]));
+    for (const warning of error.warnings) printWarning(output, warning);
+    for (const fault of error.faults) printError(output, fault);
+    for (const hint of error.hints) printHint(output, hint);
+    output.err(usageText(name, name && COMMANDS[name]), "info");
     return 2;
   }
   if (error instanceof MachineError) {
-    OUTPUT.err(`${error.summary}\n`);
+    output.err(`${error.summary}\n`);
     const named = name === "lock" || name === "unlock"
       ? `, or name a machine: locksmith ${name} MACHINE-ID`
       : "";
-    printHint(OUTPUT, `${error.detail}; ${error.hint}${named}`);
+    printHint(output, `${error.detail}; ${error.hint}${named}`);
   } else if (error instanceof StoreError || error instanceof LockError) {
-    printError(OUTPUT, error.message, error.hint);
+    printError(output, error.message, error.hint);
   } else if (error instanceof OutputError) {
-    printError(OUTPUT, error.message);
+    printError(output, error.message);
   } else {
     const known = error instanceof Error ? error : new Error(String(error));
     printError(
-      OUTPUT,
+      output,
       `this is a bug in locksmith ${VERSION}: ${known.name}: ${known.message}`,
       "please report it, with what --debug shows",
     );
-    if (debug) OUTPUT.err(`${(known.stack ?? "").split("\n").map(oneLine).join("\n")}\n`);
+    if (debug) output.err(`${(known.stack ?? "").split("\n").map(oneLine).join("\n")}\n`);
   }
   return 1;
 }

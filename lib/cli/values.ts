@@ -32,7 +32,9 @@ export function parseEndpoint(text: string): string {
     throw refuse(`has the scheme ${scheme}; allowed are http, https and sqlite${meant}`);
   }
   const url = URL.parse(text);
-  if (url === null) throw refuse(`is not an endpoint: host or port cannot be read; ${ENDPOINT}`);
+  if (url === null || url.port === "0") {
+    throw refuse(`is not an endpoint: host or port cannot be read; ${ENDPOINT}`);
+  }
   if (url.username !== "" || url.password !== "") {
     throw refuse("has a user in it; use --etcd-username and --etcd-password");
   }

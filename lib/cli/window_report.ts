@@ -5,6 +5,7 @@
  * say the same. Times are seconds apart from fractions that somebody asked for, and carry their offset from UTC.
  */
 
+import { table } from "./output.ts";
 import { formatDuration } from "../duration.ts";
 import {
   describeWindow,
@@ -46,31 +47,37 @@ export function windowReport(window: Window, at: Temporal.ZonedDateTime, count: 
 
 /**
  * A report of {@linkcode windowReport} for people: what the window is, whether it is open, and a table of `windows`.
- * `zone` is the zone in which the table shows its times. LENGTH is elapsed time. Ends with a newline.
+ * `zone` is the zone in which the table shows its times. LENGTH is elapsed time. `describe` words how far away a
+ * time is. Ends with a newline.
  */
-export function renderWindowReport(report: WindowReport, window: Window, zone: string): string {
-  const rows = report.windows.map(({ start, end }) => ({
+export function renderWindowReport(
+  report: WindowReport,
+  window: Window,
+  zone: string,
+  describe: (ms: number) => string = secondsText,
+): string {
+  const windows = report.windows.map(({ start, end }) => ({
     start: Temporal.Instant.from(start).toZonedDateTimeISO(zone),
     end: Temporal.Instant.from(end).toZonedDateTimeISO(zone),
   }));
-  const [first] = rows;
+  const [first] = windows;
   if (first === undefined) throw new RangeError("cannot show a report without windows");
   const atMs = first.start.epochMilliseconds - report.toStartSeconds * 1000;
-  const short = rows.every(({ start, end }) => start.second === 0 && end.second === 0);
-  const table = [
+  const short = windows.every(({ start, end }) => start.second === 0 && end.second === 0);
+  const rows = [
     ["START", "END", "LENGTH", "IN"],
-    ...rows.map(({ start, end }, index) => [
+    ...windows.map(({ start, end }, index) => [
       clockText(start, short),
       clockText(end, short),
       formatDuration(end.epochMilliseconds - start.epochMilliseconds),
-      index === 0 && report.open ? "now" : secondsText(start.epochMilliseconds - atMs),
+      index === 0 && report.open ? "now" : describe(start.epochMilliseconds - atMs),
     ]),
   ];
-  const untilEnd = secondsText(first.end.epochMilliseconds - atMs);
+  const untilEnd = describe(first.end.epochMilliseconds - atMs);
   const state = report.open
-    ? `open for ${secondsText(-report.toStartSeconds * 1000)}, closes in ${untilEnd}`
-    : `closed, opens in ${secondsText(report.toStartSeconds * 1000)}`;
-  return `${describeWindow(window)}, ${zone}: ${state}\n\n${alignColumns(table)}`;
+    ? `open for ${describe(-report.toStartSeconds * 1000)}, closes in ${untilEnd}`
+    : `closed, opens in ${describe(report.toStartSeconds * 1000)}`;
+  return `${describeWindow(window)}, ${zone}: ${state}\n\n${table(rows)}`;
 }
 
 /** `Thu 2015-05-21 23:00 -04:00`, with seconds unless `short`. */
@@ -83,15 +90,6 @@ export function clockText(time: Temporal.ZonedDateTime, short: boolean): string 
 /** People read whole seconds; the clock that `--at` defaults to has microseconds. */
 function secondsText(ms: number): string {
   return formatDuration(Math.round(ms / 1000) * 1000);
-}
-
-function alignColumns(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((row) => (row[column] ?? "").length))
-  );
-  return rows.map((row) =>
-    `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()}\n`
-  ).join("");
 }
 
 const INSTANT = new RegExp(

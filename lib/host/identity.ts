@@ -7,6 +7,7 @@
  * it. The host name is for people alone and never an error.
  */
 import type { Machine } from "../machine.ts";
+import { readRegularFile } from "./regular_file.ts";
 import { reasonOf, runChild } from "./child.ts";
 import { PLACES, type Places, softReboots } from "./soft_reboot.ts";
 
@@ -32,13 +33,17 @@ export async function readMachine(root: string): Promise<Machine> {
 }
 
 /** The machine id from `<root>/etc/machine-id`. Throws {@linkcode MachineError}. */
-export async function readMachineId(root: string): Promise<string> {
+export function readMachineId(root: string): Promise<string> {
+  return Promise.try(machineIdBelow, root);
+}
+
+function machineIdBelow(root: string): string {
   const file = below(root, "/etc/machine-id");
   const hint = "systemd-machine-id-setup writes one";
   const fault = (why: string) => new MachineError("Cannot read machine-id", `${file}: ${why}`, hint);
   let text: string;
   try {
-    text = (await Deno.readTextFile(file)).trim();
+    text = new TextDecoder().decode(readRegularFile(file)).trim();
   } catch (error) {
     throw fault(reasonOf(error));
   }
@@ -93,14 +98,13 @@ export async function readBootId(root: string): Promise<string> {
 
 /** The host name: `<root>/etc/hostname` below another root than `/`, else the system's. Never throws. */
 export async function readHostname(root: string): Promise<string> {
-  const fromFile = async () => {
-    const lines = (await Deno.readTextFile(below(root, "/etc/hostname"))).split("\n");
+  const fromFile = () => {
+    const lines = new TextDecoder().decode(readRegularFile(below(root, "/etc/hostname"))).split("\n");
     return lines.map((line) => line.trim()).find((line) => line !== "" && !line.startsWith("#")) ?? "";
   };
-  // A promise, so that a missing permission rejects and does not throw.
-  const fromSystem = () => Promise.try(() => Deno.hostname());
+  const fromSystem = () => Deno.hostname();
   for (const ask of below(root, "/") === "/" ? [fromSystem, fromFile] : [fromFile, fromSystem]) {
-    const name = await ask().catch(() => "");
+    const name = await Promise.try(ask).catch(() => "");
     // deno-lint-ignore no-control-regex -- a name goes into documents and onto terminals
     if (name !== "") return name.replace(/[\x00-\x20\x7f]/g, "?").slice(0, 253);
   }

@@ -85,6 +85,7 @@ class SqliteStore implements Store {
   async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {
     // what is refused here is certain: nothing happened
     await this.#place("commit", options);
+    await this.#attempt("commit", options, () => this.#open());
     try {
       return await this.#attempt("commit", options, () => {
         const { outcome, gone } = commitTransaction(this.#open(), transaction);

@@ -22,7 +22,7 @@ const CALL = { timeoutMs: 5_000 };
 const INTERRUPTION_LIMIT_MS = 1_000;
 const LEFT = "the place in line was given up";
 const HELD_BY_A =
-  /^locksmith: hint: group \(default\) is full, held by A \(since [^,]+, \d+s ago, by admin@.+\)\n$/;
+  /^locksmith: hint: group \(default\) is full, held by A, taken by hand \d+ s ago by admin@.+\n$/;
 
 /** A store with nothing in it, and the program beside it. */
 class Place implements AsyncDisposable {
@@ -208,7 +208,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
     assertEquals([code, stdout], [1, ""]);
     assertMatch(
       stderr,
-      /^Error locking: holder exists\nlocksmith: hint: it has a slot already \(since .+, by admin@.+\)\n$/,
+      /^Error locking: holder exists\nlocksmith: hint: it has a slot already: A, taken by hand \d+ s ago by admin@.+\n$/,
     );
   });
 
@@ -222,7 +222,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
     const { code, stderr } = await waiter.ended;
     assertEquals(
       [code, stderr],
-      [1, "Error locking: holder exists\nlocksmith: hint: it has a slot already\n"],
+      [1, "Error locking: holder exists\nlocksmith: hint: it has a slot already: B\n"],
     );
     assertEquals(await place.status(), { holders: ["A", "B"], waiting: [] });
   });
@@ -237,7 +237,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
     const ends = await Promise.all([first.ended, second.ended]);
     assertEquals(ends.map(({ code }) => code).sort(), [0, 1]);
     const other = ends.find(({ code }) => code === 1)?.stderr ?? "";
-    assertMatch(other, /^Error locking: holder exists\nlocksmith: hint: it has a slot already /);
+    assertMatch(other, /^Error locking: holder exists\nlocksmith: hint: it has a slot already: B, /);
     assertEquals(await place.status(), { holders: ["B"], waiting: [] });
   });
 
@@ -294,7 +294,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
       }
     };
     const waiting = "locksmith: waiting for a slot in group (default): first in line, ";
-    await until(`${waiting}all slots are held (available: 0)\r\n`);
+    await until(`${waiting}all slots are held (available: 0): A, taken by hand `);
     await place.run("pause");
     await until(`${waiting}the group is paused (since `);
     await place.run("unlock", "A");

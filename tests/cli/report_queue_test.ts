@@ -17,6 +17,8 @@ import { parseSemaphore } from "../../lib/document.ts";
 
 const NOW = Date.parse("2026-05-21T23:05:00Z");
 
+const CLOCK = { now: NOW, zone: undefined };
+
 const HELD = parseSemaphore(JSON.stringify({
   semaphore: 0,
   max: 2,
@@ -129,23 +131,23 @@ web        0          2    2        yes     2        1
 });
 
 Deno.test("who got no slot is told what stands in the way", () => {
-  const held = "A (since 2026-05-21T21:00:00Z, 2h5m ago, by locksmithd, because: new kernel), " +
-    "B (since 2026-05-21T23:00:00Z, 5m ago, by anna@desk, because: disk swap)";
-  assertEquals(whyNoSlot("web", HELD, QUEUE, NOW), `group web is full, held by ${held}`);
+  const held = "web1 (A), rebooting for 2 h 5 min, because: new kernel; " +
+    "B, taken by hand 5 min ago by anna@desk, because: disk swap";
+  assertEquals(whyNoSlot("web", HELD, QUEUE, CLOCK), `group web is full, held by ${held}`);
   assertEquals(
-    whyNoSlot("", PAUSED, [], NOW),
-    "no slots are granted in group (default) (since 2026-05-21T23:04:30Z, 30s ago, by anna@desk, " +
+    whyNoSlot("", PAUSED, [], CLOCK),
+    "no slots are granted in group (default) (since 2026-05-21T23:04:30Z, 30 s ago, by anna@desk, " +
       `because: storage); held by ${held}`,
   );
   assertEquals(
-    whyNoSlot("", { ...FRESH, max: 0 }, [], NOW),
-    "group (default) has no slots at all; 'locksmith set-max' gives it some",
+    whyNoSlot("", { ...FRESH, max: 0 }, [], CLOCK),
+    "group (default) has no slots at all; 'locksmith set-max 1' gives it one",
   );
   assertEquals(
-    whyNoSlot("", FRESH, QUEUE, NOW),
-    "group (default) has a free slot by now, and D is first in line; 'locksmith status --verbose' shows the queue",
+    whyNoSlot("", FRESH, QUEUE, CLOCK),
+    "group (default) has a free slot by now, and db1 (D) is first in line; 'locksmith status --verbose' shows the queue",
   );
-  assertEquals(whyNoSlot("", FRESH, [], NOW), "group (default) has a free slot by now; try again");
+  assertEquals(whyNoSlot("", FRESH, [], CLOCK), "group (default) has a free slot by now; try again");
 });
 
 Deno.test("nothing that a place brings along steers the terminal of who looks at the queue", () => {

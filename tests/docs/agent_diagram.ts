@@ -224,7 +224,9 @@ function abstract(state: Agent, elapsed: number): Agent {
     setbacks: Math.min(state.setbacks, 1),
     blockedSince: abstractSince(state.blockedSince, elapsed),
     said: "",
+    saidAt: 0,
     noted: "",
+    notedAt: 0,
   };
 }
 

@@ -25,7 +25,12 @@ export const GRACE_MS = 300_000;
 export const IDLE_LOOK_MS = 48 * 3_600_000;
 
 export const GRANTED: Extract<Event, { kind: "granted" }> = { kind: "granted", slot: SLOT, called: false };
-export const NOTHING: Event = { kind: "recovered", slot: null, called: false, note: "" };
+export const NOTHING: Extract<Event, { kind: "recovered" }> = {
+  kind: "recovered",
+  slot: null,
+  called: false,
+  note: "",
+};
 /** What the host answers before a reboot: nothing is in the way, unless told otherwise. */
 export const inquired = (inquiry: Partial<Inquiry> = {}): Event => ({
   kind: "inquired",

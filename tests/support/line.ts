@@ -4,7 +4,7 @@
  */
 
 import { assert } from "@std/assert";
-import { describeWait } from "../../lib/description.ts";
+import { describeWait, type WaitDescription } from "../../lib/description.ts";
 import { Lock } from "../../lib/lock.ts";
 import { type Place, queueRange, readQueue } from "../../lib/queue.ts";
 import {
@@ -194,14 +194,27 @@ export class Member {
     return this;
   }
 
-  /** What it told last: `granted`, `left`, or why it waits. */
+  /** What it told last: `granted`, `left`, or why it waits, without what changes meanwhile. */
   get last(): string {
     const news = this.news.at(-1);
     return news === undefined
       ? ""
       : news.kind === "waiting" || news.kind === "failing"
-      ? describeWait(news, { id: this.id })
+      ? this.describe(news).why
       : news.kind;
+  }
+
+  /** The same with all that it would be told with. */
+  get told(): string {
+    const news = this.news.at(-1);
+    if (news?.kind !== "waiting" && news?.kind !== "failing") return this.last;
+    const { level, why, details } = this.describe(news);
+    return `${level}: ${why}${details}`;
+  }
+
+  private describe(news: Parameters<typeof describeWait>[0]): WaitDescription {
+    const waits = { id: this.id, group: GROUP };
+    return describeWait(news, waits, { now: this.line.time.now(), zone: "Europe/Berlin" });
   }
 
   /** Its machine boots anew, and gives the slot back. */

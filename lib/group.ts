@@ -8,6 +8,9 @@ import { shellWord } from "./shell_word.ts";
 /** Everything that locksmith keeps lies below this. */
 export const ROOT = "coreos.com/updateengine/rebootlock/";
 
+/** The keys of all groups but the default one. */
+export const GROUPS = { from: `${ROOT}groups/`, to: `${ROOT}groups0` } as const;
+
 /** The longest name of a group, in UTF-16 code units. */
 export const GROUP_LENGTH_LIMIT = 256;
 
@@ -52,7 +55,7 @@ export function queuePrefix(group: string): string {
 }
 
 function folder(group: string): string {
-  return group === DEFAULT_GROUP ? ROOT : `${ROOT}groups/${escapeQuery(group)}/`;
+  return group === DEFAULT_GROUP ? ROOT : `${GROUPS.from}${escapeQuery(group)}/`;
 }
 
 /** The group whose semaphore lies at `key`, or `undefined` where the key is none of a semaphore. */
@@ -70,7 +73,7 @@ export function groupOfQueueKey(key: string): string | undefined {
 
 function groupOfFolder(path: string): string | undefined {
   if (path === ROOT) return DEFAULT_GROUP;
-  const escaped = new RegExp(`^${ROOT}groups/([^/]+)/$`).exec(path)?.[1];
+  const escaped = new RegExp(`^${GROUPS.from}([^/]+)/$`).exec(path)?.[1];
   if (escaped === undefined) return undefined;
   try {
     const group = decodeURIComponent(escaped.replaceAll("+", " "));

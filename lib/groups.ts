@@ -1,10 +1,10 @@
-/** Every group of a store at one moment: its document and its queue. */
+/** Every group of a store: with its queue at one moment, or its document alone. */
 
-import { groupOfKey, groupOfQueueKey, ROOT, semaphoreKey } from "./group.ts";
+import { DEFAULT_GROUP, groupOfKey, groupOfQueueKey, GROUPS, ROOT, semaphoreKey } from "./group.ts";
 import { CALL_TIMEOUT_MS, LockError, parseEntry } from "./lock.ts";
 import { type Place, readQueue } from "./queue.ts";
 import { FRESH, type Semaphore } from "./semaphore.ts";
-import type { Entry, Store } from "./store.ts";
+import { type Entry, exactly, type KeyRange, type Store } from "./store.ts";
 
 /** A group: its document, or why that cannot be read, and its queue, the first in line first. */
 export interface GroupReading {
@@ -37,6 +37,33 @@ export async function readGroups(store: Store): Promise<GroupReading[]> {
       queue: readQueue(group, places.get(group) ?? []),
     };
   });
+}
+
+/**
+ * The document of every group that has one, by small reads, one after the other: what it costs grows with the number of
+ * groups, and not with how many wait. One that cannot be read is left out. Throws {@linkcode StoreError}.
+ */
+export async function readDocuments(store: Store): Promise<{ group: string; semaphore: Semaphore }[]> {
+  const found: { group: string; semaphore: Semaphore }[] = [];
+  let group: string | undefined = DEFAULT_GROUP;
+  let rest: KeyRange = GROUPS;
+  while (true) {
+    const key = semaphoreKey(group ?? DEFAULT_GROUP);
+    const view = await store.view([{ range: exactly(key) }, { range: rest, limit: 1 }], {
+      timeoutMs: CALL_TIMEOUT_MS,
+    });
+    const [[document] = [], [next] = []] = view.found;
+    if (group !== undefined && document !== undefined) {
+      const semaphore = readOne(document, group, store);
+      if (!(semaphore instanceof LockError)) found.push({ group, semaphore });
+    }
+    if (next === undefined) return found;
+    const folder = /^[^/]*\//.exec(next.key.slice(GROUPS.from.length))?.[0];
+    group = folder === undefined ? undefined : groupOfKey(`${GROUPS.from}${folder}semaphore`);
+    // behind the folder: `0` comes next after `/`
+    const from = folder === undefined ? `${next.key}\0` : `${GROUPS.from}${folder.slice(0, -1)}0`;
+    rest = { from, to: GROUPS.to };
+  }
 }
 
 function readOne(entry: Entry, group: string, store: Store): Semaphore | LockError {

@@ -99,6 +99,7 @@ export class LockKeeper implements Keeper {
       if (decision.kind === "not-held") return { ...none, note: "" };
       const details = describeHold(decision.hold, this.#clock());
       if (decision.kind === "released") {
+        await account?.forget(decision.hold?.grant);
         return { ...none, note: `this machine has rebooted; gave back the slot${details}` };
       }
       const { why: owner } = decision;

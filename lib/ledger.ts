@@ -8,6 +8,7 @@
  */
 
 import type { Machine } from "./machine.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** A slot that was asked for. */
 export interface Taken {
@@ -37,14 +38,19 @@ export interface Ledger {
   begin(): Promise<void>;
 }
 
+/** How long after its asker had gone a request may still arrive at a store and be granted, in milliseconds. */
+export const LATE_MS = 10 * 60_000;
+
 /** The part of a ledger that is about one group of one store. */
 export class Account {
-  /** `now`: the wall clock, in milliseconds since the epoch. */
+  /** When the group was first looked at, by the clock that does not leap. */
+  #lookedMs: number | undefined;
+
   constructor(
     readonly ledger: Ledger,
     private readonly place: Pick<Taken, "store" | "group">,
     private readonly machine: Machine,
-    private readonly now: () => number,
+    private readonly surroundings: Surroundings,
   ) {}
 
   /** The machine with what it remembers now. */
@@ -62,7 +68,7 @@ export class Account {
       grant,
       machine,
       boot,
-      since: new Date(this.now()).toISOString(),
+      since: new Date(this.surroundings.now()).toISOString(),
       ...this.place,
     });
   }
@@ -72,9 +78,12 @@ export class Account {
     return grant === undefined ? Promise.resolve() : this.ledger.forget([grant]);
   }
 
-  /** The group was looked at after the boot: what an earlier boot asked for here is over. */
+  /** The group was looked at. What an earlier boot asked for here is over once nothing of it can arrive any more. */
   async settle(): Promise<void> {
     await this.ledger.begin();
+    const nowMs = this.surroundings.elapsed();
+    this.#lookedMs ??= nowMs;
+    if (nowMs - this.#lookedMs < LATE_MS) return;
     const taken = await this.ledger.read() ?? [];
     const over = taken.filter((entry) => this.covers(entry) && entry.boot !== this.machine.bootId);
     if (over.length > 0) await this.ledger.forget(over.map(({ grant }) => grant));

@@ -11,8 +11,8 @@
 import { backoffMs } from "./backoff.ts";
 import { type Clock, describeHold, describeOtherHost } from "./description.ts";
 import { groupFlag, groupLabel } from "./group.ts";
-import { readGroups } from "./groups.ts";
-import { Account, type Ledger, type Taken } from "./ledger.ts";
+import { readDocuments } from "./groups.ts";
+import { Account, LATE_MS, type Ledger, type Taken } from "./ledger.ts";
 import { Lock, LockError } from "./lock.ts";
 import type { Machine } from "./machine.ts";
 import type { Hold, Ownership, Semaphore } from "./semaphore.ts";
@@ -47,6 +47,10 @@ type Look =
   | "later"
   | "failed";
 
+function worst(looks: readonly Look[]): Look {
+  return looks.includes("failed") ? "failed" : looks.includes("later") ? "later" : "done";
+}
+
 /** A group, and how it is called in messages. */
 interface Whereabouts {
   readonly group: string;
@@ -56,6 +60,8 @@ interface Whereabouts {
 export class Leftovers {
   /** Whether all groups of the configured store were looked through. */
   #searched: boolean;
+  /** When each grant was first looked for in vain, by the clock that does not leap. */
+  readonly #lookedMs = new Map<string, number>();
   /** What was said already, so that it is said once. */
   readonly #said = new Set<string>();
 
@@ -85,7 +91,7 @@ export class Leftovers {
     for (const store of stores) {
       looks.push(await this.#lookAt(store, elsewhere.filter((entry) => entry.store === store)));
     }
-    return looks.includes("failed") ? "failed" : looks.includes("later") ? "later" : "done";
+    return worst(looks);
   }
 
   #isOwn({ store, group, machine }: Taken): boolean {
@@ -98,17 +104,20 @@ export class Leftovers {
     try {
       return await this.options.withStore(store, async (opened) => {
         if (opened === null) return this.#withoutStore(store, entries);
-        const searched = store === this.options.configured && !this.#searched
-          ? await this.#search(opened, store)
-          : [];
-        const groups = new Set([...entries.map(({ group }) => group), ...searched]);
+        const searches = store === this.options.configured && !this.#searched;
+        const groups = new Set([
+          ...entries.map(({ group }) => group),
+          ...(searches ? await this.#search(opened, store) : []),
+        ]);
         const looks: Look[] = [];
         for (const group of groups) {
           looks.push(
             await this.#lookIn(opened, store, group, entries.filter((entry) => entry.group === group)),
           );
         }
-        return looks.includes("failed") ? "failed" : looks.includes("later") ? "later" : "done";
+        const look = worst(looks);
+        if (searches && look !== "failed") this.#searched = true;
+        return look;
       });
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
@@ -130,15 +139,12 @@ export class Leftovers {
   async #search(opened: Store, store: string): Promise<string[]> {
     const { machine: { id }, own } = this.options;
     try {
-      const found = await readGroups(opened);
-      this.#searched = true;
-      return found.flatMap(({ group, semaphore }) => {
+      return (await readDocuments(opened)).flatMap(({ group, semaphore }) => {
         const isOwn = store === own?.store && group === own.group;
-        return !isOwn && !(semaphore instanceof LockError) && semaphore.holders.includes(id) ? [group] : [];
+        return !isOwn && semaphore.holders.includes(id) ? [group] : [];
       });
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind !== "permission") throw error;
-      this.#searched = true;
       this.#tell("info", `may not look for slots of this machine in other groups: ${error.message}`);
       return [];
     }
@@ -154,26 +160,22 @@ export class Leftovers {
     }) as [Taken[], Taken[]];
     try {
       if (renamed.length > 0) await this.#tellRenamed(await lock.read(), renamed, place);
-      const remembering = await new Account(ledger, { store: address, group }, machine, surroundings.now)
-        .remembering();
-      const decision = await lock.release(remembering);
-      // what an earlier boot asked for here is over; a grant of this boot may still come
-      const [now, before] = [true, false].map((isNow) => {
-        return ours.filter(({ boot }) => (boot === machine.bootId) === isNow);
-      }) as [Taken[], Taken[]];
-      await ledger.forget(before.map(({ grant }) => grant));
+      const account = new Account(ledger, { store: address, group }, machine, surroundings);
+      const decision = await lock.release(await account.remembering());
+      let ended: string | undefined;
       if (decision.kind === "released") {
-        await this.#tellEnded("this machine has rebooted; ", decision.hold, place);
-      }
-      if (decision.kind === "kept") {
+        ended = await this.#ended(decision.hold ?? { extra: {} }, "this machine has rebooted; ", place);
+      } else if (decision.kind === "kept") {
         // the daemon may know the same group of the same store by another endpoint, and go by this very hold
         const mayEnd = own === null || own.store === address;
-        if (mayEnd && decision.why.kind === "ours" && await this.#cancel(lock, decision.why, place)) {
-          return "done";
-        }
-        this.#tellKept(decision.why, place);
+        if (mayEnd && decision.why.kind === "ours") ended = await this.#cancel(lock, decision.why, place);
+        // a slot of the daemon's own is no news
+        const isNews = decision.why.kind !== "ours" || mayEnd ||
+          ours.some(({ grant }) => grant === decision.hold?.grant);
+        if (ended === undefined && isNews) this.#tellKept(decision.why, place);
       }
-      return now.length > 0 ? "later" : "done";
+      const rest = ours.filter(({ grant }) => grant !== ended);
+      return await this.#mayStillCome(rest) ? "later" : "done";
     } catch (error) {
       if (!(error instanceof LockError)) throw error;
       this.#tell("warning", `${this.#cannotLook(address, entries)}: ${error.message}; ${error.hint}`);
@@ -181,23 +183,36 @@ export class Leftovers {
     }
   }
 
-  /** Gives back a slot of this boot that no daemon goes by any more; `false` where a reboot was called under it. */
-  async #cancel(
-    lock: Lock,
-    { grant }: Extract<Ownership, { kind: "ours" }>,
-    place: Whereabouts,
-  ): Promise<boolean> {
-    const { id: holder, bootId: boot } = this.options.machine;
-    const decision = await lock.cancel({ holder, boot, grant });
-    if (decision.kind === "kept") return false;
-    if (decision.kind === "released") await this.#tellEnded("", decision.hold, place);
-    return true;
+  /** Whether a grant of these may still arrive: of this boot, or in some minutes. What cannot is forgotten. */
+  async #mayStillCome(entries: readonly Taken[]): Promise<boolean> {
+    const { machine, ledger, surroundings } = this.options;
+    const nowMs = surroundings.elapsed();
+    const over = entries.filter(({ grant, boot }) => {
+      const firstMs = this.#lookedMs.get(grant) ?? nowMs;
+      this.#lookedMs.set(grant, firstMs);
+      return boot !== machine.bootId && nowMs - firstMs >= LATE_MS;
+    });
+    await ledger.forget(over.map(({ grant }) => grant));
+    return over.length < entries.length;
   }
 
-  async #tellEnded(why: string, hold: Hold | undefined, { text }: Whereabouts): Promise<void> {
+  /** Gives back a slot of this boot that no daemon goes by any more, unless a reboot was called under it: then `undefined`. */
+  async #cancel(
+    lock: Lock,
+    { grant, hold }: Extract<Ownership, { kind: "ours" }>,
+    place: Whereabouts,
+  ): Promise<string | undefined> {
+    const { id: holder, bootId: boot } = this.options.machine;
+    const { kind } = await lock.cancel({ holder, boot, grant });
+    return kind === "kept" ? undefined : await this.#ended(hold, "", place);
+  }
+
+  /** A hold has ended: tells it, forgets its grant, and gives that. */
+  async #ended(hold: Hold, why: string, { text }: Whereabouts): Promise<string | undefined> {
     const { ledger, log } = this.options;
-    if (hold?.grant !== undefined) await ledger.forget([hold.grant]);
+    if (hold.grant !== undefined) await ledger.forget([hold.grant]);
     log("info", `${why}gave back the slot ${text}${describeHold(hold, this.#clock())}`);
+    return hold.grant;
   }
 
   #tellKept(

@@ -1,6 +1,6 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertLess } from "@std/assert";
 import { semaphoreKey } from "../lib/group.ts";
-import { readGroups } from "../lib/groups.ts";
+import { readDocuments, readGroups } from "../lib/groups.ts";
 import { LockError } from "../lib/lock.ts";
 import { placeKey, serializePlace } from "../lib/queue.ts";
 import { FRESH } from "../lib/semaphore.ts";
@@ -55,4 +55,27 @@ Deno.test("readGroups() finds every queue beside its document, whatever its mach
       { machine: "b/c", priority: 0, host: "web1" },
     ]],
   ]);
+});
+
+Deno.test("readDocuments() gives every sound document by calls that do not grow with the line", async () => {
+  const line = new Line();
+  const put = (key: string, value: string) => line.memory.commit({ expect: [], put: [{ key, value }] });
+  const held = '{"semaphore":0,"max":1,"holders":["A"]}';
+  for (const group of ["", "prod/db", "web", "web-2", "web0"]) put(semaphoreKey(group), held);
+  for (let machine = 0; machine < 50; machine++) put(placeKey("web", 0, `m${machine}`), serializePlace({}));
+  put(placeKey("new", 0, "E"), serializePlace({}));
+  put(semaphoreKey("broken"), "garbage");
+  for (const key of ["a", "web", "%zz/semaphore", "../semaphore", "web/semaphore/else"]) {
+    put(`coreos.com/updateengine/rebootlock/groups/${key}`, held);
+  }
+  const { store } = line.client();
+  const documents = await line.time.ended(readDocuments(store));
+  assertEquals(documents.map(({ group, semaphore }) => [group, semaphore.holders]), [
+    ["", ["A"]],
+    ["prod/db", ["A"]],
+    ["web-2", ["A"]],
+    ["web", ["A"]],
+    ["web0", ["A"]],
+  ]);
+  assertLess(store.takeCalls().length, 12);
 });

@@ -2,10 +2,11 @@
 
 import { assertEquals } from "@std/assert";
 import { LockKeeper } from "../lib/keeper.ts";
-import { Account, type Ledger, type Taken } from "../lib/ledger.ts";
+import { Account } from "../lib/ledger.ts";
 import { type LeftoverOptions, Leftovers } from "../lib/leftovers.ts";
 import { Lock } from "../lib/lock.ts";
 import type { Machine } from "../lib/machine.ts";
+import { VirtualLedger } from "../lib/simulation/computer.ts";
 import { Memory } from "../lib/simulation/memory.ts";
 import { Connection, Virtual } from "./support/virtual.ts";
 
@@ -16,31 +17,10 @@ const OTHER = "http://etcd2:2379";
 const DAY_MS = 24 * 3_600_000;
 const LOOK_MS = 15 * 60_000;
 
-/** A ledger that outlives a boot of a test. */
-class TestLedger implements Ledger {
-  readonly name = "the ledger";
-  entries: Taken[] | undefined;
-  read(): Promise<readonly Taken[] | undefined> {
-    return Promise.resolve(this.entries);
-  }
-  remember(taken: Taken): Promise<boolean> {
-    this.entries = [...(this.entries ?? []).filter(({ grant }) => grant !== taken.grant), taken];
-    return Promise.resolve(true);
-  }
-  forget(grants: readonly string[]): Promise<void> {
-    this.entries = this.entries?.filter(({ grant }) => !grants.includes(grant));
-    return Promise.resolve();
-  }
-  begin(): Promise<void> {
-    this.entries ??= [];
-    return Promise.resolve();
-  }
-}
-
 /** Two stores, and one machine. */
 class World {
   readonly time = new Virtual();
-  readonly ledger = new TestLedger();
+  readonly ledger = new VirtualLedger();
   readonly log: string[] = [];
   readonly stores = new Map([STORE, OTHER].map((name) => [name, new Connection(new Memory(), this.time)]));
 
@@ -58,7 +38,7 @@ class World {
     return new LockKeeper({
       lock: this.lock(group, store),
       machine,
-      account: new Account(this.ledger, { store, group }, machine, () => this.time.now()),
+      account: new Account(this.ledger, { store, group }, machine, this.time),
       priority: 0,
       overdueMs: DAY_MS,
       lookMs: DAY_MS,
@@ -159,6 +139,35 @@ Deno.test("Leftovers says what it cannot reach and what to do, once, tries again
   assertEquals(await world.holders("web", OTHER), []);
 });
 
+Deno.test("Leftovers that finds a slot by its search and is cut off before it gives it back searches again", async () => {
+  const world = new World();
+  await world.rebootUnder("db");
+  world.ledger.entries = undefined;
+  const store = world.store(STORE);
+  store.fates.push({ kind: "request-lost", then: () => store.down = true });
+  const running = world.leftovers().run(new AbortController().signal);
+  await world.time.advance(60_000);
+  assertEquals(store.down, true);
+  store.down = false;
+  await world.time.ended(running);
+  assertEquals(await world.holders("db"), []);
+});
+
+Deno.test("Leftovers says nothing of the slot by which its daemon goes, where the ledger names its store by another endpoint", async () => {
+  const world = new World();
+  world.stores.set(OTHER, world.store(STORE));
+  const entry = { machine: "a", boot: "b2", since: new Date(world.time.now()).toISOString(), group: "web" };
+  await world.ledger.remember({ ...entry, grant: "given up", store: OTHER });
+  await world.ledger.remember({ ...entry, grant: "g", store: STORE });
+  await world.time.ended(world.lock("web").acquire("a", { boot: "b2", grant: "g", extra: {} }));
+  const stop = new AbortController();
+  const running = world.leftovers().run(stop.signal);
+  await world.time.advance(DAY_MS);
+  assertEquals([await world.holders("web"), world.log], [["a"], []]);
+  stop.abort();
+  await world.time.ended(running);
+});
+
 Deno.test("Leftovers leaves alone what was taken by hand, and says so", async () => {
   const world = new World();
   const hold = { by: "anna@desk", grant: "g", extra: {} };
@@ -173,12 +182,9 @@ Deno.test("Leftovers leaves alone what was taken by hand, and says so", async ()
 Deno.test("Leftovers leaves alone what another machine of the same id took, of another name or the same, and says so", async () => {
   for (const hostname of ["web2", "web1"]) {
     const world = new World();
-    const twin = new TestLedger();
-    const own = world.ledger.entries = [];
-    Object.assign(world.ledger, { entries: undefined });
     await world.rebootUnder("db", STORE, { ...BEFORE, hostname });
-    twin.entries = world.ledger.entries;
-    world.ledger.entries = own;
+    // this machine has been here before, and asked for nothing
+    world.ledger.entries = [];
     await world.run();
     assertEquals(await world.holders("db"), ["a"]);
     assertEquals(world.log.length, 1);
@@ -270,7 +276,7 @@ Deno.test("LockKeeper that is told to leave before it could ask is out of the li
 Deno.test("LockKeeper of a twin with the same id and host name does not give back the other's slot", async () => {
   const world = new World();
   await world.rebootUnder("web");
-  const [entries] = [world.ledger.entries];
+  const { entries } = world.ledger;
   // the twin has been here before, and knows that it did not ask for it
   world.ledger.entries = [];
   const twin = await world.time.ended(world.keeper({ ...MACHINE, bootId: "c1" }, "web").recover());

@@ -94,7 +94,8 @@ export async function daemon(context: DaemonContext): Promise<number> {
     const { hasStore, store } = config;
     const ledger = new DiskLedger(config.root, log);
     const configured = hasStore ? addressOf(store) : null;
-    await leftovers({ context, machine, log, ledger, own: null, configured }).run(stop.signal);
+    const withStore = storesOf(context);
+    await leftovers({ context, machine, log, ledger, own: null, configured, withStore }).run(stop.signal);
     await stopping;
     return 0;
   }
@@ -168,7 +169,7 @@ async function serve(
   const keeper = lock === null ? NO_KEEPER : new LockKeeper({
     lock,
     machine,
-    account: new Account(ledger, { store: address, group }, machine, surroundings.now),
+    account: new Account(ledger, { store: address, group }, machine, surroundings),
     priority: config.priority,
     overdueMs: config["hold-overdue"],
     lookMs: LOOK_INTERVAL_MS,
@@ -209,7 +210,9 @@ async function serve(
     broken.promise,
     Promise.all([
       started,
-      leftovers({ context, machine, log, ledger, own, configured }).run(signal),
+      leftovers({ context, machine, log, ledger, own, configured, withStore: storesOf(context, lock) }).run(
+        signal,
+      ),
       memory.watch(surroundings, signal, (served) => daemon.dispatch({ kind: "served", served })),
       watchNeed(detectors, signal, (need) => {
         log("debug", `need of a reboot: ${JSON.stringify(need)}`);
@@ -221,18 +224,29 @@ async function serve(
 
 /** What this machine may still have elsewhere than under the lock that its daemon serves by. */
 function leftovers(
-  { context: { config, surroundings }, ...rest }:
+  { context, ...rest }:
     & Pick<Serving, "context" | "machine" | "log">
-    & Pick<LeftoverOptions, "ledger" | "own" | "configured">,
+    & Pick<LeftoverOptions, "ledger" | "own" | "configured" | "withStore">,
 ): Leftovers {
+  const { config, surroundings } = context;
   return new Leftovers({
     ...rest,
     surroundings,
     by: BY_DAEMON,
     zone: config.window?.zone ?? config.zone,
     lookMs: IDLE_LOOK_MS,
-    withStore: (address, work) => withStoreAt(address, config.store, work),
   });
+}
+
+/** Opens stores by their addresses; that of the daemon's own `lock` is open already. */
+function storesOf(
+  { config: { store: today } }: DaemonContext,
+  lock: Lock | null = null,
+): LeftoverOptions["withStore"] {
+  const own = addressOf(today);
+  return (address, work) => {
+    return lock !== null && address === own ? work(lock.store) : withStoreAt(address, today, work);
+  };
 }
 
 /**

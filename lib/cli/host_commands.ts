@@ -43,7 +43,7 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
     const outcome = await rebootByHand({
       lock,
       machine,
-      account: new Account(ledger, place, machine, context.surroundings.now),
+      account: new Account(ledger, place, machine, context.surroundings),
       reason,
       dryRun: context.config["dry-run"],
       newMark,

@@ -10,7 +10,12 @@
 import type { Inquiry } from "../agent.ts";
 import { Daemon, type Host, type RebootOutcome } from "../daemon.ts";
 import { semaphoreKey } from "../group.ts";
+import { Computer, type MachineConfig } from "./computer.ts";
 import { LockKeeper } from "../keeper.ts";
+import { Account } from "../ledger.ts";
+import { Leftovers } from "../leftovers.ts";
+import type { Machine } from "../machine.ts";
+import type { LogLevel } from "../surroundings.ts";
 import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
 import { CALL_LIMIT_MS } from "../transitions.ts";
 import { Lock } from "../lock.ts";
@@ -22,19 +27,7 @@ import type { Store } from "../store.ts";
 import { Memory } from "./memory.ts";
 import { type WindowState, windowStateAt } from "../strategy.ts";
 import { Process, type Random, VirtualTime } from "./virtual_time.ts";
-import type { Window } from "../window.ts";
 import { serializeSemaphore } from "../document.ts";
-
-/** A machine of a fleet. */
-export interface MachineConfig {
-  readonly id: string;
-  readonly group: string;
-  readonly priority: number;
-  readonly schedule: { readonly window: Window; readonly zone: string } | null;
-  /** From going down to the start of the daemon, in milliseconds; `Infinity`: it never comes back. */
-  readonly rebootMs: number;
-  readonly graceMs: number;
-}
 
 export interface FleetConfig {
   readonly machines: readonly MachineConfig[];
@@ -66,6 +59,8 @@ export interface Faults extends Network {
   hostMs(machine: Computer): number;
   /** Whether it could reboot, and who is logged in. */
   inquiry(machine: Computer): Inquiry;
+  /** The group that a machine is configured for when it boots. Without this none ever changes, and nobody looks elsewhere. */
+  group?(machine: Computer): string;
 }
 
 /** Nothing is in the way of a reboot, and nobody is logged in. */
@@ -90,34 +85,8 @@ export const NO_FAULTS: Faults = {
 export type Happening = "needs" | "granted" | "down" | "up" | "released";
 export type Observer = (machine: Computer, what: Happening, elapsedMs: number) => void;
 
-/** A simulated computer: one machine of the fleet, with its boots, its processes and its clock. */
-export class Computer {
-  boots = 0;
-  /** Whether a reboot was called that has yet to come, or may have. */
-  goingDown = false;
-  up = false;
-  needed = false;
-  /** How far its clock is off, in milliseconds. */
-  clockOffMs = 0;
-  process: Process | undefined;
-  /** Commands that people have typed on it. */
-  readonly commands = new Set<Process>();
-  daemon: Daemon | undefined;
-  stop: AbortController | undefined;
-
-  constructor(readonly config: MachineConfig) {}
-
-  get id(): string {
-    return this.config.id;
-  }
-  get group(): string {
-    return this.config.group;
-  }
-  get boot(): string {
-    return `${this.config.id}-boot-${this.boots}`;
-  }
-}
-
+/** What the only store of a fleet is called in ledgers. */
+const STORE = "simulated";
 /** How long a daemon that crashed is away, and how long one takes to tell whether a reboot is needed, in milliseconds. */
 const RESTART_MS = { from: 100, to: 20_000 };
 const DETECT_MS = 100;
@@ -218,9 +187,11 @@ export class Fleet {
     const process = new Process(this.time, this.random, () => this.now + machine.clockOffMs);
     this.#actors.set(process, { kind: "person", machine, boot: machine.boot });
     machine.commands.add(process);
+    const account = this.#account(machine, process);
     return rebootByHand({
       lock: new Lock(this.#store(process), machine.group, process.surroundings, "admin"),
-      machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
+      machine: this.#identity(machine),
+      ...(account === undefined ? {} : { account }),
       dryRun: false,
       newMark: () => `mark-${++this.#marks}`,
       underHand: () => {},
@@ -253,7 +224,10 @@ export class Fleet {
     machine.boots++;
     machine.up = true;
     machine.goingDown = false;
-    this.trace?.(`${this.time.elapsed} ${machine.id}: is up, boot ${machine.boots}`);
+    machine.group = this.faults.group?.(machine) ?? machine.group;
+    this.trace?.(
+      `${this.time.elapsed} ${machine.id}: is up, boot ${machine.boots}, group '${machine.group}'`,
+    );
     if (machine.boots > 1) this.observe(machine, "up", this.time.elapsed);
     this.#startDaemon(machine);
   }
@@ -264,6 +238,8 @@ export class Fleet {
     this.#actors.set(process, { kind: "daemon", machine, boot: machine.boot });
     this.#machines.set(process, machine);
     const lock = new Lock(this.#store(process), machine.group, process.surroundings, "locksmithd");
+    const self = this.#identity(machine);
+    const account = this.#account(machine, process);
     const daemon = new Daemon({
       strategy: "etcd-lock",
       graceMs: machine.config.graceMs,
@@ -275,7 +251,8 @@ export class Fleet {
       surroundings: process.surroundings,
       keeper: new LockKeeper({
         lock,
-        machine: { id: machine.id, bootId: machine.boot, hostname: machine.id },
+        machine: self,
+        ...(account === undefined ? {} : { account }),
         priority: machine.config.priority,
         overdueMs: Infinity,
         lookMs: this.config.lookMs,
@@ -289,7 +266,36 @@ export class Fleet {
     machine.stop = stop;
     daemon.failed.catch((error) => process.alive && this.crashes.push(error));
     daemon.start();
+    if (account !== undefined) {
+      new Leftovers({
+        machine: self,
+        ledger: machine.ledger,
+        own: { store: STORE, group: machine.group },
+        configured: STORE,
+        withStore: (_, work) => work(lock.store),
+        surroundings: process.surroundings,
+        log: (level, text) => this.#log(machine, process, level, text),
+        by: "locksmithd",
+        lookMs: this.config.idleLookMs,
+      }).run(stop.signal).catch((error) => process.alive && this.crashes.push(error));
+    }
     process.surroundings.after(DETECT_MS, () => this.#tellNeed(machine));
+  }
+
+  #identity({ id, boot }: Computer): Machine {
+    return { id, bootId: boot, hostname: id };
+  }
+
+  /** What the machine remembers, where it may come back elsewhere. */
+  #account(machine: Computer, { surroundings }: Process): Account | undefined {
+    if (this.faults.group === undefined) return undefined;
+    const { ledger, group } = machine;
+    return new Account(ledger, { store: STORE, group }, this.#identity(machine), surroundings);
+  }
+
+  #log(machine: Computer, process: Process, level: LogLevel, text: string): void {
+    if (process.alive) this.trace?.(`${this.time.elapsed} ${machine.id}: ${level}: ${text}`);
+    this.#checkpoint(process);
   }
 
   #tellNeed(machine: Computer): void {
@@ -318,10 +324,7 @@ export class Fleet {
       forgetServed: () => {},
       reboot: (timeoutMs) => touched(() => this.#callReboot(machine, process, timeoutMs)),
       report: () => this.#checkpoint(process),
-      log: (level, text) => {
-        if (process.alive) this.trace?.(`${this.time.elapsed} ${machine.id}: ${level}: ${text}`);
-        this.#checkpoint(process);
-      },
+      log: (level, text) => this.#log(machine, process, level, text),
     };
   }
 

@@ -19,7 +19,8 @@ import {
   type Stretch,
   whyNot,
 } from "./plan.ts";
-import { CLEAR, type Computer, Fleet, type Happening, type MachineConfig, NO_FAULTS } from "./fleet.ts";
+import type { Computer, MachineConfig } from "./computer.ts";
+import { CLEAR, Fleet, type Happening, NO_FAULTS } from "./fleet.ts";
 import { Random } from "./virtual_time.ts";
 
 const SOMEBODY = { ...CLEAR, loggedIn: { kind: "known", users: ["somebody"] } } as const;

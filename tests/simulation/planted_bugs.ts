@@ -290,14 +290,22 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     exit: EXIT.safety,
   },
   {
+    name: "nobody looks for a slot in the group that the machine was in before its boot",
+    patches: [{
+      file: "lib/leftovers.ts",
+      find: `      const look = await this.#look();`,
+      replace: `      const look = "done" as Look;`,
+    }],
+    exit: EXIT.liveness,
+  },
+  {
     name: "nobody looks for a grant that came after its asker had gone",
     patches: [
       {
         file: "lib/transitions.ts",
-        find: `return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);
-    case "awaiting-need"`,
-        replace: `return settle(config, state, now);
-    case "awaiting-need"`,
+        find:
+          `const next = config.strategy === "etcd-lock" ? recover(known, 0) : settle(config, known, now);`,
+        replace: `const next = settle(config, known, now);`,
       },
     ],
     exit: EXIT.liveness,

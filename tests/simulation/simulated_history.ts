@@ -7,15 +7,8 @@ import { semaphoreKey } from "../../lib/group.ts";
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
 import type { Inquiry } from "../../lib/agent.ts";
 import { LockError } from "../../lib/lock.ts";
-import {
-  CLEAR,
-  type Computer,
-  type Faults,
-  Fleet,
-  type FleetConfig,
-  type MachineConfig,
-  type RebootFate,
-} from "../../lib/simulation/fleet.ts";
+import { CLEAR, type Faults, Fleet, type FleetConfig, type RebootFate } from "../../lib/simulation/fleet.ts";
+import type { Computer, MachineConfig } from "../../lib/simulation/computer.ts";
 import type { CallKind, Fate } from "../../lib/simulation/store.ts";
 import { type Invariant, INVARIANTS, type Violation } from "../../lib/simulation/judge.ts";
 import { REBOOTING, type Semaphore } from "../../lib/semaphore.ts";
@@ -55,6 +48,7 @@ export const FAULT_KINDS = [
   "administrator unlocked",
   "person rebooted by hand",
   "shutdown inhibited",
+  "group changed over a boot",
   "administrator locked by hand",
   "administrator set max",
   "administrator paused",
@@ -85,7 +79,7 @@ export interface HistoryResult {
 export async function playHistory(seed: number, trace?: (line: string) => void): Promise<HistoryResult> {
   const random = new Random(seed);
   const config = drawFleet(random);
-  const mischief = new Mischief(random);
+  const mischief = new Mischief(random, config);
   const fleet = new Fleet(config, random, mischief, undefined, trace);
   mischief.begin(fleet);
   plantUnknownFields(fleet, config);
@@ -241,6 +235,7 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
 
 type Rate =
   | "crash"
+  | "move"
   | "power"
   | "loss"
   | "late"
@@ -264,7 +259,10 @@ class Mischief implements Faults {
   #outageUntil = 0;
   readonly #cutOff = new Map<Process, number>();
 
-  constructor(private readonly random: Random) {
+  readonly #groups: readonly string[];
+
+  constructor(private readonly random: Random, { max }: FleetConfig) {
+    this.#groups = [...max.keys()];
     const rate = (most: number) => random.chance(0.4) ? 0 : random.between(0, most);
     this.#rates = {
       crash: rate(0.03),
@@ -278,6 +276,7 @@ class Mischief implements Faults {
       reboot: rate(0.5),
       host: rate(0.3),
       inhibit: rate(0.3),
+      move: rate(0.5),
     };
   }
 
@@ -440,6 +439,15 @@ class Mischief implements Faults {
     if (!random.chance(this.#rates.inhibit)) return { ...CLEAR, loggedIn };
     this.#count("shutdown inhibited");
     return { ...CLEAR, loggedIn, clearance: { kind: "blocked", why: "an upgrade is under way" } };
+  }
+
+  group({ group, boots }: Computer): string {
+    const others = this.#groups.filter((other) => other !== group);
+    if (boots === 1 || others.length === 0 || !this.#active || !this.random.chance(this.#rates.move)) {
+      return group;
+    }
+    this.#count("group changed over a boot");
+    return this.random.pick(others);
   }
 
   /** A machine does not reach the store, or is not heard; its leases end meanwhile if it takes long. */

@@ -18,6 +18,7 @@ const JOURNAL_MAX = 512 * 1024;
  * @param folder where the program is, unless it came from elsewhere
  */
 export async function keepCompiledCode(folder: string | undefined): Promise<void> {
+  if (folder === undefined) return;
   try {
     const database = `${folder}/${DATABASE}`;
     const journalBytes = Deno.statSync(`${database}-wal`).size;

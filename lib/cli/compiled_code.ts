@@ -1,36 +1,46 @@
 /**
  * What the runtime compiled, kept for the next start, which takes a quarter less with it. The runtime writes it into a
  * database in the folder where the program unpacked itself, but leaves two things undone that are done here: a short
- * command ends before it is written, and what is written stays in the journal, which every start reads as a whole. All of
- * it is only for speed: where it cannot be done, nothing is said.
+ * command ends before anything is written, and what is written stays in the journal, which every start reads as a whole.
+ * All of it is only for speed: where it cannot be done, nothing is said.
  */
 
-/** Below the folder of the program. The runtime names it. */
+/** Below the folder of the program. The runtime names the file. */
 const DATABASE = "deno/v8_code_cache_v2";
+/** Less than this, with its journal, is a database without the program, in bytes. */
+const EMPTY_MAX = 64 * 1024;
 /** A journal up to this size is left as it is, in bytes: reading it costs less than to empty it. */
 const JOURNAL_MAX = 512 * 1024;
 
 /**
  * To be awaited when the command is done, before the process exits.
  *
- * @param main the URL of the program
+ * @param folder where the program is, unless it came from elsewhere
  */
-export async function keepCompiledCode(main: string): Promise<void> {
-  // The runtime writes when its event loop turns. Files and timers do not do for that: they answer too early, or load
-  // more than all of this.
+export async function keepCompiledCode(folder: string | undefined): Promise<void> {
+  if (folder === undefined) return;
+  try {
+    const database = `${folder}/${DATABASE}`;
+    const journalBytes = Deno.statSync(`${database}-wal`).size;
+    if (journalBytes > JOURNAL_MAX) await emptyJournal(database);
+    else if (journalBytes + Deno.statSync(database).size < EMPTY_MAX) await eventLoopTurn();
+  } catch {
+    // the next start takes a little longer
+  }
+}
+
+/** The runtime writes meanwhile. Files and timers do not do for that: they answer too early, or load more than all of this. */
+async function eventLoopTurn(): Promise<void> {
   await new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = resolve;
     port2.postMessage(null);
   });
-  try {
-    const path = decodeURIComponent(new URL(DATABASE, main).pathname);
-    if (Deno.statSync(`${path}-wal`).size <= JOURNAL_MAX) return;
-    const { DatabaseSync } = await import("node:sqlite");
-    using database = new DatabaseSync(path);
-    // one that somebody else is at work in is left to a later command
-    database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
-  } catch {
-    // the next start takes a little longer
-  }
+}
+
+/** A journal that somebody else is at work in is left to a later command. */
+async function emptyJournal(database: string): Promise<void> {
+  const { DatabaseSync } = await import("node:sqlite");
+  using opened = new DatabaseSync(database);
+  opened.exec("PRAGMA wal_checkpoint(TRUNCATE)");
 }

@@ -13,7 +13,7 @@ import { PLACE_TTL_MS } from "../lib/queue.ts";
 const STOP_LIMIT_MS = 3_000;
 /** How much longer than asked for a lease may last. */
 const LEASE_SLACK_MS = 15_000;
-const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\)$/;
+const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\): /;
 const BEHIND = /waiting for a slot: in line behind another machine/;
 const REBOOT_LOG = ["--reboot-command", 'date +%s.%N >>"$LOCKSMITH_ROOT/rebooted"'];
 const KERNEL = { what: "shutdown", who: "apt", why: "upgrading", mode: "block", uid: 0, pid: 42 };
@@ -201,11 +201,16 @@ Deno.test("daemon waits for a slot with a line in the log for each reason, and t
   await using lock = await TestLock.open(machine.store);
   await lock.lock("another");
   const daemon = machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
-  await daemon.line(FULL);
+  assertMatch(
+    await daemon.line(FULL),
+    /^info: a reboot is needed \(.*\); .*\(available: 0\): another, taken by hand/,
+  );
   assertEquals(await lock.queue(), [machine.id]);
   // changes that do not help are looked at, and not told
   await lock.pause({ reason: "a fair", extra: {} });
-  await daemon.line(/waiting for a slot: first in line, the group is paused \(because: a fair\)$/);
+  await daemon.line(
+    /^warning: .*first in line, the group is paused \(because: a fair\); 'locksmith resume' ends that$/,
+  );
   await lock.setMax(3);
   await lock.setMax(1);
   await lock.resume();
@@ -602,7 +607,7 @@ Deno.test("daemon of a host that was renamed knows its own slot after the boot, 
   const memory = `${machine.root}/var/lib/locksmith`;
   await Deno.rename(memory, `${memory}.away`);
   const clone = start();
-  await clone.line(/holds a slot under another boot id and host .*; do two machines share this id\?$/);
+  await clone.line(/holds a slot under another boot id and host .*; do two machines share this id\?/);
   await clone.stop();
   assertEquals((await lock.read()).holders, [machine.id]);
   await Deno.remove(memory, { recursive: true }).catch(() => {});

@@ -40,7 +40,7 @@ interface Runs<C extends CommandName> {
 
 interface Judges {
   /** In place of `run`, of a command that shows a configuration whatever faults it has; gives the exit code. */
-  judge(output: Output, reading: Reading, settings: Settings): Promise<number>;
+  judge(output: Output, reading: Reading, settings: Settings, screen: Screen | undefined): Promise<number>;
 }
 
 /** What a command is given. */

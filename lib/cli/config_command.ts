@@ -8,6 +8,7 @@ import { DEFAULT_GROUP, groupLabel } from "../group.ts";
 import { type Option, optionHelp } from "./option.ts";
 import { OPTIONS, type OptionTable } from "./options.ts";
 import { type Output, printError, printHint, printWarning, table, wrap } from "./output.ts";
+import { type Column, fitTable, type Screen } from "./screen.ts";
 import { exampleLine, OWN_FILE, OWN_FOLDER, type Settings } from "./settings.ts";
 import type { StrategyChoice } from "../strategy.ts";
 import type { Part } from "./together.ts";
@@ -35,7 +36,7 @@ export interface SettingReport {
 }
 
 /** Shows it, and gives the exit code: 2 where there is a fault. */
-export function config(output: Output, reading: Reading, settings: Settings): number {
+export function config(output: Output, reading: Reading, settings: Settings, screen?: Screen): number {
   if (reading.parts.get("example")?.value === true) {
     output.out(exampleFile());
     return 0;
@@ -44,16 +45,24 @@ export function config(output: Output, reading: Reading, settings: Settings): nu
   output.out(
     reading.parts.get("json")?.value === true
       ? `${JSON.stringify({ settings: rows, warnings, faults } satisfies ConfigReport)}\n`
-      : table([
-        ["NAME", "VALUE", "FROM"],
-        ...rows.map(({ name, value, origin }) => [name, shown(name, value), origin]),
-      ]),
+      : screen === undefined
+      ? table([
+        COLUMNS.map(({ title }) => title),
+        ...rows.map((row) => COLUMNS.map(({ cell }) => cell(row) ?? "-")),
+      ])
+      : fitTable(screen, COLUMNS, rows),
   );
   for (const warning of warnings) printWarning(output, warning);
   for (const fault of faults) printError(output, fault);
   for (const hint of reading.hints) printHint(output, hint);
   return faults.length > 0 ? 2 : 0;
 }
+
+const COLUMNS: readonly Column<SettingReport>[] = [
+  { title: "NAME", cell: ({ name }) => name },
+  { title: "VALUE", cell: ({ name, value }) => shown(name, value) },
+  { title: "FROM", cell: ({ origin }) => origin },
+];
 
 /** What is in effect, of all that can be set elsewhere than on the command line. */
 export function configReport(

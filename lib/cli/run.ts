@@ -80,7 +80,7 @@ async function start<C extends CommandName>(name: C, line: CommandLine): Promise
   const faults = [...line.faults, ...operandFaults(name, line, command)];
   if ("judge" in command) {
     if (faults.length > 0) throw new UsageError(faults);
-    return await command.judge(output, interpret(name, settings, readRegularFile), settings);
+    return await command.judge(output, interpret(name, settings, readRegularFile), settings, screenOf());
   }
   return await command.run({
     ...output,

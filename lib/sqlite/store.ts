@@ -83,7 +83,7 @@ class SqliteStore implements Store {
   }
 
   async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {
-    // what is refused here is certain: nothing happened
+    // what fails before the transaction begins is certain: nothing happened
     await this.#place("commit", options);
     await this.#attempt("commit", options, () => this.#open());
     try {

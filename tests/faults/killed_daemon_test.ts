@@ -11,7 +11,7 @@ import { type EtcdCluster, type EtcdServer, startEtcdCluster } from "../support/
 import { FleetMachine, REBOOT_COMMAND } from "../support/fleet.ts";
 import { type Fate, ReplyDropper } from "../support/reply_dropper.ts";
 
-const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\)$/;
+const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\): /;
 const ACCEPTED = /^notice: the reboot is accepted/;
 const BEHIND = /waiting for a slot: in line behind another machine/;
 /** The text of a place: the last of its fields is the reason. A hold has more. */

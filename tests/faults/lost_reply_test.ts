@@ -12,7 +12,7 @@ import { FleetMachine } from "../support/fleet.ts";
 import { ReplyDropper } from "../support/reply_dropper.ts";
 import type { Semaphore } from "../../lib/semaphore.ts";
 
-const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\)$/;
+const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\): /;
 /** The text of a place: the last of its fields is the reason. A hold has more. */
 const PLACE = /"by":"locksmithd","reason":"[^"]*"\}/;
 

@@ -18,7 +18,7 @@ const MACHINES = 20;
 const MAX = 3;
 /** How much longer than asked for a lease may last, on a host that is busy with other things. */
 const LEASE_LIMIT_MS = PLACE_TTL_MS + 30_000;
-const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\)$/;
+const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\): /;
 const BEHIND = /waiting for a slot: in line behind another machine/;
 const ACCEPTED = /^notice: the reboot is accepted/;
 

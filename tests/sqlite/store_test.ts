@@ -63,7 +63,8 @@ Deno.test("openSqlite() leaves a file of another program or of a newer version a
     const store = openSqlite(path);
     const error = await assertRejects(() => store.read("a/key", CALL), StoreError);
     assertEquals(error.message, `cannot read a/key in sqlite:${path}: ${why}`);
-    assertEquals((await put(store, "a/key", "1", null)).kind, "unknown");
+    const refused = await assertRejects(() => put(store, "a/key", "1", null), StoreError);
+    assertEquals(refused.message, `cannot commit in sqlite:${path}: ${why}`, "nothing can have happened");
     await store.close();
     assertEquals(sql(path, "", "SELECT name, sql FROM sqlite_schema"), before);
   }

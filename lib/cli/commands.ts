@@ -16,14 +16,17 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     summary: "Show the slots of the group and who holds them",
     description:
       "Only reads. Available is negative while there are more holders than max allows, after set-max. Says whether " +
-      "the group is paused, and which machines are overdue.",
+      "the group is paused, and which machines are overdue. --check is for monitoring: one line and exit 0, or exit " +
+      "1 and a line for each overdue machine, forgotten pause or corrupt document.",
     example: "locksmith status --verbose --group db",
     run: status,
   },
   "groups": {
     operands: NONE,
     summary: "Show every group and its figures",
-    description: "Every group that the store has a semaphore for. Exits 1 if one of them cannot be read.",
+    description:
+      "Every group that the store has a semaphore for. Exits 1 if one of them cannot be read. --check is that of " +
+      "'status', for all groups.",
     example: "locksmith groups --endpoint https://etcd1:2379 --etcd-cafile /etc/ssl/etcd.pem",
     run: groups,
   },

@@ -44,8 +44,8 @@ export const COMMAND_NAMES = [
 ] as const;
 
 export type CommandName = typeof COMMAND_NAMES[number];
-/** Who reads an option: a command, or `lock` where it waits. */
-export type Reader = CommandName | "lock --wait";
+/** Who reads an option: a command, or one where another option is given. */
+export type Reader = CommandName | "lock --wait" | "status --check" | "groups --check";
 
 /** Commands that talk to the store about a group. */
 const GROUP = [
@@ -235,6 +235,15 @@ export const OPTIONS = {
     sample: "30m",
     parse: parseLength,
   },
+  "pause-overdue": {
+    value: "DURATION",
+    help: "--check reports a pause that lasts longer than this",
+    by: ["status --check", "groups --check"],
+    variable: "prefixed",
+    fallback: "24h",
+    sample: "8h",
+    parse: parseLength,
+  },
   "reason": {
     value: "TEXT",
     help: "why; 'status --verbose' shows it",
@@ -316,6 +325,11 @@ export const OPTIONS = {
   "verbose": {
     help: "since when, on which host, by whom and why; and the queue",
     by: ["status"],
+    ...SWITCH,
+  },
+  "check": {
+    help: "for monitoring: exit 1 and one line per problem if anything needs a person",
+    by: ["status", "groups"],
     ...SWITCH,
   },
   "example": {

@@ -24,8 +24,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
   "groups": {
     operands: NONE,
     summary: "Show every group and its figures",
-    description:
-      "Every group that the store has a semaphore for. Exits 1 if one of them cannot be read. --check is that of " +
+    description: "Every group in the store. Exits 1 if one of them cannot be read. --check is that of " +
       "'status', for all groups.",
     example: "locksmith groups --endpoint https://etcd1:2379 --etcd-cafile /etc/ssl/etcd.pem",
     run: groups,
@@ -91,7 +90,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     operands: NONE,
     summary: "Take a slot and reboot this machine",
     description:
-      "Now, whatever the window and whoever is logged in. The daemon gives the slot back after the boot. If the reboot " +
+      "At once, regardless of the window and of who is logged in. The daemon gives the slot back after the boot. If the reboot " +
       "is refused, the slot is given back at once.",
     example: "locksmith reboot --reason 'new kernel'",
     run: reboot,
@@ -100,7 +99,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     operands: NONE,
     summary: "Tell this host's daemon that a reboot is needed",
     description:
-      "Asks this host's daemon for a reboot, to try the whole chain without an update. The daemon will reboot. Only root may ask.",
+      "Asks this host's daemon for a reboot, to try the whole chain without an update. The host really reboots. Only root may ask.",
     example: "locksmith send-need-reboot",
     run: needReboot,
   },
@@ -109,7 +108,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     summary: "Allow another reboot for a need that one did not meet",
     description:
       "After a reboot, the daemon does not reboot again for the very same need: another reboot would not help. This makes it " +
-      "forget what the last reboot was for. Only root may.",
+      "forget what the last reboot was for. Only root may do this.",
     example: "locksmith reset",
     run: reset,
   },
@@ -123,10 +122,10 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
   },
   "simulate": {
     operands: NONE,
-    summary: "Tell when a roll-out would finish",
+    summary: "Predict when a roll-out would finish",
     description:
       "Plays it in virtual time with the rules of the daemon, the queue and the windows. Every machine needs a reboot " +
-      "at the start, and nothing else goes wrong than --fail says. The window is this host's unless the options name " +
+      "at the start, and nothing goes wrong except what --fail says. The window is this host's unless the options name " +
       "one. No store is asked. Exits 1 if the roll-out never finishes, or not within 366 days.",
     example: "locksmith simulate --machines 500 --max 5 --window 'Thu 23:00' --length 1h30m",
     run: async (context) => (await import("./simulate_command.ts")).simulate(context),
@@ -154,8 +153,8 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     operands: NONE,
     summary: "Wait until a reboot is needed, then reboot under the lock",
     description:
-      "Also when called as locksmithd. It wants a configured strategy, or an endpoint for etcd-lock, and does not start " +
-      "without. SIGTERM ends it; a slot stays held.",
+      "What runs when called as locksmithd. It needs a configured strategy, or an endpoint for etcd-lock, and does not " +
+      "start without one. SIGTERM ends it; a slot stays held.",
     example: "locksmith daemon --dry-run --reboot-strategy reboot",
     run: async (context) => (await import("./daemon_command.ts")).daemon(context),
   },

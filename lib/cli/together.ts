@@ -91,7 +91,7 @@ function composeStore({ part, readFile, faults }: Composer): StoreConfig | Fault
   });
   const [embedded] = endpoints.filter((endpoint) => endpoint.startsWith("sqlite:"));
   if (embedded !== undefined) {
-    if (endpoints.length > 1) faults.push(`${origin}: sqlite:PATH stands alone, without other endpoints`);
+    if (endpoints.length > 1) faults.push(`${origin}: sqlite:PATH cannot be combined with other endpoints`);
     if (access.length > 0) faults.push(`${origin}: the --etcd-... options have no effect with sqlite:PATH`);
     return faults.length > before ? FAULTY : { kind: "sqlite", path: embedded.slice("sqlite:".length) };
   }

@@ -25,7 +25,7 @@ Deno.test("read() says that a name cannot be resolved", async () => {
   assertEquals(told(error), [
     "unreachable",
     'cannot read "coreos.com/key": http://etcd.invalid:2379: the name cannot be resolved',
-    "check --endpoint and the name service of this machine",
+    "check --endpoint and the DNS settings of this machine",
   ]);
 });
 
@@ -177,7 +177,7 @@ Deno.test("openEtcd() says that what answers does not speak HTTP/2", async () =>
   assertEquals(told(error), [
     "unreachable",
     `cannot read "coreos.com/key": ${web.endpoint}: the connection broke`,
-    "does it speak TLS? then write https://",
+    "does it speak TLS? if so, use https://",
   ]);
 });
 
@@ -190,7 +190,7 @@ Deno.test("list() of more than is taken says how much that is", async () => {
   }
   assertEquals(told(await assertRejects(() => store.list("large/", CALL), StoreError)), [
     "failed",
-    `cannot list "large/": ${server.endpoint}: an answer of 67 MiB is longer than the 64 MiB that are taken`,
+    `cannot list "large/": ${server.endpoint}: an answer of 67 MiB is longer than the limit of 64 MiB`,
     undefined,
   ]);
   assertEquals((await store.list("large/1", CALL)).length, 10);

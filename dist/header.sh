@@ -133,14 +133,14 @@ if [ ! -d "$my_base" ]; then
     umask 077
     { mkdir -p "${my_base%/*}/" && { mkdir -m 1700 "$my_base" || [ -d "$my_base" ]; }; } 2>&1
   ) ||
-    fail "cannot make the cache folder $my_base: ${my_why##*: }" "make it writable for this user, or $my_else"
+    fail "cannot make the cache folder $my_base: ${my_why##*: }" "make it writable by this user, or $my_else"
 fi
 [ -O "$my_base" ] || fail "cannot use the cache folder $my_base: it belongs to another user" "chown it to this user, or $my_else"
 private || fail "cannot use the cache folder $my_base: others can write to it" "chmod 0700 '$my_base', or $my_else"
 if complete && ! trusted; then
   fail "cannot use $my_home: it belongs to another user or is a link" "remove it, or $my_else"
 fi
-[ -w "$my_base" ] || fail "cannot unpack the program into $my_base: it is not writable" "make it writable for this user, or $my_else"
+[ -w "$my_base" ] || fail "cannot unpack the program into $my_base: it is not writable" "make it writable by this user, or $my_else"
 my_why=$(
   umask 077
   LC_ALL=C
@@ -155,7 +155,7 @@ my_why=$(
       "it must be writable, and mounted without noexec; else $my_else" ;;
   *)
     fail "cannot unpack the program into $my_base: $(printf '%s' "${my_why:-unknown reason}" | head -n 1)" \
-      "see to it that tail, gzip, tar, mktemp, mv and sync work, or $my_else" ;;
+      "make sure that tail, gzip, tar, mktemp, mv and sync work, or $my_else" ;;
 esac
 start "$@"
 exit

@@ -101,7 +101,7 @@ function parseLength(text: string, weekly: boolean, faults: string[]): number | 
     const lengthMs = parseDuration(text);
     if (lengthMs > 0 && lengthMs < parseDuration(limit)) return lengthMs;
     if (lengthMs < 0) why = "is negative";
-    else if (lengthMs === 0) why = "is zero, and such a window would never let a reboot happen";
+    else if (lengthMs === 0) why = "is zero, so that no reboot would ever be allowed";
     else why = "is too long";
     why += `; a ${kind} window is longer than 0s and shorter than ${limit}`;
   } catch (error) {
@@ -218,7 +218,7 @@ export function parseZone(name: string): string {
     const etc = `Etc/GMT${sign === "+" ? "-" : "+"}${Number(hours)}`; // the signs of Etc/ run the other way
     const fixed = minutes === "00" && Number(hours) > 0 && Number(hours) <= (sign === "+" ? 14 : 12);
     throw refuse(
-      "is an offset, which knows no summer time; give a name such as Europe/Berlin" +
+      "is an offset, without daylight-saving time; give a name such as Europe/Berlin" +
         (fixed ? `, or ${etc} for this offset all year` : ""),
     );
   }

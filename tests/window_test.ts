@@ -109,7 +109,7 @@ Deno.test("parseWindow() refuses lengths that are none, that never open or never
   const units = "allowed are numbers with the units h, m, s, ms, us or ns, such as 1h30m";
   const daily = "a daily window is longer than 0s and shorter than 24h";
   const weekly = "a weekly window is longer than 0s and shorter than 168h";
-  const zero = "is zero, and such a window would never let a reboot happen";
+  const zero = "is zero, so that no reboot would ever be allowed";
   const refused: readonly (readonly [string, string, string])[] = [
     ["14:00", "1j", `cannot be read: unknown unit "j"; ${units}`],
     ["14:00", "-1h", `is negative; ${daily}`],
@@ -449,7 +449,7 @@ Deno.test("parseZone() takes every zone that the runtime lists", () => {
 
 Deno.test("parseZone() refuses what names no zone, and says which may have been meant", () => {
   const give = "give a name such as Europe/Berlin";
-  const offset = `is an offset, which knows no summer time; ${give}`;
+  const offset = `is an offset, without daylight-saving time; ${give}`;
   const refused: readonly (readonly [string, string])[] = [
     ["Europe/Berln", `is unknown; ${give} or UTC, did you mean 'Europe/Berlin'?`],
     ["Berlin", `is unknown; ${give} or UTC, did you mean 'Europe/Berlin'?`],

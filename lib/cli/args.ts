@@ -102,7 +102,7 @@ function normalize(
       if (value === undefined || value === "true" || value === "false") take(value ?? "true");
       else faults.push(`${written} takes no value: '${value}'`);
     } else if (option.optional && value === "") {
-      faults.push(`${written}: there is nothing behind the '=': ${written}[=${option.value}]`);
+      faults.push(`${written}: nothing follows the '=': ${written}[=${option.value}]`);
     } else if (value !== undefined) take(value);
     else if (option.optional) {
       take("");
@@ -110,7 +110,7 @@ function normalize(
       if (next === undefined || option.parse === undefined || "faults" in attempt(option.parse, next)) {
         continue;
       }
-      faults.push(`${written} takes its value behind '=', did you mean ${written}=${next}?`);
+      faults.push(`${written} takes its value after '=', did you mean ${written}=${next}?`);
       rest.shift();
     } else if (next === undefined || isOption(next, known)) {
       faults.push(`${written} needs a value: ${written}=${option.value}`);

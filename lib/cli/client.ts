@@ -18,10 +18,12 @@ import { parseSemaphore, serializeSemaphore } from "../document.ts";
 import { readGroups } from "../groups.ts";
 import { describeDuration, describeHold, describeHolders } from "../description.ts";
 
-export function status(context: Context<"status">): Promise<number> {
+export async function status(context: Context<"status">): Promise<number> {
+  const { checking } = context.config;
+  if (checking !== null) return await (await import("./status_check.ts")).checkGroup(context, checking);
   const { json, verbose, "hold-overdue": overdueMs } = context.config;
   const { screen } = context;
-  return withLock(context, async (lock) => {
+  return await withLock(context, async (lock) => {
     const now = context.surroundings.now();
     if (json || verbose) {
       const { semaphore, queue } = await lock.readWithQueue();
@@ -50,6 +52,8 @@ export function status(context: Context<"status">): Promise<number> {
 }
 
 export async function groups(context: Context<"groups">): Promise<number> {
+  const { checking } = context.config;
+  if (checking !== null) return await (await import("./status_check.ts")).checkGroups(context, checking);
   const { json, "hold-overdue": overdueMs } = context.config;
   const store = await openStore(context.config.store);
   return await closing(store, async () => {

@@ -13,14 +13,16 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     summary: "Show the slots of the group and who holds them",
     description:
       "Only reads. Available is negative while there are more holders than max allows, after set-max. Says whether " +
-      "the group is paused, and which machines are overdue.",
+      "the group is paused, and which machines are overdue. --check is for monitoring: one line and exit 0, or exit " +
+      "1 and a line for each overdue machine, forgotten pause or corrupt document.",
     example: "locksmith status --verbose --group db",
     run: async (context) => (await import("./client.ts")).status(context),
   },
   "groups": {
     operands: NONE,
     summary: "Show every group and its figures",
-    description: "Every group that the store has a semaphore for. Exits 1 if one of them cannot be read.",
+    description: "Every group in the store. Exits 1 if one of them cannot be read. --check is that of " +
+      "'status', for all groups.",
     example: "locksmith groups --endpoint https://etcd1:2379 --etcd-cafile /etc/ssl/etcd.pem",
     run: async (context) => (await import("./client.ts")).groups(context),
   },
@@ -86,7 +88,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     operands: NONE,
     summary: "Take a slot and reboot this machine",
     description:
-      "Now, whatever the window and whoever is logged in. The daemon gives the slot back after the boot. If the reboot " +
+      "At once, regardless of the window and of who is logged in. The daemon gives the slot back after the boot. If the reboot " +
       "is refused, the slot is given back at once.",
     example: "locksmith reboot --reason 'new kernel'",
     run: async (context) => (await import("./host_commands.ts")).reboot(context),
@@ -95,7 +97,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     operands: NONE,
     summary: "Tell this host's daemon that a reboot is needed",
     description:
-      "Asks this host's daemon for a reboot, to try the whole chain without an update. The daemon will reboot. Only root may ask.",
+      "Asks this host's daemon for a reboot, to try the whole chain without an update. The host really reboots. Only root may ask.",
     example: "locksmith send-need-reboot",
     run: async (context) => (await import("./host_commands.ts")).needReboot(context),
   },
@@ -104,7 +106,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     summary: "Allow another reboot for a need that one did not meet",
     description:
       "After a reboot, the daemon does not reboot again for the very same need: another reboot would not help. This makes it " +
-      "forget what the last reboot was for. Only root may.",
+      "forget what the last reboot was for. Only root may do this.",
     example: "locksmith reset",
     run: async (context) => (await import("./host_commands.ts")).reset(context),
   },
@@ -118,10 +120,10 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
   },
   "simulate": {
     operands: NONE,
-    summary: "Tell when a roll-out would finish",
+    summary: "Predict when a roll-out would finish",
     description:
       "Plays it in virtual time with the rules of the daemon, the queue and the windows. Every machine needs a reboot " +
-      "at the start, and nothing else goes wrong than --fail says. The window is this host's unless the options name " +
+      "at the start, and nothing goes wrong except what --fail says. The window is this host's unless the options name " +
       "one. No store is asked. Exits 1 if the roll-out never finishes, or not within 366 days.",
     example: "locksmith simulate --machines 500 --max 5 --window 'Thu 23:00' --length 1h30m",
     run: async (context) => (await import("./simulate_command.ts")).simulate(context),
@@ -149,8 +151,8 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     operands: NONE,
     summary: "Wait until a reboot is needed, then reboot under the lock",
     description:
-      "Also when called as locksmithd. It wants a configured strategy, or an endpoint for etcd-lock, and does not start " +
-      "without. SIGTERM ends it; a slot stays held.",
+      "What runs when called as locksmithd. It needs a configured strategy, or an endpoint for etcd-lock, and does not " +
+      "start without one. SIGTERM ends it; a slot stays held.",
     example: "locksmith daemon --dry-run --reboot-strategy reboot",
     run: async (context) => (await import("./daemon_command.ts")).daemon(context),
   },

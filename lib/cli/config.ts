@@ -125,9 +125,7 @@ function readPart(
   const read = texts.flatMap((text) => {
     const attempted = attempt(option.parse, option.repeatable ? text.trim() : text);
     if ("value" in attempted) return [attempted.value];
-    const comment = setting.filed && /[ \t][#;]/.test(text)
-      ? "; a comment has to be on a line of its own"
-      : "";
+    const comment = setting.filed && /[ \t][#;]/.test(text) ? "; put the comment on a line of its own" : "";
     faults.push(...attempted.faults.map((fault) => `${origin}: ${fault}${comment}`));
     return [];
   });

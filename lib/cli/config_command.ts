@@ -112,9 +112,9 @@ export function exampleFile(options: OptionTable = OPTIONS): string {
     return variable !== undefined && variable !== "environment";
   });
   const about =
-    `Configuration of locksmith on this host: put it into ${OWN_FILE}, for the daemon and every command. Files ` +
-    `in ${OWN_FOLDER} (*.conf) come after it, and the last assignment counts. A value goes to the end of its line, a ` +
-    "comment has a line of its own. 'locksmith config' checks it.";
+    `Configuration of locksmith on this host, for the daemon and every command: save it as ${OWN_FILE}. Files ` +
+    `in ${OWN_FOLDER} (*.conf) are read after it, and the last assignment wins. A value goes to the end of its line; a ` +
+    "comment needs a line of its own. 'locksmith config' checks it.";
   return [
     ...comment(about),
     ...settings.flatMap((

@@ -18,8 +18,8 @@ export function helpText(options: OptionTable = OPTIONS): string {
     ["  version", "Show the version"],
   ];
   const common = Object.entries(options).filter(([, { common }]) => common);
-  return `locksmith lets only so many machines of a group reboot at once, and only in
-their windows.
+  return `locksmith lets only a set number of machines in a group reboot at once, and
+only in their windows.
 
 Usage: locksmith [OPTIONS] COMMAND [OPTIONS] [ARGUMENT]
 

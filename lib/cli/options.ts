@@ -44,8 +44,8 @@ export const COMMAND_NAMES = [
 ] as const;
 
 export type CommandName = typeof COMMAND_NAMES[number];
-/** Who reads an option: a command, or `lock` where it waits. */
-export type Reader = CommandName | "lock --wait";
+/** Who reads an option: a command, or one where another option is given. */
+export type Reader = CommandName | "lock --wait" | "status --check" | "groups --check";
 
 /** Commands that talk to the store about a group. */
 const GROUP = [
@@ -73,7 +73,7 @@ export const OPTIONS = {
     value: "URL",
     repeatable: true,
     help:
-      "etcd at http(s)://HOST:PORT, several by comma or repeated; or sqlite:PATH, a file for the processes " +
+      "etcd at http(s)://HOST:PORT, several separated by commas or repeated; or sqlite:PATH, a file for the processes " +
       "of one host",
     ...OF_STORE,
     fallback: "http://127.0.0.1:2379",
@@ -110,7 +110,7 @@ export const OPTIONS = {
   },
   "etcd-password": {
     value: "TEXT",
-    help: "its password; a file keeps it out of the process list",
+    help: "password of the user; a configuration file keeps it out of the process list",
     ...OF_STORE,
     secret: true,
     sample: "secret",
@@ -138,7 +138,7 @@ export const OPTIONS = {
     parse: parsePath,
   },
   "debug": {
-    help: "say more on stderr",
+    help: "print more on stderr",
     by: COMMAND_NAMES,
     common: true,
     variable: "prefixed",
@@ -228,11 +228,20 @@ export const OPTIONS = {
   },
   "hold-overdue": {
     value: "DURATION",
-    help: "name the machines whose reboot takes longer than this",
+    help: "report machines whose reboot takes longer than this",
     by: ["status", "groups", "lock --wait", "daemon"],
     variable: "prefixed",
     fallback: "1h",
     sample: "30m",
+    parse: parseLength,
+  },
+  "pause-overdue": {
+    value: "DURATION",
+    help: "--check reports a pause that lasts longer than this",
+    by: ["status --check", "groups --check"],
+    variable: "prefixed",
+    fallback: "24h",
+    sample: "8h",
     parse: parseLength,
   },
   "reason": {
@@ -243,7 +252,7 @@ export const OPTIONS = {
   },
   "since": {
     value: "TIME",
-    help: "from this time on, '2015-05-21 23:00'; or only the last 24h",
+    help: "since this time, '2015-05-21 23:00', or for the last 24h",
     by: ["history"],
     parse: parsePast,
   },
@@ -269,7 +278,7 @@ export const OPTIONS = {
   },
   "grace": {
     value: "DURATION",
-    help: "somebody is logged in everywhere, and gets this long",
+    help: "somebody is logged in on every machine, and gets this long",
     by: ["simulate"],
     fallback: "0s",
     parse: parseGrace,
@@ -283,7 +292,7 @@ export const OPTIONS = {
   },
   "within": {
     value: "N",
-    help: "which max is enough to finish within N windows, or within a time such as 48h?",
+    help: "find the smallest max that finishes within N windows, or within a time such as 48h",
     by: ["simulate"],
     parse: parseWithin,
   },
@@ -302,20 +311,25 @@ export const OPTIONS = {
   },
   "seed": {
     value: "N",
-    help: "another number draws other reboot times",
+    help: "a different number draws different reboot times",
     by: ["simulate"],
     fallback: "1",
     parse: wholeNumber(0, 2 ** 32 - 1),
   },
   "svg": {
     value: "FILE",
-    help: "draw it: machines as rows, what each does and when; - is stdout",
+    help: "draw it, one row per machine; - is stdout",
     by: ["simulate"],
     parse: parseText,
   },
   "verbose": {
-    help: "since when, on which host, by whom and why; and the queue",
+    help: "show since when, on which host, by whom and why; and the queue",
     by: ["status"],
+    ...SWITCH,
+  },
+  "check": {
+    help: "for monitoring: exit 1 and one line per problem if anything needs a person",
+    by: ["status", "groups"],
     ...SWITCH,
   },
   "example": {

@@ -55,7 +55,9 @@ function windowNote(window: WindowConfig | null): string {
 }
 
 function foundText({ config: { within } }: Context<"simulate">, { plan: { max } }: Rollout): string {
-  return within === undefined ? "" : `max ${max} is the least that finishes within ${withinText(within)}\n\n`;
+  return within === undefined
+    ? ""
+    : `max ${max} is the smallest that finishes within ${withinText(within)}\n\n`;
 }
 
 function withinText(within: Limit | undefined): string {

@@ -34,6 +34,12 @@ export interface WindowConfig {
   readonly origin: string;
 }
 
+/** For how long a reboot and a pause may last before a check reports them, in milliseconds. */
+export interface CheckLimits {
+  readonly rebootMs: number;
+  readonly pauseMs: number;
+}
+
 /** What a setting came to: its value, unless it has a fault or is not set; and what set it, unless it is the default. */
 export interface Part<T = unknown> {
   readonly value: T | undefined;
@@ -63,6 +69,7 @@ export const TOGETHER = {
   strategy: { of: ["reboot-strategy"], compose: composeStrategy },
   moment: { of: ["at"], compose: composeMoment },
   plan: { of: ["machines"], compose: composePlan },
+  checking: { of: ["check"], compose: composeChecking },
 } as const;
 export type Together = typeof TOGETHER;
 
@@ -88,7 +95,7 @@ function composeStore({ part, readFile, faults }: Composer): StoreConfig | Fault
   });
   const [embedded] = endpoints.filter((endpoint) => endpoint.startsWith("sqlite:"));
   if (embedded !== undefined) {
-    if (endpoints.length > 1) faults.push(`${origin}: sqlite:PATH stands alone, without other endpoints`);
+    if (endpoints.length > 1) faults.push(`${origin}: sqlite:PATH cannot be combined with other endpoints`);
     if (access.length > 0) faults.push(`${origin}: the --etcd-... options have no effect with sqlite:PATH`);
     return faults.length > before ? FAULTY : { kind: "sqlite", path: embedded.slice("sqlite:".length) };
   }
@@ -172,6 +179,18 @@ function composeMoment({ part, faults }: Composer): Temporal.ZonedDateTime | und
   if ("value" in attempted) return attempted.value;
   faults.push(...attempted.faults.map((fault) => `${origin}: ${fault}`));
   return FAULTY;
+}
+
+/** By which limits to check; `null`: show it. */
+function composeChecking({ part, faults }: Composer): CheckLimits | null | Faulty {
+  if (part("check").value !== true) return null;
+  const before = faults.length;
+  for (const form of ["json", "verbose"] as const) {
+    if (part(form).value === true) faults.push(`--${form}: has no effect with --check`);
+  }
+  const [rebootMs, pauseMs] = [part("hold-overdue").value, part("pause-overdue").value];
+  if (rebootMs === undefined || pauseMs === undefined) return FAULTY;
+  return faults.length > before ? FAULTY : { rebootMs, pauseMs };
 }
 
 /** What is to be simulated. It begins now where `--at` says nothing. */

@@ -26,36 +26,42 @@ export class CertificateError extends Error {
 
 /** What can be wrong with the certificate of the server or of this client, and what to do; `$` stands for a detail. */
 const FAULTS = {
-  unknown: ["its certificate is not signed by a CA known here", "give the CA of etcd with --etcd-cafile"],
-  untrusted: [
-    "its certificate is not signed by a CA given with --etcd-cafile",
-    "give the CA that signed the certificate of etcd",
+  unknown: [
+    "its certificate is not signed by a CA that this machine trusts",
+    "name etcd's CA with --etcd-cafile",
   ],
-  expired: ["its certificate expired on $", "renew it, or set the clock of this machine right"],
+  untrusted: [
+    "its certificate is not signed by the CA in --etcd-cafile",
+    "name the CA that signed etcd's certificate",
+  ],
+  expired: ["its certificate expired on $", "renew it, or correct the clock of this machine"],
   early: ["its certificate is not valid before $", "is the clock of this machine right?"],
   purpose: [
-    "its certificate is not one of a server (extended key usage)",
+    "its certificate is not a server certificate (extended key usage)",
     "give etcd a certificate with serverAuth",
   ],
   name: [
     "its certificate is for another name or address ($)",
-    "use a name or an address that the certificate holds",
+    "use a name or an address that is in the certificate",
   ],
-  "client missing": ["it wants a client certificate", "give --etcd-certfile and --etcd-keyfile"],
+  "client missing": ["it requires a client certificate", "give --etcd-certfile and --etcd-keyfile"],
   "client refused": [
     "it refuses the client certificate",
     "check --etcd-certfile: is it signed by the CA that etcd trusts?",
   ],
   "client expired": [
     "the client certificate expired on $",
-    "renew --etcd-certfile, or set the clock of this machine right",
+    "renew --etcd-certfile, or correct the clock of this machine",
   ],
   "client early": ["the client certificate is not valid before $", "is the clock of this machine right?"],
   "client purpose": [
-    "the client certificate is not one of a client (extended key usage)",
-    "give one with clientAuth with --etcd-certfile",
+    "the client certificate is not valid for clients (extended key usage)",
+    "use a certificate with clientAuth for --etcd-certfile",
   ],
-  "client key": ["the key is not that of the client certificate", "check --etcd-certfile and --etcd-keyfile"],
+  "client key": [
+    "the key does not belong to the client certificate",
+    "check --etcd-certfile and --etcd-keyfile",
+  ],
   "client unreadable": [
     "the client certificate or its key cannot be read",
     "check --etcd-certfile and --etcd-keyfile",
@@ -100,12 +106,12 @@ function checked({ ca, cert, key }: CertificateFiles): Certificates {
     if (/-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m.test(pem)) {
       throw new StoreError(
         "tls",
-        `cannot use the ${what} for etcd: it is encrypted, and nobody is there to type its passphrase`,
-        "decrypt it: `openssl pkey -in KEY -out NEW-KEY`, and let only its owner read the file",
+        `cannot use the ${what} for etcd: it is encrypted, and nobody can be asked for its passphrase`,
+        "decrypt it: `openssl pkey -in KEY -out NEW-KEY`, and make the file readable by its owner only",
       );
     }
     if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(pem)) return pem;
-    throw new StoreError("tls", `cannot use the ${what} for etcd: the file holds no ${label} in PEM form`);
+    throw new StoreError("tls", `cannot use the ${what} for etcd: the file has no ${label} in PEM format`);
   };
   const texts = {
     ca: text("CA", ca, "CERTIFICATE"),

@@ -306,11 +306,11 @@ class Messages {
 function messageLength(bytes: Uint8Array): number {
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
   const refuse = (why: string) => new EtcdAnswerError(CODE.internal, why);
-  if (bytes[0] === 1) throw refuse("an answer that is compressed, though none was asked for");
+  if (bytes[0] === 1) throw refuse("a compressed answer, though none was requested");
   if (bytes[0] !== 0) throw refuse("an answer that is not gRPC");
   if (length <= MESSAGE_MAX) return length;
   throw refuse(
-    `an answer of ${Math.ceil(length / MIB)} MiB is longer than the ${MESSAGE_MAX / MIB} MiB that are taken`,
+    `an answer of ${Math.ceil(length / MIB)} MiB is longer than the limit of ${MESSAGE_MAX / MIB} MiB`,
   );
 }
 

@@ -124,5 +124,5 @@ function changeOf(type: string, kv: IKeyValue): PastChange {
 }
 
 function dropped(times: number): EtcdAnswerError {
-  return new EtcdAnswerError(0, `etcd dropped what was being read, ${times} times`);
+  return new EtcdAnswerError(0, `etcd compacted what was being read, ${times} times`);
 }

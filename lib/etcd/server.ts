@@ -48,6 +48,7 @@ export class EtcdServer {
   #connecting: Promise<Connection> | undefined;
   /** Why the last attempt to connect failed. */
   #fault: Error | undefined;
+  /** Of the connection that is in use: another one may lead to an etcd that never answers to this token. */
   #token: string | undefined;
   #authenticating: Promise<string> | undefined;
   #closed = false;
@@ -154,6 +155,7 @@ export class EtcdServer {
       this.#fault = undefined;
       this.pace.succeeded();
       if (this.#closed) connection.close();
+      this.#token = undefined;
       return this.#connection = connection;
     } catch (error) {
       this.pace.failed();
@@ -165,7 +167,9 @@ export class EtcdServer {
     const authenticating = this.#authenticating ??= (async () => {
       const request = AUTHENTICATE.encode({ name: username, password });
       const answer = await connection.call(AUTHENTICATE.path, {}, request, performance.now() + LOGIN_MS);
-      return this.#token = AUTHENTICATE.decode(answer).token;
+      const { token } = AUTHENTICATE.decode(answer);
+      if (this.#connection === connection) this.#token = token;
+      return token;
     })().finally(() => this.#authenticating = undefined);
     authenticating.catch(() => {});
     return authenticating;

@@ -251,7 +251,7 @@ export class Bus {
       : end.kind === "timeout"
       ? { kind: "timeout" as const, detail: "" }
       : end.kind === "aborted"
-      ? { kind: "lost" as const, detail: "given up before an answer" }
+      ? { kind: "lost" as const, detail: "gave up before an answer came" }
       : end.signal !== null
       ? { kind: "lost" as const, detail: `${this.#program} was ended by ${end.signal}` }
       : classify(end.stderr, end.code);

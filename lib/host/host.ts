@@ -48,7 +48,9 @@ export function realHost(
     async warn(graceMs, reasons) {
       const message = `locksmith reboots this machine in ${formatDuration(graceMs)}: ${reasons.join("; ")}`;
       const outcome = await wall(message, { timeoutMs: WALL_TIMEOUT_MS });
-      if (outcome.kind === "failed") log("warning", `cannot tell those who are logged in: ${outcome.why}`);
+      if (outcome.kind === "failed") {
+        log("warning", `cannot send a message to logged-in users: ${outcome.why}`);
+      }
     },
     async reboot(timeoutMs, fingerprint) {
       await memory.rebootingFor(fingerprint);

@@ -93,7 +93,10 @@ export function clearanceOf(answer: string): Clearance {
     case "no":
       return { kind: "impossible", why: "logind does not let this user reboot the machine" };
     case "challenge":
-      return { kind: "impossible", why: "logind wants a password before this user may reboot the machine" };
+      return {
+        kind: "impossible",
+        why: "logind asks for a password before this user may reboot the machine",
+      };
     case "na":
       return { kind: "impossible", why: "logind says that this machine cannot be rebooted" };
     default:
@@ -141,7 +144,7 @@ export async function reboot(bus: Bus, options: { readonly timeoutMs: number }):
 
 /** A reply of another shape than documented. */
 export function malformed(member: string, reply: unknown): BusError {
-  const detail = `a reply of another shape than documented: ${JSON.stringify(reply)?.slice(0, 120)}`;
+  const detail = `an unexpected reply: ${JSON.stringify(reply)?.slice(0, 120)}`;
   return new BusError("failed", `cannot call ${member} of ${SERVICE}: ${detail}`, detail);
 }
 

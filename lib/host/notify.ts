@@ -30,6 +30,6 @@ export async function notifyReady(log: Log): Promise<void> {
     ? end.why
     : end.kind === "exited"
     ? end.stderr.trim() || `exit ${end.code}`
-    : `no end within ${TIMEOUT_MS} ms`;
+    : `it did not end within ${TIMEOUT_MS} ms`;
   log("warning", `cannot tell systemd that the daemon has started: systemd-notify: ${why}`);
 }

@@ -46,7 +46,7 @@ export async function whoElseWrites(path: string): Promise<string | null> {
     if (fault !== null) return fault;
     if (found === null) return null;
     if (found.isSymlink) {
-      if (++links > MAX_LINKS) return `${directory}${part} is a link that leads nowhere`;
+      if (++links > MAX_LINKS) return `${directory}${part} is a link to nowhere`;
       const target = await Deno.readLink(`${directory}${part}`);
       rest.unshift(...partsOf(target));
       if (target.startsWith("/")) directory = "/";
@@ -62,10 +62,10 @@ export async function whoElseWrites(path: string): Promise<string | null> {
 export async function readOwned(path: string): Promise<string | null> {
   try {
     const fault = await whoElseWrites(path);
-    if (fault !== null) throw new OwnedFileError("untrusted", `${path} does not count: ${fault}`);
+    if (fault !== null) throw new OwnedFileError("untrusted", `cannot trust ${path}: ${fault}`);
     const info = await Deno.stat(path);
     if (!info.isFile) {
-      throw new OwnedFileError("untrusted", `${path} does not count: it is not a regular file`);
+      throw new OwnedFileError("untrusted", `cannot trust ${path}: it is not a regular file`);
     }
     if (info.size > MAX_BYTES) throw new Error(`it has ${info.size} bytes`);
     return await Deno.readTextFile(path);

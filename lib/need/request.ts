@@ -41,7 +41,7 @@ export async function readRequest(path: string, boot: string): Promise<Answer> {
   if (text === null) return { kind: "silent" };
   const request = parseRequest(text);
   if (request === null) {
-    return { kind: "unknown", why: [`${path} does not say what send-need-reboot writes`] };
+    return { kind: "unknown", why: [`${path} was not written by send-need-reboot`] };
   }
   if (request.boot !== boot) return { kind: "silent" };
   return {

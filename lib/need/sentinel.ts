@@ -24,7 +24,7 @@ export async function readSentinel(path: string): Promise<Need> {
   try {
     const { isFile } = await Deno.stat(path);
     const fault = await whoElseWrites(path);
-    if (fault !== null) return { kind: "unknown", why: [`${path} exists and does not count: ${fault}`] };
+    if (fault !== null) return { kind: "unknown", why: [`${path} exists but cannot be trusted: ${fault}`] };
     const text = isFile ? await readStart(path) : "";
     const packages = packagesIn(await readStart(`${path}.pkgs`));
     return {

@@ -126,7 +126,7 @@ export function whyNot({ max, graceMs, schedule }: RolloutPlan): string {
   if (max === 0) return "never: max is 0, and no slot is ever granted";
   // clock changes may join windows to a longer one, once or twice a year: no plan to rely on
   if (schedule !== null && graceMs >= schedule.window.lengthMs) {
-    return "never: the window is too short, no grace ends in it";
+    return "never: the window is too short for the grace";
   }
   return "not within 366 days; stopped looking there";
 }

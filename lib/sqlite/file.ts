@@ -77,11 +77,11 @@ function prepare(database: DatabaseSync): void {
 
 function refuseForeign(database: DatabaseSync): void {
   if (versionOf(database) > VERSION) {
-    throw new Error("a newer version of locksmith made it");
+    throw new Error("it was made by a newer version of locksmith");
   }
   const names = TABLES.map((table) => `'${table}'`).join(", ");
   const foreign = database.prepare(`SELECT name FROM sqlite_schema WHERE tbl_name NOT IN (${names})`).get();
   if (foreign !== undefined) {
-    throw new Error("it is not a database of locksmith: there is a table of another program in it");
+    throw new Error("it is not a locksmith database: it has a table of another program");
   }
 }

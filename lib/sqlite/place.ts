@@ -59,7 +59,7 @@ export async function requireOwnFileSystem(
   } catch (error) {
     if (!(error instanceof DOMException)) throw error;
     const message = `cannot use sqlite:${path}: its file system does not answer within ${timeoutMs} ms`;
-    throw new StoreError("timeout", message, "is a server away that the directory is mounted from?", {
+    throw new StoreError("timeout", message, "is the server down that the directory is mounted from?", {
       cause: error,
     });
   }
@@ -69,14 +69,14 @@ export async function requireOwnFileSystem(
       if (!(error instanceof Deno.errors.NotFound)) throw error;
       throw new Error(`unable to open the file: there is no directory ${folder}`, { cause: error });
     });
-    throw new Error("the program 'stat' cannot tell which file system it lies on");
+    throw new Error("'stat' cannot tell which file system it is on");
   }
   const kind = sharedFileSystem(type);
   if (kind === undefined) return;
   throw new StoreError(
     "failed",
-    `cannot use sqlite:${path}: it lies on ${kind}, and the embedded store is for processes of one host`,
-    "put the file on a disk of this host, or let several hosts share an etcd",
+    `cannot use sqlite:${path}: it is on ${kind}, and the embedded store is for processes of one host`,
+    "put the file on a disk of this host; several hosts need etcd",
   );
 }
 

@@ -199,7 +199,7 @@ class SqliteStore implements Store {
         if (performance.now() >= deadline) {
           const message =
             `cannot ${what} in ${this.name}: another process has kept the file locked for ${timeoutMs} ms`;
-          throw new StoreError("timeout", message, "see who has it open with 'fuser'", { cause: error });
+          throw new StoreError("timeout", message, "'fuser' shows who has it open", { cause: error });
         }
         await new Promise((resolve) => setTimeout(resolve, Math.random() * RETRY_MS));
       }
@@ -223,7 +223,7 @@ class SqliteStore implements Store {
     const denied = error instanceof Deno.errors.PermissionDenied || /readonly|permission/i.test(reason);
     const why = /readonly database/.test(reason) ? "the file is read-only" : reason;
     const hint = /unable to open|read-only/.test(why)
-      ? "the file and its directory must exist and be writable for this user"
+      ? "the file and its directory must exist and be writable by this user"
       : /not a database|malformed/.test(why)
       ? "name another file, or repair this one; it was left unchanged"
       : undefined;

@@ -154,7 +154,7 @@ Deno.test("parseCommandLine() without = takes no optional value, and the next wo
 
 Deno.test("parseCommandLine() asks whether a word behind an optional value was meant as the value", () => {
   for (const words of [["lock", "--wait", "5m"], ["lock", "A", "--wait", "5m", "--reason=x"]]) {
-    assertEquals(faults(...words), ["--wait takes its value behind '=', did you mean --wait=5m?"]);
+    assertEquals(faults(...words), ["--wait takes its value after '=', did you mean --wait=5m?"]);
   }
-  assertEquals(faults("lock", "--wait="), ["--wait: there is nothing behind the '=': --wait[=DURATION]"]);
+  assertEquals(faults("lock", "--wait="), ["--wait: nothing follows the '=': --wait[=DURATION]"]);
 });

@@ -182,7 +182,7 @@ Deno.test("configure() refuses a store that would not be what was meant: mixed s
   assertEquals(
     faultsOf("status", { endpoint: ["sqlite:/x", "http://a"], "etcd-username": "u", "etcd-password": "p" }),
     [
-      "--endpoint: sqlite:PATH stands alone, without other endpoints",
+      "--endpoint: sqlite:PATH cannot be combined with other endpoints",
       "--endpoint: the --etcd-... options have no effect with sqlite:PATH",
     ],
   );
@@ -273,7 +273,7 @@ Deno.test("configure() refuses a duration in two words, and does not cut it", ()
 Deno.test("configure() says where a comment has to stand, of a value that is none because of one", () => {
   assertEquals(faultsOf("daemon", { "reboot-strategy": filed("off # never") }), [
     "/etc/locksmith/locksmith.conf:3: unknown strategy 'off # never'; allowed are etcd-lock, reboot, off, auto; " +
-    "a comment has to be on a line of its own",
+    "put the comment on a line of its own",
   ]);
 });
 

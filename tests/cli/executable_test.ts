@@ -432,7 +432,7 @@ Deno.test("a read-only, full or noexec place for the cache is one clear line", a
     await mounted("ro,mode=700"),
     failure(
       `cannot unpack the program into ${dir.path}: it is not writable`,
-      `make it writable for this user, or ${ELSEWHERE}`,
+      `make it writable by this user, or ${ELSEWHERE}`,
     ),
   );
   assertEquals(

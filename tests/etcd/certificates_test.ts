@@ -38,7 +38,7 @@ const SERVERS: readonly {
     name: "expired",
     certificate: ({ sign }) => sign({ name: "old", extensions: SERVER, validDays: [-3, -1] }),
     why: /^its certificate expired on \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/,
-    hint: "renew it, or set the clock of this machine right",
+    hint: "renew it, or correct the clock of this machine",
   },
   {
     name: "is not valid yet",
@@ -49,33 +49,33 @@ const SERVERS: readonly {
   {
     name: "is one of a client",
     certificate: ({ sign }) => sign({ name: "usage", extensions: `${CLIENT}\nsubjectAltName=IP:127.0.0.1` }),
-    why: /^its certificate is not one of a server \(extended key usage\)$/,
+    why: /^its certificate is not a server certificate \(extended key usage\)$/,
     hint: "give etcd a certificate with serverAuth",
   },
   {
     name: "is for another address",
     certificate: ({ elsewhere }) => Promise.resolve(elsewhere),
     why: /^its certificate is for another name or address \(IP:127\.0\.0\.9\)$/,
-    hint: "use a name or an address that the certificate holds",
+    hint: "use a name or an address that is in the certificate",
   },
   {
     name: "is for other names",
     certificate: ({ sign }) =>
       sign({ name: "names", extensions: "subjectAltName=DNS:etcd1.example,DNS:etcd2.example" }),
     why: /^its certificate is for another name or address \(DNS:etcd1\.example, DNS:etcd2\.example\)$/,
-    hint: "use a name or an address that the certificate holds",
+    hint: "use a name or an address that is in the certificate",
   },
   {
     name: "names nobody",
     certificate: ({ sign }) => sign({ name: "nameless", extensions: "extendedKeyUsage=serverAuth" }),
     why: /^its certificate is for another name or address \(it names none\)$/,
-    hint: "use a name or an address that the certificate holds",
+    hint: "use a name or an address that is in the certificate",
   },
   {
     name: "is signed by itself",
     certificate: ({ selfSigned }) => selfSigned(),
-    why: /^its certificate is not signed by a CA given with --etcd-cafile$/,
-    hint: "give the CA that signed the certificate of etcd",
+    why: /^its certificate is not signed by the CA in --etcd-cafile$/,
+    hint: "name the CA that signed etcd's certificate",
   },
 ];
 
@@ -96,13 +96,13 @@ Deno.test("read() from an etcd whose certificate another CA signed says which op
   await using server = await startEtcd({ tls: await theCertificates() });
   assertEquals(told(await failedRead({ endpoints: [server.endpoint], ca: others.ca.bytes })), [
     "tls",
-    `cannot read "coreos.com/key": ${server.endpoint}: its certificate is not signed by a CA given with --etcd-cafile`,
-    "give the CA that signed the certificate of etcd",
+    `cannot read "coreos.com/key": ${server.endpoint}: its certificate is not signed by the CA in --etcd-cafile`,
+    "name the CA that signed etcd's certificate",
   ]);
   assertEquals(told(await failedRead({ endpoints: [server.endpoint] })), [
     "tls",
-    `cannot read "coreos.com/key": ${server.endpoint}: its certificate is not signed by a CA known here`,
-    "give the CA of etcd with --etcd-cafile",
+    `cannot read "coreos.com/key": ${server.endpoint}: its certificate is not signed by a CA that this machine trusts`,
+    "name etcd's CA with --etcd-cafile",
   ]);
 });
 
@@ -126,7 +126,7 @@ const CLIENTS: readonly {
   {
     name: "no client certificate",
     files: () => Promise.resolve({}),
-    why: /^it wants a client certificate$/,
+    why: /^it requires a client certificate$/,
     hint: "give --etcd-certfile and --etcd-keyfile",
   },
   {
@@ -143,7 +143,7 @@ const CLIENTS: readonly {
     files: async ({ sign }) =>
       bytes(await sign({ name: "old-client", extensions: CLIENT, validDays: [-3, -1] })),
     why: /^the client certificate expired on \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/,
-    hint: "renew --etcd-certfile, or set the clock of this machine right",
+    hint: "renew --etcd-certfile, or correct the clock of this machine",
   },
   {
     name: "one that is not valid yet",
@@ -156,13 +156,13 @@ const CLIENTS: readonly {
     name: "one of a server",
     files: async ({ sign }) =>
       bytes(await sign({ name: "server-only", extensions: "extendedKeyUsage=serverAuth" })),
-    why: /^the client certificate is not one of a client \(extended key usage\)$/,
-    hint: "give one with clientAuth with --etcd-certfile",
+    why: /^the client certificate is not valid for clients \(extended key usage\)$/,
+    hint: "use a certificate with clientAuth for --etcd-certfile",
   },
   {
     name: "the key of another one",
     files: ({ client, server }) => Promise.resolve({ cert: client.cert.bytes, key: server.key.bytes }),
-    why: /^the key is not that of the client certificate$/,
+    why: /^the key does not belong to the client certificate$/,
     hint: "check --etcd-certfile and --etcd-keyfile",
   },
   {
@@ -210,8 +210,8 @@ Deno.test("openEtcd() refuses a key under a passphrase, and says how to do witho
     };
     assertEquals(told(assertThrows(() => openEtcd(options), StoreError)), [
       "tls",
-      "cannot use the key of the client certificate for etcd: it is encrypted, and nobody is there to type its passphrase",
-      "decrypt it: `openssl pkey -in KEY -out NEW-KEY`, and let only its owner read the file",
+      "cannot use the key of the client certificate for etcd: it is encrypted, and nobody can be asked for its passphrase",
+      "decrypt it: `openssl pkey -in KEY -out NEW-KEY`, and make the file readable by its owner only",
     ]);
   }
 });
@@ -224,13 +224,13 @@ Deno.test("openEtcd() says that http and https were mixed up", async () => {
   assertEquals(told(await failedRead({ endpoints: [http] })), [
     "unreachable",
     `cannot read "coreos.com/key": ${http}: the connection broke`,
-    "does it speak TLS? then write https://",
+    "does it speak TLS? if so, use https://",
   ]);
   const https = plain.endpoint.replace("http:", "https:");
   assertEquals(told(await failedRead({ endpoints: [https], ca: certificates.ca.bytes })), [
     "unreachable",
-    `cannot read "coreos.com/key": ${https}: it closed the connection before anything was said`,
-    "does it speak TLS? if not, write http://",
+    `cannot read "coreos.com/key": ${https}: it closed the connection without answering`,
+    "does it speak TLS? if not, use http://",
   ]);
 });
 

@@ -67,12 +67,12 @@ Deno.test("read() of an address that is silent, or that no way leads to, says so
   const network = "check --endpoint and the network";
   assertEquals(told.trim().split("\n"), [
     `timeout | ${change(`http://${SILENT[0]}:2379`, "no answer within 2 s")} | ${silent}`,
-    `unreachable | ${change(`http://${UNREACHABLE}:2379`, "no route to it")} | ${network}`,
-    `unreachable | ${change("http://198.51.100.1:2379", "no route to it")} | ${network}`,
+    `unreachable | ${change(`http://${UNREACHABLE}:2379`, "no route to host")} | ${network}`,
+    `unreachable | ${change("http://198.51.100.1:2379", "no route to host")} | ${network}`,
     `unreachable | ${
       change("http://both:2379", "connection refused")
     } | is etcd running there? check --endpoint`,
-    `unreachable | ${change(`https://${UNREACHABLE}:2379`, "no route to it")} | ${network}`,
+    `unreachable | ${change(`https://${UNREACHABLE}:2379`, "no route to host")} | ${network}`,
   ]);
 });
 

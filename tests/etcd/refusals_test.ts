@@ -28,7 +28,7 @@ const KEY = "coreos.com/key";
 const ROOT = { username: "root", password: "root-secret" };
 const READER = { username: "reader", password: "reader-secret" };
 const GRANT =
-  "grant its role this in etcd: `etcdctl role grant-permission ROLE readwrite --prefix=true coreos.com/updateengine/rebootlock/`";
+  "grant its role access in etcd: `etcdctl role grant-permission ROLE readwrite --prefix=true coreos.com/updateengine/rebootlock/`";
 const FULL = "in etcd: `etcdctl compact REVISION`, `etcdctl defrag`, then `etcdctl alarm disarm`";
 const MAJORITY = "the etcd cluster has no majority, or is electing a leader";
 
@@ -116,7 +116,7 @@ const REFUSALS: readonly Refusal[] = [
     attempt: (store) => store.view([{ range: { from: KEY, to: "d" } }], CALL),
     told: (endpoint) => [
       "authentication",
-      `cannot read "coreos.com/key": ${endpoint}: etcd wants a user and a password, and none were given`,
+      `cannot read "coreos.com/key": ${endpoint}: etcd requires a user and a password, and none were given`,
       "give --etcd-username and --etcd-password",
     ],
   },
@@ -146,8 +146,8 @@ const REFUSALS: readonly Refusal[] = [
     attempt: (store) => write(store, "x".repeat(1_600_000)),
     told: (endpoint) => [
       "failed",
-      `cannot change "coreos.com/key": ${endpoint}: the change is larger than etcd takes`,
-      "let fewer machines hold a slot at a time, or raise --max-request-bytes of etcd",
+      `cannot change "coreos.com/key": ${endpoint}: the change is larger than etcd accepts`,
+      "lower max, or raise etcd's --max-request-bytes",
     ],
   },
   {
@@ -156,8 +156,8 @@ const REFUSALS: readonly Refusal[] = [
     attempt: (store) => write(store, "x".repeat(4_000_000)),
     told: (endpoint) => [
       "failed",
-      `cannot change "coreos.com/key": ${endpoint}: the change is larger than etcd takes`,
-      "let fewer machines hold a slot at a time, or raise --max-request-bytes of etcd",
+      `cannot change "coreos.com/key": ${endpoint}: the change is larger than etcd accepts`,
+      "lower max, or raise etcd's --max-request-bytes",
     ],
   },
 ];
@@ -192,7 +192,7 @@ story("a full database is told at once, and it can be emptied", async (way) => {
     for (;;) await write(store, "x".repeat(50_000));
   }, StoreError);
   assert(performance.now() - begunMs < CALL.timeoutMs / 2);
-  const why = `${server.endpoint}: its database is full, and it takes no changes (alarm NOSPACE)`;
+  const why = `${server.endpoint}: its database is full, and it accepts no changes (alarm NOSPACE)`;
   assertEquals(toldBy(error), ["failed", `cannot change "coreos.com/key": ${why}`, FULL]);
   const grant = await assertRejects(() => store.lease(5_000, () => {}, CALL), StoreError);
   assertEquals(toldBy(grant), ["failed", `cannot begin a lease: ${why}`, FULL]);
@@ -220,7 +220,7 @@ story("what etcd has dropped cannot be read", async (way) => {
     }), StoreError);
   assertEquals(toldBy(error), [
     "failed",
-    `cannot look back: ${server.endpoint}: it has dropped what was asked for (compacted)`,
+    `cannot look back: ${server.endpoint}: the requested revision has been compacted`,
     undefined,
   ]);
   endpoints.close();
@@ -407,7 +407,7 @@ story(
     assertEquals(etcdFailure(refusal, { endpoint: server.endpoint }), {
       kind: "unreachable",
       why: "it is overloaded (too many requests)",
-      hint: "etcd does not keep up with what is asked of it; look at its disk",
+      hint: "etcd cannot keep up with its requests; check its disk",
       next: "again",
       certain: true,
     });

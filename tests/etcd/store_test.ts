@@ -135,7 +135,7 @@ Deno.test("openEtcd() names its endpoints, with the usual port where none is giv
 Deno.test("openEtcd() refuses certificates that are none", () => {
   const junk = new TextEncoder().encode("junk");
   const error = assertThrows(() => openEtcd({ endpoints: ["https://a:1"], ca: junk }), StoreError);
-  assertEquals(error.message, "cannot use the CA for etcd: the file holds no CERTIFICATE in PEM form");
+  assertEquals(error.message, "cannot use the CA for etcd: the file has no CERTIFICATE in PEM format");
 });
 
 Deno.test("close() lets the process end, with a watch open and a lease, though etcd is frozen", async () => {

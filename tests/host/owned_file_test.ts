@@ -91,7 +91,7 @@ Deno.test("whoElseWrites() follows links, and looks at the places on both ways",
     assertEquals(await told(directory, "/ours/self/../ours/file"), null);
     assertEquals(await told(directory, "/ours/out"), "/open can be written by everybody");
     assertEquals(await told(directory, "/open/in"), "/open can be written by everybody");
-    assertEquals(await told(directory, "/ours/round"), "/ours/round is a link that leads nowhere");
+    assertEquals(await told(directory, "/ours/round"), "/ours/round is a link to nowhere");
   });
 });
 
@@ -130,7 +130,7 @@ Deno.test("writeOwned() and readOwned() refuse a place where others can write, a
     assertEquals([...Deno.readDirSync(`${directory}/open`)], []);
     await Deno.writeTextFile(path, "");
     const read = await assertRejects(() => readOwned(path), OwnedFileError);
-    assertEquals(read.message, `${path} does not count: ${directory}/open can be written by everybody`);
+    assertEquals(read.message, `cannot trust ${path}: ${directory}/open can be written by everybody`);
   });
 });
 
@@ -138,7 +138,7 @@ Deno.test("readOwned() is not held up by a named pipe, and says why it cannot re
   await inDirectory(async (directory) => {
     await new Deno.Command("mkfifo", { args: ["-m", "600", `${directory}/pipe`] }).output();
     const pipe = await assertRejects(() => readOwned(`${directory}/pipe`), OwnedFileError);
-    assertEquals(pipe.message, `${directory}/pipe does not count: it is not a regular file`);
+    assertEquals(pipe.message, `cannot trust ${directory}/pipe: it is not a regular file`);
     await Deno.writeTextFile(`${directory}/file`, "");
     const below = await assertRejects(() => readOwned(`${directory}/file/below`), OwnedFileError);
     assertEquals([below.kind, below.message], [

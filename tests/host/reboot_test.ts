@@ -43,7 +43,7 @@ Deno.test("rebootMachine() by logind is refused, uncalled, where logind says tha
   await test.logind.setCanReboot("challenge");
   assertEquals(await rebootMachine({ kind: "logind", bus: test.client() }, SOON), {
     kind: "refused",
-    why: "logind wants a password before this user may reboot the machine",
+    why: "logind asks for a password before this user may reboot the machine",
   });
   assertEquals(test.logind.rebootCalls(), 0);
 });

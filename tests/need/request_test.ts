@@ -71,7 +71,7 @@ Deno.test("a request of another user than root does not count, and cannot be lef
     await Deno.chown(path, NOBODY, NOBODY);
     assertEquals(await readRequest(path, BOOT), {
       kind: "unknown",
-      why: [`${path} does not count: ${path} belongs to uid ${NOBODY}`],
+      why: [`cannot trust ${path}: ${path} belongs to uid ${NOBODY}`],
     });
     await Deno.chmod(path.replace(/\/[^/]*$/, ""), 0o777);
     const error = await assertRejects(() => leaveRequest(path, REQUEST), OwnedFileError);
@@ -89,7 +89,7 @@ Deno.test("a request that nobody can read is unknown, never needed", async () =>
       await Deno.writeTextFile(path, text);
       assertEquals(await readRequest(path, BOOT), {
         kind: "unknown",
-        why: [`${path} does not say what send-need-reboot writes`],
+        why: [`${path} was not written by send-need-reboot`],
       });
     }
   });

@@ -81,12 +81,12 @@ Deno.test("readSentinel() does not count a file that another user can have put t
     );
     assertEquals(await readSentinel(path), {
       kind: "unknown",
-      why: [`${path} exists and does not count: ${directory} can be written by everybody`],
+      why: [`${path} exists but cannot be trusted: ${directory} can be written by everybody`],
     });
     await Deno.chmod(directory, 0o755);
     assertEquals(await readSentinel(path), {
       kind: "unknown",
-      why: [`${path} exists and does not count: ${path} belongs to uid ${NOBODY}`],
+      why: [`${path} exists but cannot be trusted: ${path} belongs to uid ${NOBODY}`],
     });
     await Deno.chown(path, 0, 0);
     assertEquals((await readSentinel(path)).kind, "needed");

@@ -149,7 +149,7 @@ Deno.test("simulateRollout() says never, and why", async () => {
     return why;
   };
   assertEquals(await whyNot({ max: 0 }), "never: max is 0, and no slot is ever granted");
-  const noRoom = "never: the window is too short, no grace ends in it";
+  const noRoom = "never: the window is too short for the grace";
   assertEquals(await whyNot({ schedule: short, graceMs: 11 * MINUTE }), noRoom);
   // as long as the window: that would do if a slot were granted in no time
   assertEquals(await whyNot({ schedule: short, graceMs: 10 * MINUTE }), noRoom);

@@ -4,7 +4,7 @@ import { openSqlite } from "../../lib/sqlite/store.ts";
 import { StoreError } from "../../lib/store.ts";
 import { CALL } from "../contract/kit.ts";
 
-const HINT = "put the file on a disk of this host, or let several hosts share an etcd";
+const HINT = "put the file on a disk of this host; several hosts need etcd";
 
 Deno.test("sharedFileSystem() knows NFS, SMB, 9p, FUSE and cluster file systems, and takes disks and memory for this host's own", () => {
   const shared: Record<string, number> = {
@@ -39,7 +39,7 @@ Deno.test("requireOwnFileSystem() names the file and the file system, and what t
   );
   assertEquals([error.kind, error.message, error.hint], [
     "failed",
-    "cannot use sqlite:/srv/locks.db: it lies on NFS, and the embedded store is for processes of one host",
+    "cannot use sqlite:/srv/locks.db: it is on NFS, and the embedded store is for processes of one host",
     HINT,
   ]);
   await requireOwnFileSystem("/etc/hostname", 10_000);
@@ -75,7 +75,7 @@ Deno.test("openSqlite() refuses a file on a real FUSE mount, whether or not it i
   try {
     const path = `${mount}/locks.db`;
     const message =
-      `cannot use sqlite:${path}: it lies on FUSE, and the embedded store is for processes of one host`;
+      `cannot use sqlite:${path}: it is on FUSE, and the embedded store is for processes of one host`;
     const store = openSqlite(path);
     const looked = await assertRejects(() => store.read("a/key", CALL), StoreError);
     assertEquals([looked.message, looked.hint], [message, HINT]);

@@ -48,12 +48,12 @@ Deno.test("openSqlite() leaves a file of another program or of a newer version a
       [
         "other",
         "CREATE TABLE theirs (x)",
-        "it is not a database of locksmith: there is a table of another program in it",
+        "it is not a locksmith database: it has a table of another program",
       ],
       [
         "newer",
         "CREATE TABLE entry (key); PRAGMA user_version = 1000",
-        "a newer version of locksmith made it",
+        "it was made by a newer version of locksmith",
       ],
     ] as const
   ) {
@@ -247,6 +247,6 @@ Deno.test("openSqlite() does not take a path that leads nowhere for a store that
     error.message,
     "cannot read a/key in sqlite:/nowhere-at-all/locksmith.db: unable to open the file: there is no directory /nowhere-at-all/",
   );
-  assertEquals(error.hint, "the file and its directory must exist and be writable for this user");
+  assertEquals(error.hint, "the file and its directory must exist and be writable by this user");
   await store.close();
 });

@@ -1,0 +1,117 @@
+/**
+ * `--check`, for monitoring: is there anything in a group that needs a person? Nothing does: one line, exit 0. Otherwise a
+ * line for each problem, exit 1.
+ *
+ * Everything goes to stdout, a store that does not answer too: what runs such checks shows nothing else. Problems are what
+ * stops a roll-out until somebody acts: a machine that does not come back, a pause that was forgotten, a document that is
+ * corrupt. A full group with machines waiting is none.
+ */
+
+import { closing, type Context, withLock } from "./command.ts";
+import { describeDuration } from "../description.ts";
+import { formatDuration } from "../duration.ts";
+import { groupFlag, groupLabel } from "../group.ts";
+import { type GroupReading, readGroups } from "../groups.ts";
+import { LockError } from "../lock.ts";
+import { machineName } from "../machine.ts";
+import { openStore } from "./open_store.ts";
+import { oneLine } from "./output.ts";
+import { available, overdueHolders, type Pause, type Semaphore } from "../semaphore.ts";
+import { shellWord } from "../shell_word.ts";
+import { StoreError } from "../store.ts";
+import type { CheckLimits } from "./together.ts";
+
+/** What is to be judged of a group. */
+export type Checked = Omit<GroupReading, "key">;
+
+/** `status --check`: one group. */
+export function checkGroup(context: Context<"status">, limits: CheckLimits): Promise<number> {
+  const { group } = context.config;
+  return report(context, limits, () =>
+    withLock(context, async (lock) => {
+      try {
+        return [{ group, ...await lock.readWithQueue() }];
+      } catch (error) {
+        if (error instanceof LockError) return [{ group, semaphore: error, queue: [] }];
+        throw error;
+      }
+    }));
+}
+
+/** `groups --check`: all of them. */
+export function checkGroups(context: Context<"groups">, limits: CheckLimits): Promise<number> {
+  return report(context, limits, async () => {
+    const store = await openStore(context.config.store);
+    return await closing(store, () => readGroups(store));
+  });
+}
+
+async function report(
+  { out, surroundings }: Pick<Context<"status">, "out" | "surroundings">,
+  limits: CheckLimits,
+  look: () => Promise<readonly Checked[]>,
+): Promise<number> {
+  const tell = (lines: readonly string[]) => out(lines.map((line) => `${oneLine(line)}\n`).join(""));
+  try {
+    const groups = await look();
+    const problems = groups.flatMap((checked) => problemsOf(checked, limits, surroundings.now()));
+    tell(problems.length > 0 ? problems : [`OK: ${groups.map(summaryOf).join("; ") || "no groups"}`]);
+    return problems.length > 0 ? 1 : 0;
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    tell([withHint(error)]);
+    return 1;
+  }
+}
+
+/** What needs a person, a line each, with what to do. `now` in milliseconds since the epoch. */
+export function problemsOf({ group, semaphore }: Checked, limits: CheckLimits, now: number): string[] {
+  const label = groupLabel(group);
+  if (semaphore instanceof LockError) return [withHint(semaphore)];
+  const option = groupFlag(group);
+  const late = overdueHolders(semaphore, now, limits.rebootMs).map((id) => {
+    const hold = semaphore.holds.get(id);
+    return `group ${label}: ${machineName(id, hold?.host)} has held a slot for ${
+      lasted(hold?.since, now)
+    }, longer than ` +
+      `${formatDuration(limits.rebootMs)}; if it will not come back: locksmith unlock ${
+        shellWord(hold?.host ?? id)
+      }${option}`;
+  });
+  const { paused } = semaphore;
+  if (paused === undefined || !isForgotten(paused, limits.pauseMs, now)) return late;
+  const whose = paused.by === undefined ? "" : ` by ${paused.by}`;
+  const why = paused.reason === undefined || paused.reason === "" ? "" : `, because: ${paused.reason}`;
+  return [
+    ...late,
+    `group ${label}: paused${whose} for ${lasted(paused.since, now)}, longer than ` +
+    `${formatDuration(limits.pauseMs)}${why}; to go on: locksmith resume${option}`,
+  ];
+}
+
+/** A pause of unknown age has lasted too long: nobody can tell that it has not. */
+function isForgotten({ since }: Pause, limitMs: number, now: number): boolean {
+  return since === undefined || ageMs(since, now) > limitMs;
+}
+
+function lasted(since: string | undefined, now: number): string {
+  return since === undefined ? "an unknown time" : describeDuration(ageMs(since, now));
+}
+
+function ageMs(since: string, now: number): number {
+  return Math.max(0, now - Temporal.Instant.from(since).epochMilliseconds);
+}
+
+function summaryOf({ group, semaphore, queue }: Checked): string {
+  return semaphore instanceof LockError ? "" : summary(group, semaphore, queue.length);
+}
+
+function summary(group: string, semaphore: Semaphore, waiting: number): string {
+  const paused = semaphore.paused === undefined ? "" : ", paused";
+  return `group ${groupLabel(group)}: ${Math.max(0, available(semaphore))} of ${semaphore.max} slots free, ` +
+    `${waiting} waiting${paused}`;
+}
+
+function withHint({ message, hint }: StoreError | LockError): string {
+  return hint === undefined || hint === "" ? message : `${message}; ${hint}`;
+}

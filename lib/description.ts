@@ -4,20 +4,24 @@
  */
 
 import { formatDuration } from "./duration.ts";
-import type { Hold, Semaphore } from "./semaphore.ts";
+import type { Hold, Pause, Semaphore } from "./semaphore.ts";
 import type { Obstacle, WaitNews } from "./wait.ts";
 
 /**
  * A hold or a pause in a message: ` (since T, by WHOM, because: WHY)`, as far as it is known. With `now` (milliseconds
  * since the epoch) its age too; without, the message stays the same from one look to the next.
  */
-export function describeHold(hold: Pick<Hold, "since" | "by" | "reason"> | undefined, now?: number): string {
+export function describeHold(
+  hold: Pick<Hold & Pause, "since" | "by" | "reason" | "until"> | undefined,
+  now?: number,
+): string {
   const parts = [];
   if (hold?.since !== undefined) {
     parts.push(
       now === undefined ? `since ${hold.since}` : `since ${hold.since}, ${describeAge(hold.since, now)} ago`,
     );
   }
+  if (hold?.until !== undefined) parts.push(`until ${hold.until}`);
   if (hold?.by !== undefined) parts.push(`by ${hold.by}`);
   if (hold?.reason !== undefined && hold.reason !== "") parts.push(`because: ${hold.reason}`);
   return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
@@ -56,7 +60,9 @@ function describeObstacle(obstacle: Obstacle, holder: string): string {
     case "full":
       return `first in line, all slots are held (available: ${obstacle.available})`;
     case "paused":
-      return `first in line, the group is paused${describeHold(obstacle.pause)}`;
+      return `first in line, ${obstacle.all ? "all groups are" : "the group is"} paused${
+        describeHold(obstacle.pause)
+      }`;
     case "by-hand":
       return `this machine's slot was taken by hand${
         describeHold(obstacle.hold)

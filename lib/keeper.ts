@@ -8,6 +8,7 @@ import type { Event, Slot } from "./agent.ts";
 import { describeHold, describeOtherHost, describeWait } from "./description.ts";
 import { type Lock, LockError, newMark } from "./lock.ts";
 import type { Machine } from "./machine.ts";
+import { plainLine, REASON_LENGTH_LIMIT } from "./plain_text.ts";
 import { GRANTED } from "./semaphore.ts";
 import { StoreError } from "./store.ts";
 import { Waiter } from "./waiter.ts";
@@ -112,7 +113,7 @@ export class LockKeeper implements Keeper {
       host: machine.hostname,
       boot: machine.bootId,
       by: lock.by,
-      reason: reasons.join("; "),
+      reason: plainLine(reasons.join("; "), REASON_LENGTH_LIMIT),
       phase: GRANTED,
       grant: this.#newMark(),
       extra: {},

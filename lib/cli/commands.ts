@@ -1,6 +1,6 @@
 /** The commands: each with its help and what does it. What is big, or used by few, is loaded when it is called. */
 
-import { groups, pause, repair, resume, setMax, status } from "./client.ts";
+import { repair, setMax, status } from "./client.ts";
 import { type Command, holderFaults } from "./command.ts";
 import { needReboot, reboot, reset, showWindow } from "./host_commands.ts";
 import { lock, unlock } from "./lock_commands.ts";
@@ -23,9 +23,12 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
   "groups": {
     operands: NONE,
     summary: "Show every group and its figures",
-    description: "Every group that the store has a semaphore for. Exits 1 if one of them cannot be read.",
-    example: "locksmith groups --endpoint https://etcd1:2379 --etcd-cafile /etc/ssl/etcd.pem",
-    run: groups,
+    description:
+      "Every group that the store has a semaphore or a queue for. Exits 1 if one of them cannot be read. --remove NAME " +
+      "removes a group instead, and exits 1 if a machine of it holds a slot or waits for one; a machine that asks " +
+      "for a slot there later starts it afresh, with max 1.",
+    example: "locksmith groups --remove old-db",
+    run: async (context) => (await import("./groups_command.ts")).groups(context),
   },
   "lock": {
     operands: MACHINE,
@@ -60,26 +63,29 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
   },
   "pause": {
     operands: NONE,
-    summary: "Stop granting slots in the group",
+    summary: "Stop granting slots in the group, or in all",
     description:
-      "Until 'resume'. Machines that hold a slot still reboot, and are listed; waiting machines keep their places. On " +
-      "a paused group it replaces the reason.",
-    example: "locksmith pause --group db --reason 'storage maintenance'",
-    run: pause,
+      "Until 'resume', or with --for until that time is over; whoever asks for a slot goes by its own clock. Machines " +
+      "that hold a slot may still reboot, and are listed; waiting machines keep their places. It replaces an earlier " +
+      "pause. --all pauses every group, and is apart from the pauses of single groups.",
+    example: "locksmith pause --group db --for 2h --reason 'storage maintenance'",
+    run: async (context) => (await import("./pause_commands.ts")).pause(context),
   },
   "resume": {
     operands: NONE,
-    summary: "Grant slots in the group again",
-    description: "Ends a pause. Exits 0 if there is none, and says so.",
+    summary: "Grant slots in the group again, or in all",
+    description:
+      "Ends a pause. Exits 0 if there is none, and says so. --all ends the pause of all groups; those that were paused " +
+      "by themselves stay paused, and are listed.",
     example: "locksmith resume --group db",
-    run: resume,
+    run: async (context) => (await import("./pause_commands.ts")).resume(context),
   },
   "history": {
     operands: NONE,
     summary: "Show what happened in the group",
     description:
-      "Grants, locks by hand, confirmed reboots, releases, unlocks, changes of max, pauses and repairs: when, by whom " +
-      "and why. It comes from what the store keeps anyway: etcd since its last compaction, an embedded store the last " +
+      "Grants, locks by hand, confirmed reboots, releases, unlocks, changes of max, pauses (of all groups too) and " +
+      "repairs: when, by whom and why. It comes from what the store keeps anyway: etcd since its last compaction, an embedded store the last " +
       "changes. The first line says how far back that is.",
     example: "locksmith history --group db --since 24h",
     run: async (context) => (await import("./history_command.ts")).history(context),

@@ -8,6 +8,7 @@ import { type Lock, newMark } from "../lock.ts";
 import type { NewHold } from "../semaphore.ts";
 import { readHostname } from "../host/identity.ts";
 import { tellRefusal } from "./refusal.ts";
+import { tellCreated, tellNotStored } from "./unknown_group.ts";
 
 export function lock(context: Context<"lock">): Promise<number> {
   const { wait: limitMs, priority, "hold-overdue": overdueMs, root } = context.config;
@@ -32,14 +33,17 @@ async function lockNow(context: Context<"lock">, lock: Lock, holder: string, hol
   const since = new Date(context.surroundings.now()).toISOString();
   const host = hold.host === undefined ? {} : { host: hold.host };
   const decision = await lock.acquire(holder, { ...host, since, ...hold });
-  return decision.kind === "granted" ? 0 : await tellRefusal(context, lock, decision);
+  if (decision.kind !== "granted") return await tellRefusal(context, lock, decision);
+  await tellCreated(context, lock);
+  return 0;
 }
 
 export function unlock(context: Context<"unlock">): Promise<number> {
   return withLock(context, async (lock) => {
-    const decision = await lock.unlock(await holderOf(context));
+    const decision = await lock.unlock(await holderOf(context), context.config.reason);
     if (decision.kind === "released") return 0;
     context.err("Error unlocking: holder does not exist\n");
+    if (await lock.entry() === null) await tellNotStored(context, lock.store, lock.group);
     return 1;
   });
 }

@@ -3,16 +3,20 @@
  * rely on. Pure.
  */
 
-import { formatDuration } from "../duration.ts";
+import { ageSeconds, describeAge, describeHold, describeHolders } from "../description.ts";
 import { groupLabel } from "../group.ts";
 import { oneLine, table } from "./output.ts";
 import type { Place } from "../queue.ts";
-import { available, type Hold, type Pause, type Semaphore } from "../semaphore.ts";
+import { available, type Hold, type Pause, pauseInForce, type Semaphore } from "../semaphore.ts";
 import { flat } from "../document.ts";
 
 /** What there is to show of a group at one moment. */
 export interface Seen {
   readonly semaphore: Semaphore;
+  /** What counts for all groups. */
+  readonly all: Semaphore;
+  /** Whether anything is stored for the group. */
+  readonly stored: boolean;
   /** The first in line first. */
   readonly queue: readonly Place[];
   /** The machines whose reboot takes too long. */
@@ -23,20 +27,21 @@ export interface Seen {
  * The lines of the old `status`, byte for byte; of a paused group one more, above the table: what follows its head are
  * machine ids, as ever. `now` in milliseconds since the epoch.
  */
-export function statusText(semaphore: Semaphore, now: number): string {
-  const ids = semaphore.holders.map((id) => `${id}\n`).join("");
-  return head(semaphore, now) + (ids === "" ? "" : `\nMACHINE ID\n${ids}`);
+export function statusText(seen: Pick<Seen, "semaphore" | "all">, now: number): string {
+  const ids = seen.semaphore.holders.map((id) => `${id}\n`).join("");
+  return head(seen, now) + (ids === "" ? "" : `\nMACHINE ID\n${ids}`);
 }
 
 /** The same with what is known of each hold, and the queue. `now` in milliseconds since the epoch. */
-export function verboseStatusText({ semaphore, queue, overdue }: Seen, now: number): string {
+export function verboseStatusText(seen: Seen, now: number): string {
+  const { semaphore, queue, overdue } = seen;
   const holders = semaphore.holders.map((id) => {
     const hold = semaphore.holds.get(id);
     const late = overdue.includes(id) ? ", overdue" : "";
     return row(
       id,
       hold?.since,
-      age(hold?.since, now),
+      describeAge(hold?.since, now),
       phase(hold) + late,
       hold?.host,
       hold?.by,
@@ -44,15 +49,17 @@ export function verboseStatusText({ semaphore, queue, overdue }: Seen, now: numb
     );
   });
   const places = queue.map(({ machine, priority, since, host, by, reason }, index) =>
-    row(String(index + 1), machine, String(priority), since, age(since, now), host, by, reason)
+    row(String(index + 1), machine, String(priority), since, describeAge(since, now), host, by, reason)
   );
-  return head(semaphore, now) +
+  return head(seen, now) +
     section(["MACHINE ID", "SINCE", "FOR", "PHASE", "HOST", "BY", "REASON"], holders) +
     section(["PLACE", "MACHINE ID", "PRIORITY", "SINCE", "FOR", "HOST", "BY", "REASON"], places);
 }
 
-function head(semaphore: Semaphore, now: number): string {
-  return `Available: ${available(semaphore)}\nMax: ${semaphore.max}\n${pauseLine(semaphore.paused, now)}`;
+function head({ semaphore, all }: Pick<Seen, "semaphore" | "all">, now: number): string {
+  const pauses = pauseLine(pauseInForce(semaphore, now), "", now) +
+    pauseLine(pauseInForce(all, now), "all groups", now);
+  return `Available: ${available(semaphore)}\nMax: ${semaphore.max}\n${pauses}`;
 }
 
 /** The cells of a row, what is not known as a dash. */
@@ -64,10 +71,12 @@ function section(titles: readonly string[], rows: readonly (readonly string[])[]
   return rows.length === 0 ? "" : `\n${table([titles, ...rows])}`;
 }
 
-function pauseLine(pause: Pause | undefined, now: number): string {
+function pauseLine(pause: Pause | undefined, whose: string, now: number): string {
   if (pause === undefined) return "";
   const parts = [
-    ...(pause.since !== undefined ? [`since ${pause.since} (${age(pause.since, now)})`] : []),
+    ...(whose === "" ? [] : [whose]),
+    ...(pause.since !== undefined ? [`since ${pause.since} (${describeAge(pause.since, now)})`] : []),
+    ...(pause.until !== undefined ? [`until ${pause.until}`] : []),
     ...(pause.by !== undefined ? [`by ${pause.by}`] : []),
     ...(pause.reason !== undefined && pause.reason !== "" ? [`because: ${pause.reason}`] : []),
   ];
@@ -79,70 +88,101 @@ function phase(hold: Hold | undefined): string {
   return hold?.boot === undefined ? "by hand" : hold.phase ?? "-";
 }
 
-function age(since: string | undefined, now: number): string {
-  return since === undefined ? "-" : formatDuration(ageSeconds(since, now) * 1000);
-}
-
-/** Whole seconds; none of what a clock that goes ahead of ours has put into the future. */
-function ageSeconds(since: string, now: number): number {
-  return Math.round(Math.max(0, now - Temporal.Instant.from(since).epochMilliseconds) / 1000);
-}
-
 /** The JSON of `status` and, one in a list, of `groups`. */
 export interface StatusJson {
   /** Empty: the default group. */
   readonly group: string;
+  readonly stored: boolean;
   readonly available: number;
   readonly max: number;
   readonly holders: readonly string[];
   /** Details by machine id. What is not known of a hold is not there. */
   readonly holds: Readonly<Record<string, unknown>>;
   /** `null`: not paused. */
-  readonly paused: Readonly<Record<string, unknown>> | null;
+  readonly paused: PauseJson;
+  /** The same of all groups. */
+  readonly pausedAll: PauseJson;
   readonly overdue: readonly string[];
-  /** The first in line first. What is not known of a place is not there. */
-  readonly queue: readonly {
-    readonly machine: string;
-    readonly priority: number;
-    readonly since?: string;
-    readonly waitedSeconds?: number;
-    readonly host?: string;
-    readonly by?: string;
-    readonly reason?: string;
-  }[];
+  readonly queue: QueueJson;
+}
+
+/** A pause that is in force, or `null`. */
+type PauseJson = Readonly<Record<string, unknown>> | null;
+
+/** The first in line first. What is not known of a place is not there. */
+type QueueJson = readonly {
+  readonly machine: string;
+  readonly priority: number;
+  readonly since?: string;
+  readonly waitedSeconds?: number;
+  readonly host?: string;
+  readonly by?: string;
+  readonly reason?: string;
+}[];
+
+/** The JSON of a group in `groups` whose document cannot be read. */
+export interface FaultyGroupJson {
+  readonly group: string;
+  readonly fault: string;
+  readonly queue: QueueJson;
 }
 
 /** `now` in milliseconds since the epoch. */
-export function statusJson(group: string, { semaphore, queue, overdue }: Seen, now: number): StatusJson {
+export function statusJson(
+  group: string,
+  { semaphore, all, stored, queue, overdue }: Seen,
+  now: number,
+): StatusJson {
   return {
     group,
+    stored,
     available: available(semaphore),
     max: semaphore.max,
     holders: semaphore.holders,
     holds: Object.fromEntries([...semaphore.holds].map(([id, hold]) => [id, flat(hold)])),
-    paused: semaphore.paused ? flat(semaphore.paused) : null,
+    paused: pauseJson(semaphore, now),
+    pausedAll: pauseJson(all, now),
     overdue,
-    queue: queue.map(({ machine, priority, since, host, by, reason }) => ({
-      machine,
-      priority,
-      ...(since === undefined ? {} : { since, waitedSeconds: ageSeconds(since, now) }),
-      ...(host === undefined ? {} : { host }),
-      ...(by === undefined ? {} : { by }),
-      ...(reason === undefined ? {} : { reason }),
-    })),
+    queue: queueJson(queue, now),
   };
 }
 
-/** The table of `groups`. */
-export function groupsText(groups: readonly (Seen & { readonly group: string })[]): string {
+/** `now` in milliseconds since the epoch. */
+export function faultyGroupJson(
+  group: string,
+  fault: string,
+  queue: readonly Place[],
+  now: number,
+): FaultyGroupJson {
+  return { group, fault, queue: queueJson(queue, now) };
+}
+
+function pauseJson(semaphore: Semaphore, now: number): PauseJson {
+  const pause = pauseInForce(semaphore, now);
+  return pause === undefined ? null : flat(pause);
+}
+
+function queueJson(queue: readonly Place[], now: number): QueueJson {
+  return queue.map(({ machine, priority, since, host, by, reason }) => ({
+    machine,
+    priority,
+    ...(since === undefined ? {} : { since, waitedSeconds: ageSeconds(since, now) }),
+    ...(host === undefined ? {} : { host }),
+    ...(by === undefined ? {} : { by }),
+    ...(reason === undefined ? {} : { reason }),
+  }));
+}
+
+/** The table of `groups`. `now` in milliseconds since the epoch. */
+export function groupsText(groups: readonly (Seen & { readonly group: string })[], now: number): string {
   return table([
     ["GROUP", "AVAILABLE", "MAX", "HOLDERS", "PAUSED", "WAITING", "OVERDUE"],
-    ...groups.map(({ group, semaphore, queue, overdue }) => [
+    ...groups.map(({ group, semaphore, all, queue, overdue }) => [
       groupLabel(group),
       String(available(semaphore)),
       String(semaphore.max),
       String(semaphore.holders.length),
-      semaphore.paused ? "yes" : "no",
+      pauseInForce(all, now) ? "all" : pauseInForce(semaphore, now) ? "yes" : "no",
       String(queue.length),
       String(overdue.length),
     ]),
@@ -152,16 +192,18 @@ export function groupsText(groups: readonly (Seen & { readonly group: string })[
 /** Why there is no slot in a group, and what would change that. `now` in milliseconds since the epoch. */
 export function whyNoSlot(
   group: string,
-  semaphore: Semaphore,
-  queue: readonly Place[],
+  { semaphore, all, queue }: Pick<Seen, "semaphore" | "all" | "queue">,
   now: number,
 ): string {
   const label = groupLabel(group);
   const holders = describeHolders(semaphore, semaphore.holders, now);
-  if (semaphore.paused) {
-    const held = holders === "" ? "" : `; held by ${holders}`;
-    return `no slots are granted in group ${label}${describeHold(semaphore.paused, now)}${held}`;
+  const held = holders === "" ? "" : `; held by ${holders}`;
+  const pauseOfAll = pauseInForce(all, now);
+  if (pauseOfAll !== undefined) {
+    return `no slots are granted in any group${describeHold(pauseOfAll, now)}${held}`;
   }
+  const pause = pauseInForce(semaphore, now);
+  if (pause !== undefined) return `no slots are granted in group ${label}${describeHold(pause, now)}${held}`;
   if (available(semaphore) <= 0) {
     return holders === ""
       ? `group ${label} has no slots at all; 'locksmith set-max' gives it some`
@@ -171,25 +213,4 @@ export function whyNoSlot(
   return first === undefined
     ? `group ${label} has a free slot by now; try again`
     : `group ${label} has a free slot by now, and ${first.machine} is first in line; 'locksmith status --verbose' shows the queue`;
-}
-
-/** Some holders in a message, each with its details. `now` in milliseconds since the epoch. */
-export function describeHolders(semaphore: Semaphore, ids: readonly string[], now: number): string {
-  return ids.map((id) => id + describeHold(semaphore.holds.get(id), now)).join(", ");
-}
-
-/**
- * A hold or a pause in a message: ` (since T, by WHOM, because: WHY)`, as far as it is known. With `now` (milliseconds
- * since the epoch) its age too; without, the message stays the same from one look to the next.
- */
-export function describeHold(hold: Pick<Hold, "since" | "by" | "reason"> | undefined, now?: number): string {
-  const parts = [];
-  if (hold?.since !== undefined) {
-    parts.push(
-      now === undefined ? `since ${hold.since}` : `since ${hold.since}, ${age(hold.since, now)} ago`,
-    );
-  }
-  if (hold?.by !== undefined) parts.push(`by ${hold.by}`);
-  if (hold?.reason !== undefined && hold.reason !== "") parts.push(`because: ${hold.reason}`);
-  return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }

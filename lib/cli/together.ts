@@ -3,6 +3,7 @@
  * from the values of its options, or it is told what is wrong with them beside each other.
  */
 
+import { ALL_GROUPS } from "../group.ts";
 import { attempt } from "./option.ts";
 import type { OptionName, Value } from "./options.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
@@ -59,6 +60,8 @@ export const TOGETHER = {
   strategy: { of: ["reboot-strategy"], compose: composeStrategy },
   moment: { of: ["at"], compose: composeMoment },
   plan: { of: ["machines"], compose: composePlan },
+  scope: { of: ["all"], compose: composeScope },
+  removal: { of: ["remove"], compose: composeRemoval },
 } as const;
 export type Together = typeof TOGETHER;
 
@@ -167,6 +170,24 @@ function composeMoment({ part, faults }: Composer): Temporal.ZonedDateTime | und
   const attempted = attempt(() => parseInstant(text, zone ?? "UTC"), "");
   if ("value" in attempted) return attempted.value;
   faults.push(...attempted.faults.map((fault) => `${origin}: ${fault}`));
+  return FAULTY;
+}
+
+/** The group that a command speaks of, or {@linkcode ALL_GROUPS}. */
+function composeScope({ part, faults }: Composer): string | Faulty {
+  const group = part("group");
+  if (part("all").value !== true) return group.value ?? FAULTY;
+  // one that a file or the environment sets is this host's, and nobody meant it here
+  if (group.origin?.startsWith("--") !== true) return ALL_GROUPS;
+  faults.push(`--all: ${group.origin} names one group; leave one of the two out`);
+  return FAULTY;
+}
+
+/** The group that is to be removed; `undefined`: none. */
+function composeRemoval({ part, faults }: Composer): string | undefined | Faulty {
+  const remove = part("remove");
+  if (remove.origin === undefined || part("json").value !== true) return remove.value;
+  faults.push("--json: has no effect with --remove");
   return FAULTY;
 }
 

@@ -97,8 +97,9 @@ export class Computer {
   goingDown = false;
   up = false;
   needed = false;
-  /** How far its clock is off, in milliseconds. */
+  /** How far its clock is off, and how far ahead it ever was, in milliseconds. */
   clockOffMs = 0;
+  mostClockOffMs = 0;
   process: Process | undefined;
   /** Commands that people have typed on it. */
   readonly commands = new Set<Process>();
@@ -115,6 +116,12 @@ export class Computer {
   }
   get boot(): string {
     return `${this.config.id}-boot-${this.boots}`;
+  }
+
+  /** Its clock leaps by so many milliseconds. */
+  leapClock(ms: number): void {
+    this.clockOffMs += ms;
+    this.mostClockOffMs = Math.max(this.mostClockOffMs, this.clockOffMs);
   }
 }
 
@@ -147,7 +154,11 @@ export class Fleet {
   ) {
     this.machines = config.machines.map((machine) => new Computer(machine));
     const byId = new Map(this.machines.map((machine) => [machine.id, machine]));
-    this.judge = new Judge(this.memory, (id) => byId.get(id));
+    this.judge = new Judge(
+      this.memory,
+      (id) => byId.get(id),
+      ({ machine }) => this.now + (byId.get(machine?.id ?? "")?.mostClockOffMs ?? 0),
+    );
     for (const [group, max] of config.max) {
       const key = semaphoreKey(group);
       const value = serializeSemaphore(setMax(FRESH, max));

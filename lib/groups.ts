@@ -25,11 +25,14 @@ export interface StoreReading {
 }
 
 /** Every group that the store has a document or a queue of, in one read. Throws {@linkcode StoreError}. */
-export async function readGroups(store: Store): Promise<StoreReading> {
+export async function readGroups(
+  store: Store,
+  timeoutMs: number = CALL_TIMEOUT_MS,
+): Promise<StoreReading> {
   const documents = new Map<string, Entry>();
   const places = new Map<string, Entry[]>();
   let all: Semaphore | LockError = FRESH;
-  for (const entry of await store.list(ROOT, { timeoutMs: CALL_TIMEOUT_MS })) {
+  for (const entry of await store.list(ROOT, { timeoutMs })) {
     if (entry.key === ALL_KEY) all = readOne(entry, ALL_GROUPS, store);
     const group = groupOfKey(entry.key);
     if (group !== undefined) documents.set(group, entry);

@@ -10,6 +10,8 @@ import { type Output, printHint, printWarning } from "./output.ts";
 import { type Store, StoreError } from "../store.ts";
 import { suggest } from "../suggest.ts";
 
+/** How long a store may take to tell its groups, in milliseconds: the command is done already. */
+const TIMEOUT_MS = 1_000;
 /** How many names are told where none is near. */
 const NAMES_LIMIT = 5;
 
@@ -40,7 +42,7 @@ export async function tellCreated(output: Output, lock: Lock): Promise<void> {
 /** The other groups that the store knows of; none where it does not say. */
 async function otherGroups(store: Store, group: string): Promise<string[]> {
   try {
-    const { groups } = await readGroups(store);
+    const { groups } = await readGroups(store, TIMEOUT_MS);
     return groups.map(({ group }) => group).filter((other) => other !== group);
   } catch (error) {
     if (error instanceof StoreError) return [];

@@ -5,7 +5,7 @@
 
 import { formatDuration } from "./duration.ts";
 import { machineName } from "./machine.ts";
-import { BY_DAEMON, type Hold, REBOOTING, type Semaphore } from "./semaphore.ts";
+import { BY_DAEMON, type Hold, type Pause, REBOOTING, type Semaphore } from "./semaphore.ts";
 import type { WaitNews } from "./wait.ts";
 import { groupFlag } from "./group.ts";
 import { shellWord } from "./shell_word.ts";
@@ -20,14 +20,15 @@ export interface Clock {
 /** So many holders are named in one message. */
 const HOLDERS_NAMED = 10;
 
-/** A hold or a pause behind what names it: ` (since T, AGE ago, by WHOM, because: WHY)`, as far as it is known. */
+/** A hold or a pause behind what names it: ` (since T, AGE ago, until T, by WHOM, because: WHY)`, as far as it is known. */
 export function describeHold(
-  hold: Pick<Hold, "since" | "by" | "reason"> | undefined,
+  hold: Pick<Hold & Pause, "since" | "until" | "by" | "reason"> | undefined,
   { now, zone }: Clock,
 ): string {
-  const { since, by, reason } = hold ?? {};
+  const { since, until, by, reason } = hold ?? {};
   const parts = [
     ...(since === undefined ? [] : [`since ${describeStored(since, zone)}`, `${lasted(since, now)} ago`]),
+    ...(until === undefined ? [] : [`until ${describeStored(until, zone)}`]),
     ...(by === undefined ? [] : [`by ${by}`]),
     ...(reason === undefined || reason === "" ? [] : [`because: ${reason}`]),
   ];
@@ -159,8 +160,10 @@ function describeObstacle(
     case "paused":
       return {
         level: "warning",
-        why: "first in line, the group is paused",
-        details: `${describeHold(obstacle.pause, clock)}; 'locksmith resume${flag}' ends that${
+        why: `first in line, ${obstacle.all ? "all groups are" : "the group is"} paused`,
+        details: `${describeHold(obstacle.pause, clock)}; 'locksmith resume${
+          obstacle.all ? " --all" : flag
+        }' ends that${
           overdue.length === 0 ? "" : `; ${describeHolders(semaphore, overdue, clock.now, overdue)}`
         }`,
       };

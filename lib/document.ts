@@ -18,20 +18,23 @@ import {
 } from "./semaphore.ts";
 
 const HOLD_FIELDS = ["host", "boot", "since", "by", "reason", "phase", "grant", "memory", "confirm"] as const;
-const PAUSE_FIELDS = ["since", "by", "reason"] as const;
+const PAUSE_FIELDS = ["since", "by", "reason", "until"] as const;
 const CHANGE_FIELDS = ["at", "by", "what", "machine", "reason"] as const;
 /** Fields that hold an instant. */
-const INSTANT_FIELDS: readonly string[] = ["since", "at"];
+const INSTANT_FIELDS: readonly string[] = ["since", "at", "until"];
 
 /**
  * Reads a document. Throws {@linkcode SemaphoreError} with every fault of a document that is not a semaphore or that
  * contradicts itself.
  */
 export function parseSemaphore(text: string): Semaphore {
+  if (text.length < LONG_TEXT) return parseAnew(text);
   if (lastParsed?.text !== text) lastParsed = { text, semaphore: parseAnew(text) };
   return lastParsed.semaphore;
 }
 
+/** From how many characters on a document is worth remembering: a short one, such as that of all groups, drives none out. */
+const LONG_TEXT = 2_000;
 /** Who reads a document mostly has just written it, or read it before; a document of many holds takes long to read. */
 let lastParsed: { readonly text: string; readonly semaphore: Semaphore } | undefined;
 

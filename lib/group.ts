@@ -3,6 +3,7 @@
  * the old locksmith, so that scripts and habits keep working.
  */
 
+import { plainTextFault } from "./plain_text.ts";
 import { shellWord } from "./shell_word.ts";
 
 /** Everything that locksmith keeps lies below this. */
@@ -17,30 +18,37 @@ export const GROUP_LENGTH_LIMIT = 256;
 /** The name of the group that is used when none is named. */
 export const DEFAULT_GROUP = "";
 
+/**
+ * Stands for all groups where otherwise one is named: the document under its key holds for every one of them. No group
+ * can have this name, nor this key.
+ */
+export const ALL_GROUPS = "\0all";
+
 /** What is wrong with the name of a group, or `undefined`. The empty name is the default group. */
 export function groupFault(group: string): string | undefined {
   if (group === "." || group === "..") {
     return "a group must not be called . or .., which would point out of the tree of groups";
   }
-  if (group.length > GROUP_LENGTH_LIMIT) {
-    return `a group's name must not be longer than ${GROUP_LENGTH_LIMIT}`;
+  const fault = plainTextFault(group, "a group's name", GROUP_LENGTH_LIMIT);
+  if (fault === undefined && group !== "" && group.trim() !== group) {
+    return "a group's name must not begin or end with a blank";
   }
-  // deno-lint-ignore no-control-regex -- these are what is looked for
-  if (/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(group)) {
-    return "a group's name must not have control characters";
-  }
-  if (!group.isWellFormed()) return "a group's name must be well-formed Unicode";
-  if (group !== "" && group.trim() !== group) return "a group's name must not begin or end with a blank";
-  return undefined;
+  return fault;
 }
 
 /** How a group is called in messages to people. */
 export function groupLabel(group: string): string {
-  return group === DEFAULT_GROUP ? "(default)" : group;
+  return group === DEFAULT_GROUP ? "(default)" : group === ALL_GROUPS ? "(all)" : group;
 }
 
-/** What a command line says to speak of a group: ` --group db`; nothing of the default one. */
+/** The same with what it is: `group db`, `all groups`. */
+export function groupPhrase(group: string): string {
+  return group === ALL_GROUPS ? "all groups" : `group ${groupLabel(group)}`;
+}
+
+/** What a command line says to speak of a group: ` --group 'a b'`, ` --all`; nothing of the default one. */
 export function groupFlag(group: string): string {
+  if (group === ALL_GROUPS) return " --all";
   return group === DEFAULT_GROUP ? "" : ` --group ${shellWord(group)}`;
 }
 
@@ -49,13 +57,17 @@ export function semaphoreKey(group: string): string {
   return `${folder(group)}semaphore`;
 }
 
+/** The key of what holds for all groups. */
+export const ALL_KEY = semaphoreKey(ALL_GROUPS);
+
 /** What the keys of a group's queue begin with. */
 export function queuePrefix(group: string): string {
   return `${folder(group)}queue/`;
 }
 
 function folder(group: string): string {
-  return group === DEFAULT_GROUP ? ROOT : `${GROUPS.from}${escapeQuery(group)}/`;
+  if (group === DEFAULT_GROUP) return ROOT;
+  return group === ALL_GROUPS ? `${ROOT}all/` : `${GROUPS.from}${escapeQuery(group)}/`;
 }
 
 /** The group whose semaphore lies at `key`, or `undefined` where the key is none of a semaphore. */

@@ -1,6 +1,17 @@
-/** Every group of a store: with its queue at one moment, or its document alone. */
+/**
+ * Every group of a store: with its queue at one moment, or its document alone; and what counts for all of them.
+ */
 
-import { DEFAULT_GROUP, groupOfKey, groupOfQueueKey, GROUPS, ROOT, semaphoreKey } from "./group.ts";
+import {
+  ALL_GROUPS,
+  ALL_KEY,
+  DEFAULT_GROUP,
+  groupOfKey,
+  groupOfQueueKey,
+  GROUPS,
+  ROOT,
+  semaphoreKey,
+} from "./group.ts";
 import { CALL_TIMEOUT_MS, LockError, parseEntry } from "./lock.ts";
 import { type Place, readQueue } from "./queue.ts";
 import { FRESH, type Semaphore } from "./semaphore.ts";
@@ -10,15 +21,30 @@ import { type Entry, exactly, type KeyRange, type Store } from "./store.ts";
 export interface GroupReading {
   readonly group: string;
   readonly key: string;
+  /** Whether there is a document; else it counts as fresh. */
+  readonly stored: boolean;
   readonly semaphore: Semaphore | LockError;
   readonly queue: readonly Place[];
 }
 
-/** Every group that the store has a document or a queue of, by name, in one read. Throws {@linkcode StoreError}. */
-export async function readGroups(store: Store): Promise<GroupReading[]> {
+/** What a store has. */
+export interface StoreReading {
+  /** By name. */
+  readonly groups: readonly GroupReading[];
+  /** What counts for all groups. */
+  readonly all: Semaphore | LockError;
+}
+
+/** Every group that the store has a document or a queue of, in one read. Throws {@linkcode StoreError}. */
+export async function readGroups(
+  store: Store,
+  timeoutMs: number = CALL_TIMEOUT_MS,
+): Promise<StoreReading> {
   const documents = new Map<string, Entry>();
   const places = new Map<string, Entry[]>();
-  for (const entry of await store.list(ROOT, { timeoutMs: CALL_TIMEOUT_MS })) {
+  let all: Semaphore | LockError = FRESH;
+  for (const entry of await store.list(ROOT, { timeoutMs })) {
+    if (entry.key === ALL_KEY) all = readOne(entry, ALL_GROUPS, store);
     const group = groupOfKey(entry.key);
     if (group !== undefined) documents.set(group, entry);
     const queued = groupOfQueueKey(entry.key);
@@ -27,16 +53,18 @@ export async function readGroups(store: Store): Promise<GroupReading[]> {
     if (queue === undefined) places.set(queued, [entry]);
     else queue.push(entry);
   }
-  const groups = [...new Set([...documents.keys(), ...places.keys()])].sort();
-  return groups.map((group) => {
+  const names = [...new Set([...documents.keys(), ...places.keys()])].sort();
+  const groups = names.map((group) => {
     const document = documents.get(group);
     return {
       group,
       key: semaphoreKey(group),
+      stored: document !== undefined,
       semaphore: document === undefined ? FRESH : readOne(document, group, store),
       queue: readQueue(group, places.get(group) ?? []),
     };
   });
+  return { groups, all };
 }
 
 /**

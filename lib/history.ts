@@ -7,7 +7,7 @@
  */
 
 import { FRESH, type Hold, type LastChange, REBOOTING, type Semaphore, SemaphoreError } from "./semaphore.ts";
-import type { PastChange } from "./store.ts";
+import { isBefore, type PastChange } from "./store.ts";
 import { parseSemaphore } from "./document.ts";
 
 /**
@@ -27,6 +27,8 @@ export interface PastEvent {
   readonly machine?: string;
   readonly host?: string;
   readonly reason?: string;
+  /** When a pause ends by itself. */
+  readonly until?: string;
   /** The new max and what it was; of `set-max` only, the old one where it is known. */
   readonly max?: number;
   readonly oldMax?: number;
@@ -58,6 +60,18 @@ export function pastEvents(changes: readonly PastChange[], complete: boolean): P
     }
   }
   return events;
+}
+
+/**
+ * The events of a group with those of all groups among them, by their revisions: the latter as `pause-all`, `resume-all` and so on.
+ */
+export function withEventsOfAll(events: readonly PastEvent[], ofAll: readonly PastEvent[]): PastEvent[] {
+  const marked = ofAll.map((event) => ({ ...event, what: `${event.what}-all` }));
+  return [...events, ...marked].sort((a, b) => compareRevisions(a.revision, b.revision));
+}
+
+function compareRevisions(a: string, b: string): number {
+  return a === b ? 0 : isBefore(a, b) ? -1 : 1;
 }
 
 /**
@@ -141,18 +155,23 @@ function isAnother(before: Semaphore, after: Semaphore, id: string): boolean {
 
 function maxChange(before: Semaphore, after: Semaphore, record: LastChange | undefined): Told[] {
   if (before.max === after.max) return [];
-  return [{ ...stamped("set-max", record), max: after.max, oldMax: before.max }];
+  const reason = record?.what === "set-max" ? reasonOf(record) : {};
+  return [{ ...stamped("set-max", record), ...reason, max: after.max, oldMax: before.max }];
 }
 
 function pauseChange(before: Semaphore, after: Semaphore, record: LastChange | undefined): Told[] {
   const { paused } = after;
-  if (paused === undefined) return before.paused === undefined ? [] : [stamped("resume", record)];
+  if (paused === undefined) {
+    if (before.paused === undefined) return [];
+    return [{ ...stamped("resume", record), ...(record?.what === "resume" ? reasonOf(record) : {}) }];
+  }
   const same = before.paused !== undefined &&
-    (["since", "by", "reason"] as const).every((field) => before.paused?.[field] === paused[field]);
+    (["since", "by", "reason", "until"] as const).every((field) => before.paused?.[field] === paused[field]);
   if (same) return [];
   return [{
     ...stamped("pause", record ?? { at: paused.since, by: paused.by }),
-    ...(paused.reason === undefined ? {} : { reason: paused.reason }),
+    ...reasonOf(paused),
+    ...(paused.until === undefined ? {} : { until: paused.until }),
   }];
 }
 
@@ -168,9 +187,13 @@ function recorded(
   return {
     ...stamped(what, record),
     ...(machine === undefined ? {} : about(machine, after.holds.get(machine), record)),
-    ...(record.reason === undefined ? {} : { reason: record.reason }),
+    ...reasonOf(record),
     ...(what === "set-max" ? { max: after.max, ...oldMax } : {}),
   };
+}
+
+function reasonOf({ reason }: { readonly reason?: string | undefined }): { readonly reason?: string } {
+  return reason === undefined ? {} : { reason };
 }
 
 /** When and by whom, as far as it is known. */

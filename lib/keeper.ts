@@ -16,6 +16,7 @@ import { groupFlag } from "./group.ts";
 import type { Account } from "./ledger.ts";
 import { type Lock, LockError, newMark } from "./lock.ts";
 import type { Machine } from "./machine.ts";
+import { plainLine, REASON_LENGTH_LIMIT } from "./plain_text.ts";
 import { GRANTED, ON_DISK } from "./semaphore.ts";
 import { StoreError } from "./store.ts";
 import { Waiter } from "./waiter.ts";
@@ -151,7 +152,7 @@ export class LockKeeper implements Keeper {
       host: machine.hostname,
       boot: machine.bootId,
       by: lock.by,
-      reason: reasons.join("; "),
+      reason: plainLine(reasons.join("; "), REASON_LENGTH_LIMIT),
       phase: GRANTED,
       ...(lasts ? { memory: ON_DISK } : {}),
       grant,

@@ -12,7 +12,7 @@
 
 import { backoffMs } from "./backoff.ts";
 import { parseSemaphore, serializeSemaphore } from "./document.ts";
-import { groupFlag, groupLabel, semaphoreKey } from "./group.ts";
+import { ALL_GROUPS, ALL_KEY, groupFlag, groupPhrase, semaphoreKey } from "./group.ts";
 import type { Machine } from "./machine.ts";
 import { type Place, queueRange, readQueue } from "./queue.ts";
 import {
@@ -37,7 +37,15 @@ import {
   setMax,
   unlock,
 } from "./semaphore.ts";
-import { type CommitOutcome, type Entry, exactly, type Store, StoreError } from "./store.ts";
+import {
+  type CommitOutcome,
+  type Entry,
+  exactly,
+  type Query,
+  type Store,
+  StoreError,
+  type View,
+} from "./store.ts";
 import { sleep, type Surroundings } from "./surroundings.ts";
 
 /** How long one method may take in all while the store does not answer, in milliseconds: a command may cost 10 s. */
@@ -81,7 +89,18 @@ export interface Note {
  * A change that may be tried again: from the document that is there to a decision, and the next document if any.
  * `inDoubt` says that an earlier try may have landed.
  */
-type Rule<Decision> = (current: Semaphore, entry: Entry | null, inDoubt: boolean) => Ruling<Decision>;
+type Rule<Decision> = (
+  current: Semaphore,
+  entry: Entry | null,
+  inDoubt: boolean,
+  all: Semaphore,
+) => Ruling<Decision>;
+
+/** What a change rests on: the document, and that of all groups; absent: the change does not depend on it. */
+interface Sight {
+  readonly entry: Entry | null;
+  readonly all?: Entry | null;
+}
 
 interface Ruling<Decision> {
   readonly decision: Decision;
@@ -94,6 +113,8 @@ export class Lock {
   readonly key: string;
   /** The last document that this object wrote or saw: a first guess, which a commit has to prove. */
   #seen: Entry | null | undefined;
+  /** Whether nothing was stored for the group before this object wrote. */
+  created = false;
 
   /** `by`: who makes the changes, for the record. */
   constructor(
@@ -110,11 +131,32 @@ export class Lock {
     return this.parse(await this.entry());
   }
 
-  /** The document and the queue at one moment. Throws {@linkcode StoreError}, {@linkcode LockError}. */
-  async readWithQueue(): Promise<{ semaphore: Semaphore; queue: Place[] }> {
-    const queries = [{ range: exactly(this.key) }, { range: queueRange(this.group) }];
-    const { found: [own = [], places = []] } = await this.store.view(queries, { timeoutMs: CALL_TIMEOUT_MS });
-    return { semaphore: this.parse(own[0] ?? null), queue: readQueue(this.group, places) };
+  /**
+   * The document, that of all groups and the queue at one moment, of the queue no more than `limit` places; `stored`: whether
+   * there is a document, or a queue. Throws {@linkcode StoreError}, {@linkcode LockError}.
+   */
+  async readWithQueue(
+    limit?: number,
+  ): Promise<{ semaphore: Semaphore; all: Semaphore; queue: Place[]; stored: boolean }> {
+    const queries = [
+      { range: exactly(this.key) },
+      { range: exactly(ALL_KEY) },
+      { range: queueRange(this.group), ...(limit === undefined ? {} : { limit }) },
+    ];
+    const { found: [own = [], all = [], places = []] } = await this.store.view(queries, {
+      timeoutMs: CALL_TIMEOUT_MS,
+    });
+    return {
+      semaphore: this.parse(own[0] ?? null),
+      all: this.parse(all[0] ?? null, ALL_GROUPS),
+      queue: readQueue(this.group, places),
+      stored: own.length + places.length > 0,
+    };
+  }
+
+  /** What counts for all groups now. Throws {@linkcode StoreError}, {@linkcode LockError}. */
+  async readAll(): Promise<Semaphore> {
+    return this.parse(await this.store.read(ALL_KEY, { timeoutMs: CALL_TIMEOUT_MS }), ALL_GROUPS);
   }
 
   /**
@@ -124,13 +166,13 @@ export class Lock {
    */
   acquire(holder: string, hold: Hold & { readonly grant: string }): Promise<AcquireDecision> {
     const note = noteOf("lock", holder, hold.reason);
-    return this.#change("lock", (current) => {
-      const decision = acquire(current, { holder, hold });
+    return this.#change("lock", (current, _, _inDoubt, all) => {
+      const decision = acquire(current, { holder, hold, all, now: this.surroundings.now() });
       if (decision.kind === "held" && decision.hold?.grant === hold.grant) {
         return { decision: { kind: "granted", next: current }, note };
       }
       return { decision, ...(decision.kind === "granted" ? { next: decision.next } : {}), note };
-    });
+    }, { asksAll: true });
   }
 
   /**
@@ -142,7 +184,7 @@ export class Lock {
     return this.#change("confirm", (current): Ruling<ConfirmDecision> => {
       const decision = confirm(current, proof, mark);
       return { decision, ...(decision.kind === "confirmed" ? { next: decision.next } : {}), note };
-    }, this.#seen);
+    }, { guess: this.#seen });
   }
 
   /** Gives back what `machine` held in an earlier boot. Throws {@linkcode StoreError}, {@linkcode LockError}. */
@@ -221,14 +263,14 @@ export class Lock {
    * saw the entry decided on it. Throws {@linkcode LockError} when nobody knows whether it happened.
    */
   async replace(entry: Entry | null, next: Semaphore): Promise<boolean> {
-    const outcome = await this.#commit(entry, next, { what: "repair" }, CALL_TIMEOUT_MS);
-    if (outcome.kind === "unknown") throw this.#unknown("repair", outcome.cause);
+    const outcome = await this.#commit({ entry }, next, { what: "repair" }, CALL_TIMEOUT_MS);
+    if (outcome.kind === "unknown") throw this.unknown("repair", outcome.cause);
     return outcome.kind === "committed";
   }
 
-  /** The document in an entry; fresh where there is none. Throws {@linkcode LockError} of kind `document`. */
-  parse(entry: Entry | null): Semaphore {
-    return entry === null ? FRESH : parseEntry(entry, this.group, this.store);
+  /** The document in an entry, of `group`; fresh where there is none. Throws {@linkcode LockError} of kind `document`. */
+  parse(entry: Entry | null, group: string = this.group): Semaphore {
+    return entry === null ? FRESH : parseEntry(entry, group, this.store);
   }
 
   /** A document as it is written now, with what is to be recorded of the change. */
@@ -262,11 +304,15 @@ export class Lock {
     });
   }
 
-  /** Reads, decides and commits until one commit lands; a `guess` is tried once in place of the first read. */
+  /**
+   * Reads, decides and commits until one commit lands; a `guess` is tried once in place of the first read. With `asksAll`
+   * the commit proves the document of all groups too.
+   */
   async #change<Decision>(
     verb: string,
     rule: Rule<Decision>,
-    guess?: Entry | null,
+    { guess, asksAll = false }: { readonly guess?: Entry | null | undefined; readonly asksAll?: boolean } =
+      {},
   ): Promise<Decision> {
     const { surroundings } = this;
     const beganMs = surroundings.elapsed();
@@ -278,19 +324,19 @@ export class Lock {
         ? beganMs + CONTENTION_LIMIT_MS - nowMs
         : doubt.sinceMs + TOTAL_TIMEOUT_MS - nowMs;
     };
-    let guessed = guess;
-    let brought: Entry | null | undefined;
+    let guessed: Sight | undefined = guess === undefined ? undefined : { entry: guess };
+    let brought: Sight | undefined;
     for (let attempt = 1; attempt <= ATTEMPT_LIMIT; attempt++) {
       const triedMs = surroundings.elapsed();
       if (leftMs() <= 0) break;
       const timeoutMs = Math.min(CALL_TIMEOUT_MS, leftMs());
       let crowd = 1;
       try {
-        const known = guessed === undefined ? brought : guessed;
-        const entry = known === undefined ? await this.entry(timeoutMs) : known;
-        const current = this.parse(entry);
+        const sight = guessed ?? brought ?? await this.#look(asksAll, timeoutMs);
+        const current = this.parse(sight.entry);
         crowd = Math.max(1, current.holders.length);
-        const { decision, next, note } = rule(current, entry, doubt !== undefined);
+        const all = this.parse(sight.all ?? null, ALL_GROUPS);
+        const { decision, next, note } = rule(current, sight.entry, doubt !== undefined, all);
         if (next === undefined) {
           if (guessed === undefined) return decision;
           // no decision rests on a guess alone
@@ -299,10 +345,10 @@ export class Lock {
         }
         guessed = undefined;
         brought = undefined;
-        const outcome = await this.#commit(entry, next, note, timeoutMs);
+        const outcome = await this.#commit(sight, next, note, timeoutMs);
         if (outcome.kind === "committed") return decision;
         if (outcome.kind === "unknown") doubt ??= { sinceMs: triedMs, cause: outcome.cause };
-        else brought = outcome.found[0]?.[0] ?? null;
+        else brought = sightOf(outcome, asksAll);
       } catch (error) {
         // as long as an earlier commit may have landed, only a look ends the doubt
         if (doubt === undefined || !(error instanceof StoreError)) throw error;
@@ -314,35 +360,47 @@ export class Lock {
       if (pauseMs > tookMs) brought = undefined;
       await sleep(surroundings, Math.max(0, Math.min(pauseMs, leftMs())));
     }
-    if (doubt !== undefined) throw this.#unknown(verb, doubt.cause);
+    if (doubt !== undefined) throw this.unknown(verb, doubt.cause);
     throw new LockError(
       "contended",
-      `cannot ${verb} in group ${
-        groupLabel(this.group)
+      `cannot ${verb} in ${
+        groupPhrase(this.group)
       } at ${this.store.name}: other machines changed ${this.key} at every try`,
       "nothing was changed; try again",
     );
   }
 
+  async #look(asksAll: boolean, timeoutMs: number): Promise<Sight> {
+    if (!asksAll) return { entry: await this.entry(timeoutMs) };
+    return sightOf(await this.store.view(this.#queries(true), { timeoutMs }), true);
+  }
+
+  #queries(asksAll: boolean): Query[] {
+    return [{ range: exactly(this.key) }, ...(asksAll ? [{ range: exactly(ALL_KEY) }] : [])];
+  }
+
   async #commit(
-    entry: Entry | null,
+    { entry, all }: Sight,
     next: Semaphore,
     note: Note,
     timeoutMs: number,
   ): Promise<CommitOutcome> {
+    const ofAll = all === undefined ? [] : [{ key: ALL_KEY, revision: all?.revision ?? null }];
     const outcome = await this.store.commit({
-      expect: [{ key: this.key, revision: entry?.revision ?? null }],
+      expect: [{ key: this.key, revision: entry?.revision ?? null }, ...ofAll],
       put: [{ key: this.key, value: this.stamp(next, note) }],
-      read: [{ range: exactly(this.key) }],
+      read: this.#queries(all !== undefined),
     }, { timeoutMs });
+    if (outcome.kind !== "refused" && entry === null) this.created = true;
     if (outcome.kind !== "unknown") this.#seen = outcome.found[0]?.[0] ?? null;
     return outcome;
   }
 
-  #unknown(verb: string, cause: StoreError): LockError {
+  /** Says that nobody knows the outcome of `verb`. */
+  unknown(verb: string, cause: StoreError): LockError {
     return new LockError(
       "unknown",
-      `nobody can tell whether ${verb} in group ${groupLabel(this.group)} happened: ${cause.message}`,
+      `nobody can tell whether ${verb} in ${groupPhrase(this.group)} happened: ${cause.message}`,
       "the request may have reached the store; look with 'locksmith status' before you go on",
       { cause },
     );
@@ -352,6 +410,10 @@ export class Lock {
 /** A mark that no other request has. */
 export function newMark(): string {
   return crypto.randomUUID();
+}
+
+function sightOf({ found }: View, asksAll: boolean): Sight {
+  return { entry: found[0]?.[0] ?? null, ...(asksAll ? { all: found[1]?.[0] ?? null } : {}) };
 }
 
 function noteOf(what: ChangeKind, machine?: string, reason?: string): Note {

@@ -9,6 +9,7 @@
  */
 
 import type { Machine } from "./machine.ts";
+import { plainTextFault } from "./plain_text.ts";
 
 /** What is recorded of a holder. A holder that another program entered may have none of it. */
 export interface Hold {
@@ -55,6 +56,8 @@ export interface Pause {
   readonly since?: string;
   readonly by?: string;
   readonly reason?: string;
+  /** When it ends by itself: an instant, ISO 8601 in UTC. Whoever asks for a slot goes by its own clock. */
+  readonly until?: string;
   readonly extra: Readonly<Record<string, unknown>>;
 }
 
@@ -145,21 +148,18 @@ export function holderFault(name: unknown): string | undefined {
   if (typeof name !== "string") return "a holder's name is a text";
   if (name.trim() === "") return "a holder's name must not be empty";
   if (name !== name.trim()) return "a holder's name must not begin or end with a blank";
-  if (name.length > HOLDER_LENGTH_LIMIT) {
-    return `a holder's name must not be longer than ${HOLDER_LENGTH_LIMIT}`;
-  }
-  // deno-lint-ignore no-control-regex -- these are what is looked for
-  if (/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(name)) {
-    return "a holder's name must not have control characters";
-  }
-  if (!name.isWellFormed()) return "a holder's name must be well-formed Unicode";
-  return undefined;
+  return plainTextFault(name, "a holder's name", HOLDER_LENGTH_LIMIT);
 }
 
-/** What a request for a slot brings along: the holder's name and what shall be recorded of it. */
+/** What a request for a slot brings along. */
 export interface AcquireRequest {
   readonly holder: string;
+  /** What shall be recorded of it. */
   readonly hold: Hold;
+  /** The document of all groups; a grant has to prove that it is still this one. */
+  readonly all: Semaphore;
+  /** Milliseconds since the epoch, on the clock of whoever asks. */
+  readonly now: number;
 }
 
 /** What {@linkcode acquire} found. Only `granted` changes the document. */
@@ -168,17 +168,24 @@ export type AcquireDecision =
   /** The holder has a slot already; without `hold` nothing is known of it but the name. */
   | { readonly kind: "held"; readonly hold: Hold | undefined }
   | { readonly kind: "full"; readonly available: number }
-  | { readonly kind: "paused"; readonly pause: Pause };
+  /** `all`: not this group alone, but all are. */
+  | { readonly kind: "paused"; readonly pause: Pause; readonly all: boolean };
 
 /**
  * Takes a slot. Whether the holder has one already is asked before whether one is free: otherwise a machine whose
  * reply was lost would wait for itself.
  */
-export function acquire(semaphore: Semaphore, { holder, hold }: AcquireRequest): AcquireDecision {
+export function acquire(
+  semaphore: Semaphore,
+  { holder, hold, all, now }: AcquireRequest,
+): AcquireDecision {
   const fault = holderFault(holder);
   if (fault !== undefined) throw new SemaphoreError([fault]);
   if (semaphore.holders.includes(holder)) return { kind: "held", hold: semaphore.holds.get(holder) };
-  if (semaphore.paused) return { kind: "paused", pause: semaphore.paused };
+  const pauseOfAll = pauseInForce(all, now);
+  if (pauseOfAll !== undefined) return { kind: "paused", pause: pauseOfAll, all: true };
+  const pause = pauseInForce(semaphore, now);
+  if (pause !== undefined) return { kind: "paused", pause, all: false };
   if (available(semaphore) <= 0) return { kind: "full", available: available(semaphore) };
   const holders = [...semaphore.holders, holder].sort(compareCodePoints);
   return {
@@ -316,6 +323,16 @@ export function setMax(semaphore: Semaphore, max: number): Semaphore {
 /** Stops new grants; who holds a slot goes on. A group that is paused already gets the new reason. */
 export function pause(semaphore: Semaphore, paused: Pause): Semaphore {
   return { ...semaphore, paused };
+}
+
+/** The pause that counts at `now`, in milliseconds since the epoch: one with an end is over from that moment on. */
+export function pauseInForce({ paused }: Pick<Semaphore, "paused">, now: number): Pause | undefined {
+  return paused === undefined || endsInMs(paused, now) <= 0 ? undefined : paused;
+}
+
+/** How long a pause still lasts, in milliseconds; `Infinity` for one that only `resume` ends. */
+export function endsInMs({ until }: Pause, now: number): number {
+  return until === undefined ? Infinity : Temporal.Instant.from(until).epochMilliseconds - now;
 }
 
 /** Allows grants again. */

@@ -7,11 +7,13 @@
  * so that nobody waits behind it.
  */
 
+import { ALL_KEY } from "./group.ts";
 import type { LockError } from "./lock.ts";
 import type { Machine } from "./machine.ts";
 import {
   acquire,
   type AcquireDecision,
+  endsInMs,
   type Hold,
   type NewHold,
   ownerOf,
@@ -72,6 +74,9 @@ export interface Known {
   readonly revision: string;
   readonly document: Entry | null;
   readonly semaphore: Semaphore;
+  /** The document of all groups. */
+  readonly all: Entry | null;
+  readonly allGroups: Semaphore;
   /** Our place, whichever process made it. */
   readonly place: Entry | null;
   /** Somebody who stands before us; while we have no place, anybody. */
@@ -95,16 +100,17 @@ export type Move =
   | { readonly kind: "line-up" }
   /** Give back the hold of an earlier boot, a grant that came late. */
   | { readonly kind: "give-back"; readonly machine: Machine }
-  /** Keep the place, and wait for a change of `watch`; `null`: of the document. */
-  | { readonly kind: "stay"; readonly watch: Entry | null; readonly obstacle: Obstacle }
+  /** Keep the place, and wait for a change of the key `watch`; `null`: of the document. */
+  | { readonly kind: "stay"; readonly watch: string | null; readonly obstacle: Obstacle }
   /** Give the place up, and wait for a change of the document. */
   | { readonly kind: "stand-aside"; readonly obstacle: Obstacle };
 
 /** The next move. `now` in milliseconds since the epoch. */
 export function nextMove(known: Known, standing: Standing, request: WaitRequest, now: number): Move {
   const { waits: { id: holder }, hold } = request;
-  const { semaphore, place, before } = known;
-  const decision = acquire(semaphore, { holder, hold: { ...hold, since: new Date(now).toISOString() } });
+  const { semaphore, allGroups: all, place, before } = known;
+  const since = new Date(now).toISOString();
+  const decision = acquire(semaphore, { holder, hold: { ...hold, since }, all, now });
   if (decision.kind === "held") return heldMove(semaphore, request);
   if (place === null) {
     // once: where many come at the same time, all but one are refused, and a queue is what they need
@@ -114,10 +120,15 @@ export function nextMove(known: Known, standing: Standing, request: WaitRequest,
       : { kind: "line-up" };
   }
   if (place.revision !== standing.place?.revision) return { kind: "line-up" };
-  if (before !== undefined) return { kind: "stay", watch: before, obstacle: { kind: "behind" } };
-  return decision.kind === "granted"
-    ? { kind: "grant", next: decision.next, place }
-    : { kind: "stay", watch: null, obstacle: decision };
+  if (before !== undefined) return { kind: "stay", watch: before.key, obstacle: { kind: "behind" } };
+  if (decision.kind === "granted") return { kind: "grant", next: decision.next, place };
+  const watch = decision.kind === "paused" && decision.all ? ALL_KEY : null;
+  return { kind: "stay", watch, obstacle: decision };
+}
+
+/** In how many milliseconds an obstacle is gone by itself, without anybody writing; `Infinity`: never. */
+export function passesInMs(obstacle: Obstacle, now: number): number {
+  return obstacle.kind === "paused" ? Math.max(0, endsInMs(obstacle.pause, now)) : Infinity;
 }
 
 /** The holder has a slot, by this request or by another. */

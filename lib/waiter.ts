@@ -10,6 +10,7 @@
  */
 
 import { backoffMs } from "./backoff.ts";
+import { ALL_GROUPS, ALL_KEY } from "./group.ts";
 import { CALL_TIMEOUT_MS, type Lock, LockError } from "./lock.ts";
 import { Mailbox } from "./mailbox.ts";
 import {
@@ -40,6 +41,7 @@ import {
   type LastNews,
   type Move,
   nextMove,
+  passesInMs,
   type WaitNews,
   type WaitRequest,
 } from "./wait.ts";
@@ -142,7 +144,11 @@ export class Waiter {
         return await this.#changed(known, lock.key);
       case "stay":
         this.#tellObstacle(known, move);
-        return await this.#changed(known, move.watch?.key ?? lock.key);
+        return await this.#changed(
+          known,
+          move.watch ?? lock.key,
+          passesInMs(move.obstacle, lock.surroundings.now()),
+        );
     }
   }
 
@@ -159,7 +165,11 @@ export class Waiter {
     const otherwise = this.#grantState === "unknown" ? "unknown" : "refused";
     this.#grantState = "sent";
     const outcome = await lock.store.commit({
-      expect: [{ key: lock.key, revision: known.document?.revision ?? null }, ...guards],
+      expect: [
+        { key: lock.key, revision: known.document?.revision ?? null },
+        { key: ALL_KEY, revision: known.all?.revision ?? null },
+        ...guards,
+      ],
       put: [{ key: lock.key, value: lock.stamp(next, { what: "grant", machine: waits.id, ...reason }) }],
       remove: place === null ? [] : [this.#key],
       read: this.#lookQueries(),
@@ -192,6 +202,7 @@ export class Waiter {
       read: [
         { range: exactly(lock.key) },
         { range: exactly(this.#key) },
+        { range: exactly(ALL_KEY) },
         ...arrivalQueries(lock.group, request.priority),
       ],
     }, { timeoutMs: CALL_TIMEOUT_MS });
@@ -273,6 +284,7 @@ export class Waiter {
     return [
       { range: exactly(key) },
       { range: exactly(this.#key) },
+      { range: exactly(ALL_KEY) },
       ...place === undefined
         ? [{ range: queueRange(group), limit: 1 }]
         : before === undefined
@@ -288,7 +300,7 @@ export class Waiter {
     const foothold = this.#foothold;
     const { before, place } = foothold ?? {};
     if (foothold === undefined || place === undefined || !before) return this.#known(view);
-    const found = view.found[2]?.[0];
+    const found = view.found[3]?.[0];
     if (found?.created === before.created) return this.#knownWith(view, found);
     this.#foothold = { lease: foothold.lease, place };
     return await this.#look();
@@ -298,7 +310,7 @@ export class Waiter {
   #known(view: View): Known {
     const foothold = this.#foothold;
     const place = foothold?.place;
-    const answers = view.found.slice(2);
+    const answers = view.found.slice(3);
     if (foothold === undefined || place === undefined) return this.#knownWith(view, answers[0]?.[0]);
     const { same, higher } = predecessor(answers, this.#key, place.created);
     // who is the first of its priority stays it
@@ -307,15 +319,24 @@ export class Waiter {
   }
 
   #knownWith({ revision, found }: View, before: Entry | undefined): Known {
-    const document = found[0]?.[0] ?? null;
-    return { revision, document, semaphore: this.lock.parse(document), place: found[1]?.[0] ?? null, before };
+    const { lock } = this;
+    const [document, place, all] = [found[0]?.[0] ?? null, found[1]?.[0] ?? null, found[2]?.[0] ?? null];
+    return {
+      revision,
+      document,
+      semaphore: lock.parse(document),
+      all,
+      allGroups: lock.parse(all, ALL_GROUPS),
+      place,
+      before,
+    };
   }
 
-  /** What is known after the next change of `key`; what came since `known` counts. */
-  async #changed(known: Known, key: string): Promise<Known> {
+  /** What is known after the next change of `key`, or after `mostMs`; what came since `known` counts. */
+  async #changed(known: Known, key: string, mostMs = Infinity): Promise<Known> {
     const { lock: { surroundings }, request } = this;
     this.#mailbox.watch(key, known.revision);
-    const restMs = request.lookMs * (1 + surroundings.random() / 2);
+    const restMs = Math.min(request.lookMs * (1 + surroundings.random() / 2), mostMs);
     const timer = surroundings.after(restMs, () => this.#mailbox.ask());
     try {
       while (!this.#leaving) {
@@ -327,6 +348,8 @@ export class Waiter {
           const { revision, entry: document } = mail;
           return { ...known, revision, document, semaphore: this.lock.parse(document) };
         }
+        // of all groups another document was looked away from meanwhile
+        if (key === ALL_KEY) return await this.#look();
         if (mail.entry !== null) continue;
         if (this.#foothold?.before?.key === key) {
           const { before: _, ...foothold } = this.#foothold;

@@ -218,7 +218,7 @@ Deno.test("flat() writes what is known of a record and what is not beside each o
 /** Every document that the rules make of this one for this holder. */
 function changes(document: Semaphore, holder: string): Semaphore[] {
   const decisions = [
-    acquire(document, { holder, hold: hold("b1") }),
+    acquire(document, { holder, hold: hold("b1"), all: FRESH, now: 0 }),
     confirm(document, { holder, boot: "b1", grant: "grant of b1" }, "mark"),
     ...document.holders.map((id) => unlock(document, id)),
   ];

@@ -3,8 +3,11 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
+  ALL_GROUPS,
+  ALL_KEY,
   GROUP_LENGTH_LIMIT,
   groupFault,
+  groupFlag,
   groupLabel,
   groupOfKey,
   groupOfQueueKey,
@@ -24,6 +27,22 @@ Deno.test("semaphoreKey() is the key of the old program, escaped as in a URL que
     ["%2F", "coreos.com/updateengine/rebootlock/groups/%252F/semaphore"],
   ];
   for (const [group, key] of keys) assertEquals(semaphoreKey(group), key);
+});
+
+Deno.test("what counts for all groups lies beside them, under a name that none of them can have", () => {
+  assertEquals(ALL_KEY, "coreos.com/updateengine/rebootlock/all/semaphore");
+  assertEquals([groupOfKey(ALL_KEY), groupOfQueueKey(placeKey(ALL_GROUPS, 0, "m"))], [undefined, undefined]);
+  assertEquals(groupFault(ALL_GROUPS), "a group's name must not have control characters");
+  assertEquals(semaphoreKey("all"), "coreos.com/updateengine/rebootlock/groups/all/semaphore");
+});
+
+Deno.test("groupFlag() names the group for a shell", () => {
+  assertEquals(["", "web", "it's", ALL_GROUPS].map(groupFlag), [
+    "",
+    " --group 'web'",
+    " --group 'it'\\''s'",
+    " --all",
+  ]);
 });
 
 Deno.test("groupFault() refuses names that leave the tree of groups or cannot be shown (fault 8 of the old locksmith: .. was the default group)", () => {

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { semaphoreKey } from "../lib/group.ts";
+import { ALL_KEY, semaphoreKey } from "../lib/group.ts";
 import { readDocuments, readGroups } from "../lib/groups.ts";
 import { LockError } from "../lib/lock.ts";
 import { placeKey, serializePlace } from "../lib/queue.ts";
@@ -16,7 +16,7 @@ Deno.test("readGroups() gives every group by name, the broken ones as such, and 
   put(`${semaphoreKey("web")}/else`, "{}");
   put("coreos.com/updateengine/rebootlock/groups/%zz/semaphore", "{}");
   put("coreos.com/updateengine/rebootlock/groups/../semaphore", "{}");
-  const groups = await line.time.ended(readGroups(store));
+  const { groups } = await line.time.ended(readGroups(store));
   assertEquals(groups.map(({ group, key }) => [group, key]), [
     ["", semaphoreKey("")],
     ["prod/db", semaphoreKey("prod/db")],
@@ -25,7 +25,7 @@ Deno.test("readGroups() gives every group by name, the broken ones as such, and 
   const [first, broken, last] = groups.map(({ semaphore }) => semaphore);
   assertEquals([first, last], [FRESH, { ...FRESH, max: 2 }]);
   assert(broken instanceof LockError);
-  assertEquals(broken.hint, "see what a repair would do: locksmith repair --dry-run --group 'prod/db'");
+  assertEquals(broken.hint, "see what a repair would do: locksmith repair --dry-run --group prod/db");
 });
 
 Deno.test("readGroups() shows who waits in a group, the first in line first, by one call", async () => {
@@ -33,7 +33,7 @@ Deno.test("readGroups() shows who waits in a group, the first in line first, by 
   line.hold("anna");
   await line.lined("b", "a");
   const { store } = line.client();
-  const [web] = await line.time.ended(readGroups(store));
+  const { groups: [web] } = await line.time.ended(readGroups(store));
   assertEquals([web?.group, web?.queue.map(({ machine }) => machine)], ["web", ["b", "a"]]);
   assertEquals(store.takeCalls(), ["list"]);
 });
@@ -46,7 +46,7 @@ Deno.test("readGroups() finds every queue beside its document, whatever its mach
   put(placeKey("prod/db", 5, "D"), "garbage");
   put(placeKey("new", 0, "E"), serializePlace({}));
   put(placeKey("", 0, "F"), serializePlace({}));
-  const readings = await line.time.ended(readGroups(line.client().store));
+  const { groups: readings } = await line.time.ended(readGroups(line.client().store));
   assertEquals(readings.map(({ group, semaphore, queue }) => [group, semaphore === FRESH, queue]), [
     ["", true, [{ machine: "F", priority: 0 }]],
     ["new", true, [{ machine: "E", priority: 0 }]],
@@ -78,4 +78,16 @@ Deno.test("readDocuments() gives every sound document by calls that do not grow 
     ["web0", ["A"]],
   ]);
   assertLess(store.takeCalls().length, 12);
+});
+
+Deno.test("readGroups() tells what counts for all groups, and takes it for no group", async () => {
+  const line = new Line();
+  const read = () => line.time.ended(readGroups(line.client().store));
+  assertEquals(await read(), { groups: [], all: FRESH });
+  const paused = { reason: "a fair", extra: {} };
+  line.pauseAll(paused);
+  assertEquals(await read(), { groups: [], all: { ...FRESH, paused } });
+  line.memory.commit({ expect: [], put: [{ key: ALL_KEY, value: "garbage" }] });
+  const { all } = await read();
+  assert(all instanceof LockError);
 });

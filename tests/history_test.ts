@@ -6,7 +6,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { startEtcd } from "./support/etcd.ts";
 import { CACHE_DIR, locksmith } from "./support/executable.ts";
-import { eventsSince, type PastEvent, pastEvents } from "../lib/history.ts";
+import { eventsSince, type PastEvent, pastEvents, withEventsOfAll } from "../lib/history.ts";
 import { historyReport, historyText } from "../lib/cli/history_command.ts";
 import { semaphoreKey } from "../lib/group.ts";
 import { Lock } from "../lib/lock.ts";
@@ -144,7 +144,7 @@ Deno.test("a program that carries the field changed along does not put its deed 
   group.write(JSON.stringify({ ...group.document(), semaphore: 1, holders: [], holds: {} }));
   group.write(JSON.stringify({ ...group.document(), semaphore: 3, max: 3 }));
   assertEquals(group.events(), [
-    { what: "lock", at: time(0), by: "anna@desk", machine: "A" },
+    { what: "lock", at: time(1), by: "anna@desk", machine: "A" },
     { what: "ended", machine: "A" },
     { what: "set-max", max: 3, oldMax: 1 },
   ]);
@@ -185,8 +185,8 @@ Deno.test("a document in between that cannot be read is an event, and what it hi
   assertEquals([first?.what, broken?.what, rest], ["lock", "unreadable", []]);
   assertEquals(broken?.fault?.startsWith("it is not JSON ("), true, broken?.fault);
   assertEquals([mended, ended], [
-    { what: "repair", at: time(1), by: "anna@desk" },
-    { what: "ended", at: time(1), by: "anna@desk", machine: "A" },
+    { what: "repair", at: time(2), by: "anna@desk" },
+    { what: "ended", at: time(2), by: "anna@desk", machine: "A" },
   ]);
 });
 
@@ -327,4 +327,30 @@ Deno.test("history writes nothing, and a user who may read etcd alone can see it
   const lines = await run("history", ...as);
   assertMatch(lines[3] ?? "", /^- +lock +A +- +- +-$/);
   assertEquals(await run("history", ...as), lines);
+});
+
+Deno.test("what an administrator does is told with the reason that was given, and a pause with its end", async () => {
+  const group = new Group();
+  const lock = group.lock("anna@desk");
+  await lock.setMax(2, "two racks");
+  await lock.acquire("A", { grant: "g1", extra: {} });
+  await lock.unlock("A", "gone for good");
+  await lock.pause({ reason: "storage", until: time(3_600), extra: {} });
+  await lock.resume("storage is back");
+  assertEquals(group.events().map(({ what, reason, until }) => [what, reason, until]), [
+    ["set-max", "two racks", undefined],
+    ["lock", undefined, undefined],
+    ["unlock", "gone for good", undefined],
+    ["pause", "storage", time(3_600)],
+    ["resume", "storage is back", undefined],
+  ]);
+});
+
+Deno.test("pauses of all groups stand among the events of a group, in the order of the commits", () => {
+  const event = (revision: string, what: string): PastEvent => ({ revision, what });
+  const told = withEventsOfAll(
+    [event("9", "lock"), event("12", "unlock")],
+    [event("8", "pause"), event("11", "resume")],
+  );
+  assertEquals(told.map(({ what }) => what), ["pause-all", "lock", "resume-all", "unlock"]);
 });

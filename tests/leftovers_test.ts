@@ -175,7 +175,7 @@ Deno.test("Leftovers leaves alone what was taken by hand, and says so", async ()
   await world.run();
   assertEquals(world.log, [
     "info: a slot of this machine in group db at memory was taken by hand (by anna@desk): left alone, only 'locksmith " +
-    "unlock a --group 'db'' ends it",
+    "unlock a --group db' ends it",
   ]);
 });
 
@@ -189,9 +189,10 @@ Deno.test("Leftovers leaves alone what another machine of the same id took, of a
     assertEquals(await world.holders("db"), ["a"]);
     assertEquals(world.log.length, 1);
     assertEquals(
-      /^warning: in group db at memory: machine id a .*do two machines share this id\?/.test(
-        world.log[0] ?? "",
-      ),
+      /^warning: in group db at memory: the machine id of web[12] \(a\) .*do two machines share this id\?/
+        .test(
+          world.log[0] ?? "",
+        ),
       true,
     );
   }
@@ -207,7 +208,7 @@ Deno.test("Leftovers ends a slot of this boot that no daemon goes by any more, u
   assertEquals([await world.holders("db"), await world.holders("mail")], [["a"], []]);
   assertEquals(world.log.map((line) => line.replace(/ \(.*\)/, "")), [
     "warning: this machine has a slot in group db at memory, and has not rebooted since: it goes back after the next " +
-    "boot, or 'locksmith unlock a --group 'db'' ends it",
+    "boot, or 'locksmith unlock a --group db' ends it",
     "info: gave back the slot in group mail at memory",
   ]);
   stop.abort();
@@ -238,7 +239,7 @@ Deno.test("Leftovers of a machine whose id has changed ends nothing that the oth
   assertEquals(await world.holders("web"), ["a"]);
   assertEquals(world.log.map((line) => line.replace(/ \(.*\)/, "")), [
     "warning: machine id a holds a slot in group web at memory, and the disk of this machine says that it took it, but " +
-    "its machine id is z now: left alone, in case the disk is a copy; if not, 'locksmith unlock a' ends it",
+    "its machine id is z now: left alone, in case the disk is a copy; if not, 'locksmith unlock a --group web' ends it",
   ]);
   await world.time.ended(world.lock("web").unlock("a"));
   await world.run({ machine: { ...MACHINE, id: "z" } });
@@ -283,9 +284,7 @@ Deno.test("LockKeeper of a twin with the same id and host name does not give bac
   assertEquals(await world.holders("web"), ["a"]);
   assertEquals(
     twin.kind === "recovered" && twin.note.replace(/ \(.*\)/, ""),
-    "machine id a holds a slot that this " +
-      "machine did not ask for, under another boot id and host web1; do two machines share this id? If not, " +
-      "'locksmith unlock a' ends it",
+    "the machine id of web1 holds a slot that this machine did not ask for, under another boot id and host web1",
   );
   world.ledger.entries = entries;
   await world.time.ended(world.keeper(MACHINE, "web").recover());

@@ -86,10 +86,10 @@ Deno.test("Lock.acquire() that lost three swaps takes its slot by the fourth", a
 
 Deno.test("Lock that lost a swap goes on with what the refusal brought, and reads again where the pause was longer than a try", async () => {
   for (
-    const [holders, calls] of [[0, ["read", "commit", "commit"]], [9, [
-      "read",
+    const [holders, calls] of [[0, ["view", "commit", "commit"]], [9, [
+      "view",
       "commit",
-      "read",
+      "view",
       "commit",
     ]]] as const
   ) {
@@ -132,7 +132,7 @@ Deno.test("Lock.acquire() fails at once when the store cannot be read and nothin
   const { lock, store } = line.client();
   store.down = true;
   const error = await assertRejects(() => line.time.ended(lock.acquire("A", daemonHold("A"))), StoreError);
-  assertEquals([error.message, store.takeCalls()], ["memory: nobody answers", ["read"]]);
+  assertEquals([error.message, store.takeCalls()], ["memory: nobody answers", ["view"]]);
 });
 
 // ---------------------------------------------------------------------------------------------------------- bounds

@@ -5,8 +5,9 @@ import fc from "fast-check";
 import { parseSemaphore, serializeSemaphore } from "../lib/document.ts";
 import type { Machine } from "../lib/machine.ts";
 import {
-  acquire,
+  acquire as acquireAt,
   type AcquireDecision,
+  type AcquireRequest,
   available,
   cancel,
   compareCodePoints,
@@ -46,6 +47,11 @@ function hold(
 /** `max` slots, with these machines in them, each under boot `b1`. */
 function semaphore(max: number, ...holders: string[]): Semaphore {
   return { ...FRESH, max, holders, holds: new Map(holders.map((id) => [id, hold("b1", `grant of ${id}`)])) };
+}
+
+/** Asks for a slot at {@linkcode SINCE}, while not all groups are paused. */
+function acquire(document: Semaphore, request: Pick<AcquireRequest, "holder" | "hold">): AcquireDecision {
+  return acquireAt(document, { ...request, all: FRESH, now: SINCE_MS });
 }
 
 /** The document after a grant. */
@@ -127,7 +133,33 @@ Deno.test("acquire() grants nothing in a paused group, and says since when and w
   assertEquals(acquire({ ...FRESH, paused: pause }, { holder: "A", hold: hold("b1") }), {
     kind: "paused",
     pause,
+    all: false,
   });
+});
+
+Deno.test("acquire() grants nothing in any group while all are paused; a pause with an end is over by the clock of who asks", () => {
+  const request = { holder: "A", hold: hold("b1") };
+  const forAnHour = { until: new Date(SINCE_MS + HOUR_MS).toISOString(), extra: {} };
+  const ask = (document: Semaphore, all: Semaphore, now: number) =>
+    acquireAt(document, { ...request, all, now });
+  for (const all of [false, true]) {
+    const paused = pause(FRESH, forAnHour);
+    const [document, ofAll] = all ? [FRESH, paused] : [paused, FRESH];
+    const refused = { kind: "paused" as const, pause: forAnHour, all };
+    // a clock that is behind makes it longer, one that is ahead shorter
+    for (const now of [SINCE_MS - HOUR_MS, SINCE_MS, SINCE_MS + HOUR_MS - 1]) {
+      assertEquals(ask(document, ofAll, now), refused);
+    }
+    assertEquals(ask(document, ofAll, SINCE_MS + HOUR_MS).kind, "granted");
+  }
+  const [always, late] = [pause(FRESH, { extra: {} }), SINCE_MS + 10_000 * HOUR_MS];
+  assertEquals(ask(FRESH, always, late).kind, "paused");
+  assertEquals(ask(semaphore(1, "A"), always, late).kind, "held", "who holds a slot goes on");
+});
+
+Deno.test("a pause that was over leaves its mark in the document until somebody resumes: a grant changes nothing else", () => {
+  const paused = pause(FRESH, { until: SINCE, extra: {} });
+  assertEquals(granted(acquire(paused, { holder: "A", hold: hold("b1") })).paused, paused.paused);
 });
 
 Deno.test("acquire() throws for a name that must not come into the document", () => {
@@ -326,7 +358,11 @@ Deno.test("pause() stops new grants and nothing else; resume() allows them again
   const before = { ...semaphore(2, "m1"), extra: { color: "red" } };
   const after = pause(before, paused);
   assertEquals(after, { ...before, paused });
-  assertEquals(acquire(after, { holder: "m2", hold: { extra: {} } }), { kind: "paused", pause: paused });
+  assertEquals(acquire(after, { holder: "m2", hold: { extra: {} } }), {
+    kind: "paused",
+    pause: paused,
+    all: false,
+  });
   assertEquals(acquire(after, { holder: "m1", hold: { extra: {} } }).kind, "held");
   assertEquals(confirm(after, { holder: "m1", boot: "b1", grant: "grant of m1" }, "mark").kind, "confirmed");
   assertEquals(release(after, { id: "m1", bootId: "b2", hostname: "host" }).kind, "released");

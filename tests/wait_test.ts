@@ -1,6 +1,7 @@
 /** The next move of a machine that waits, from what it knows: a rule without a store. `waiter_test.ts` carries it out. */
 
 import { assert, assertEquals } from "@std/assert";
+import { ALL_KEY } from "../lib/group.ts";
 import { FRESH, GRANTED, type Hold, pause, REBOOTING, type Semaphore, setMax } from "../lib/semaphore.ts";
 import type { Entry } from "../lib/store.ts";
 import { type Known, type Move, nextMove, type Standing, type WaitRequest } from "../lib/wait.ts";
@@ -46,7 +47,16 @@ function move(
   request: WaitRequest = REQUEST,
 ): Move {
   return nextMove(
-    { revision: "9", document: null, semaphore: FRESH, place: null, before: undefined, ...known },
+    {
+      revision: "9",
+      document: null,
+      semaphore: FRESH,
+      all: null,
+      allGroups: FRESH,
+      place: null,
+      before: undefined,
+      ...known,
+    },
     { place: undefined, asked: false, ...standing },
     request,
     NOW,
@@ -76,7 +86,7 @@ Deno.test("nextMove() in line behind another stays, and watches that one alone",
   for (const semaphore of [FRESH, FULL]) {
     assertEquals(move({ semaphore, place: OURS, before: ANOTHER }, { place: OURS }), {
       kind: "stay",
-      watch: ANOTHER,
+      watch: ANOTHER.key,
       obstacle: { kind: "behind" },
     });
   }
@@ -97,8 +107,10 @@ Deno.test("nextMove() of the first in line takes the slot with its place, or sta
   assertEquals(stands(pause(FRESH, fair)), {
     kind: "stay",
     watch: null,
-    obstacle: { kind: "paused", pause: fair },
+    obstacle: { kind: "paused", pause: fair, all: false },
   });
+  const all = move({ allGroups: pause(FRESH, fair), place: OURS }, { place: OURS });
+  assertEquals(all, { kind: "stay", watch: ALL_KEY, obstacle: { kind: "paused", pause: fair, all: true } });
 });
 
 Deno.test("nextMove() is over where the machine has the slot: by this request, or by another of this boot", () => {

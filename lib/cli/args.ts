@@ -46,7 +46,9 @@ export function parseCommandLine(
   fixed?: string,
 ): CommandLine {
   const faults: string[] = [];
-  const { flags, words } = normalize(argv, options, faults);
+  // before the options are taken apart nobody knows which word is the command: for suggestions this one will do
+  const likely = fixed ?? argv.find((word) => commands.includes(word));
+  const { flags, words } = normalize(argv, options, likely, faults);
   const names = [...new Set(flags.map(({ name }) => name))];
   const parsed = parseArgs([...flags.map(({ name, value }) => `--${name}=${value}`), "--", ...words], {
     string: ["_", ...names],
@@ -70,6 +72,7 @@ export function parseCommandLine(
 function normalize(
   argv: readonly string[],
   options: Readonly<Record<string, OptionShape>>,
+  command: string | undefined,
   faults: string[],
 ): { flags: Flag[]; words: string[] } {
   const known = new Map(
@@ -78,6 +81,7 @@ function normalize(
     ),
   );
   known.set("h", "help").set("?", "help");
+  const meant = [...known].filter(([, name]) => isOf(options[name], command)).map(([word]) => word);
   const flags: Flag[] = [];
   const words: string[] = [];
   const rest = [...argv];
@@ -97,7 +101,7 @@ function normalize(
     const take = (value: string) => flags.push({ name, written, value });
     const next = rest[0];
     if (option === undefined) {
-      faults.push(`unknown option ${dashes}${word}${didYouMean(word, [...known.keys()], "--")}`);
+      faults.push(`unknown option ${dashes}${word}${didYouMean(word, meant, "--")}`);
     } else if (option.value === undefined) {
       if (value === undefined || value === "true" || value === "false") take(value ?? "true");
       else faults.push(`${written} takes no value: '${value}'`);
@@ -127,6 +131,12 @@ function isOption(arg: string, known: ReadonlyMap<string, string>): boolean {
   return arg === "--" || (name !== undefined && known.has(name));
 }
 
+/** Whether a command has an option; of no command it is every option. */
+function isOf(option: OptionShape | undefined, command: string | undefined): boolean {
+  if (option === undefined || command === undefined || option.common) return true;
+  return commandsOf(option).includes(command);
+}
+
 /** Options that exist, and that this command does not have. */
 export function misplaced(
   flags: ReadonlyMap<string, Setting>,
@@ -136,7 +146,7 @@ export function misplaced(
   return [...flags].flatMap(([name, { origin }]) => {
     const option = options[name];
     const owners = option === undefined ? [] : commandsOf(option);
-    if (option?.common || (command !== undefined && owners.includes(command))) return [];
+    if (option?.common || (command !== undefined && isOf(option, command))) return [];
     const where = command === undefined ? "without a command" : `of '${command}'`;
     return [`${origin} is not an option ${where}, but of ${owners.map((owner) => `'${owner}'`).join(", ")}`];
   });

@@ -1,22 +1,20 @@
 /**
- * The commands of an administrator: look at a semaphore and its queue, set max, pause and resume, mend a document.
- * Slots by hand are in `lock_commands.ts`.
+ * The commands of an administrator on one group: look at its semaphore and its queue, set max, repair its document.
+ * Slots by hand are in `lock_commands.ts`, pauses in `pause_commands.ts`, all groups in `groups_command.ts`.
  *
  * What the old locksmith printed is printed byte for byte; more, where there is more to say, stands in lines of its
  * own on stderr.
  */
 
-import { clockOf, closing, type Context, reasonOption, withLock } from "./command.ts";
-import { groupLabel } from "../group.ts";
-import { LockError } from "../lock.ts";
-import { openStore } from "./open_store.ts";
+import { type Context, withLock } from "./command.ts";
+import { ALL_GROUPS } from "../group.ts";
 import { oneLine, printError, printHint } from "./output.ts";
-import { groupsText, statusJson, statusText, verboseStatusText } from "./report.ts";
+import { statusJson, statusText, verboseStatusText } from "./report.ts";
 import { FRESH, isCount, MAX_LIMIT, overdueHolders, type Semaphore, SemaphoreError } from "../semaphore.ts";
 import { repairSemaphore } from "../repair.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";
-import { readGroups } from "../groups.ts";
-import { describeDuration, describeHold, describeHolders } from "../description.ts";
+import { describeDuration, describeHolders } from "../description.ts";
+import { tellCreated, tellNotStored } from "./unknown_group.ts";
 
 export async function status(context: Context<"status">): Promise<number> {
   const { checking } = context.config;
@@ -25,96 +23,26 @@ export async function status(context: Context<"status">): Promise<number> {
   const { screen } = context;
   return await withLock(context, async (lock) => {
     const now = context.surroundings.now();
-    if (json || verbose) {
-      const { semaphore, queue } = await lock.readWithQueue();
-      const seen = { semaphore, queue, overdue: overdueHolders(semaphore, now, overdueMs) };
-      if (json) context.out(`${JSON.stringify(statusJson(lock.group, seen, now))}\n`);
-      else if (screen === undefined) context.out(verboseStatusText(seen, now));
-      else context.out((await import("./screen_report.ts")).statusOn(screen, seen, now));
-      return 0;
-    }
-    const semaphore = await lock.read();
-    context.out(statusText(semaphore, now, screen));
-    const late = overdueHolders(semaphore, now, overdueMs);
-    const others = semaphore.holders.filter((id) => !late.includes(id));
-    if (late.length > 0) {
+    const read = await lock.readWithQueue(json || verbose ? undefined : 1);
+    const { semaphore } = read;
+    const overdue = overdueHolders(semaphore, now, overdueMs);
+    const seen = { ...read, overdue };
+    if (json) context.out(`${JSON.stringify(statusJson(lock.group, seen, now))}\n`);
+    else if (!verbose) context.out(statusText(seen, now, screen));
+    else if (screen === undefined) context.out(verboseStatusText(seen, now));
+    else context.out((await import("./screen_report.ts")).statusOn(screen, seen, now));
+    if (!seen.stored) await tellNotStored(context, lock.store, lock.group);
+    if (json || verbose) return 0;
+    if (overdue.length > 0) {
       const text = `overdue (rebooting for more than ${describeDuration(overdueMs)}): ${
-        describeHolders(semaphore, late, now)
+        describeHolders(semaphore, overdue, now)
       }`;
       printHint(context, text);
     }
     // the lines above are the old program's, with ids alone
+    const others = semaphore.holders.filter((id) => !overdue.includes(id));
     if (screen !== undefined && others.length > 0) {
       printHint(context, `held by ${describeHolders(semaphore, others, now)}`);
-    }
-    return 0;
-  });
-}
-
-export async function groups(context: Context<"groups">): Promise<number> {
-  const { checking } = context.config;
-  if (checking !== null) return await (await import("./status_check.ts")).checkGroups(context, checking);
-  const { json, "hold-overdue": overdueMs } = context.config;
-  const store = await openStore(context.config.store);
-  return await closing(store, async () => {
-    const readings = await readGroups(store);
-    const now = context.surroundings.now();
-    const sound = readings.flatMap(({ group, semaphore, queue }) =>
-      semaphore instanceof LockError
-        ? []
-        : [{ group, semaphore, queue, overdue: overdueHolders(semaphore, now, overdueMs) }]
-    );
-    if (json) {
-      context.out(`${JSON.stringify(sound.map((seen) => statusJson(seen.group, seen, now)))}\n`);
-    } else if (context.screen === undefined) {
-      context.out(groupsText(sound));
-    } else {
-      context.out((await import("./screen_report.ts")).groupsOn(context.screen, sound));
-    }
-    const broken = readings.flatMap(({ semaphore }) => semaphore instanceof LockError ? [semaphore] : []);
-    for (const error of broken) printError(context, error.message, error.hint);
-    return broken.length > 0 ? 1 : 0;
-  });
-}
-
-/** Stops new grants of the group. */
-export function pause(context: Context<"pause">): Promise<number> {
-  return withLock(context, async (lock) => {
-    const now = context.surroundings.now();
-    const { before, semaphore } = await lock.pause({
-      since: new Date(now).toISOString(),
-      by: lock.by,
-      ...reasonOption(context),
-      extra: {},
-    });
-    context.out(`group ${groupLabel(lock.group)} is paused: no new slots are granted\n`);
-    if (before !== undefined) {
-      printHint(
-        context,
-        `it was paused already${describeHold(before, clockOf(context))}; this pause replaces the earlier one`,
-      );
-    }
-    if (semaphore.holders.length > 0) {
-      printHint(
-        context,
-        `whoever holds a slot will still reboot: ${describeHolders(semaphore, semaphore.holders, now)}`,
-      );
-    }
-    return 0;
-  });
-}
-
-/** Lets the group grant slots again. */
-export function resume(context: Context<"resume">): Promise<number> {
-  return withLock(context, async (lock) => {
-    const { before } = await lock.resume();
-    const label = groupLabel(lock.group);
-    if (before === undefined) context.out(`group ${label} is not paused: there is nothing to resume\n`);
-    else {
-      const details = describeHold(before, clockOf(context));
-      context.out(
-        oneLine(`group ${label} is resumed: slots are granted again; it was paused${details}`) + "\n",
-      );
     }
     return 0;
   });
@@ -134,8 +62,9 @@ export async function setMax(context: Context<"set-max">): Promise<number> {
     return 1;
   }
   return await withLock(context, async (lock) => {
-    const { oldMax } = await lock.setMax(max);
+    const { oldMax } = await lock.setMax(max, context.config.reason);
     context.out(`Old-Max: ${oldMax}\nMax: ${max}\n`);
+    await tellCreated(context, lock);
     return 0;
   });
 }
@@ -145,6 +74,7 @@ export function repair(context: Context<"repair">): Promise<number> {
     const entry = await lock.entry();
     if (entry === null) {
       context.out(`${lock.key} does not exist: there is nothing to mend\n`);
+      if (lock.group !== ALL_GROUPS) await tellNotStored(context, lock.store, lock.group);
       return 0;
     }
     const mended = mend(entry.value, context.config.reset);

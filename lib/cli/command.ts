@@ -10,6 +10,7 @@ import { openStore } from "./open_store.ts";
 import type { CommandName } from "./options.ts";
 import type { Clock } from "../description.ts";
 import type { Output } from "./output.ts";
+import { plainLine, quoted } from "../plain_text.ts";
 import { env } from "./process.ts";
 import { holderFault } from "../semaphore.ts";
 import type { Screen } from "./screen.ts";
@@ -60,16 +61,22 @@ export interface Context<C extends CommandName> extends Output {
 
 /** What it takes to open a lock. */
 interface Locking {
-  readonly config: { readonly store: StoreConfig; readonly group: string; readonly root: string };
+  readonly config: {
+    readonly store: StoreConfig;
+    readonly group: string;
+    /** In place of `group`, where a command may speak of all of them. */
+    readonly scope?: string;
+    readonly root: string;
+  };
   readonly surroundings: Surroundings;
 }
 
 /** Does `work` with the lock of the configured group, and closes its store whatever comes. */
 export async function withLock<T>(
-  { config: { store, group, root }, surroundings }: Locking,
+  { config: { store, group, scope = group, root }, surroundings }: Locking,
   work: (lock: Lock) => Promise<T>,
 ): Promise<T> {
-  const lock = new Lock(await openStore(store), group, surroundings, await administrator(root));
+  const lock = new Lock(await openStore(store), scope, surroundings, await administrator(root));
   return await closing(lock.store, () => work(lock));
 }
 
@@ -85,7 +92,7 @@ export async function closing<T>(store: Store, work: () => Promise<T>): Promise<
 /** An empty or unprintable machine id is no id. */
 export function holderFaults([id]: readonly string[]): readonly string[] {
   const fault = id === undefined ? undefined : holderFault(id);
-  return fault === undefined ? [] : [`machine id ${JSON.stringify(id)}: ${fault}`];
+  return id === undefined || fault === undefined ? [] : [`machine id ${quoted(id)}: ${fault}`];
 }
 
 /** The machine that a command speaks of: the one named, or this one. Throws {@linkcode MachineError}. */
@@ -111,13 +118,17 @@ export function clockOf(
 
 /** Who types, for the record: user and host, as far as they can be told. */
 export async function administrator(root: string): Promise<string> {
-  const user = env("SUDO_USER") || env("USER") || env("LOGNAME") || userOf(Deno.uid());
+  const named = env("SUDO_USER") || env("USER") || env("LOGNAME");
+  const user = named ? plainLine(named, USER_LENGTH_LIMIT) : userOf(Deno.uid());
   const host = await readHostname(root).catch((error) => {
     if (error instanceof MachineError) return "unknown host";
     throw error;
   });
   return `${user}@${host}`;
 }
+
+/** The longest name of a user that is recorded. */
+const USER_LENGTH_LIMIT = 64;
 
 function userOf(uid: number | null): string {
   return uid === 0 ? "root" : `uid ${uid ?? "unknown"}`;

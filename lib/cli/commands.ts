@@ -21,10 +21,12 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
   "groups": {
     operands: NONE,
     summary: "Show every group and its figures",
-    description: "Every group in the store. Exits 1 if one of them cannot be read. --check is that of " +
-      "'status', for all groups.",
-    example: "locksmith groups --endpoint https://etcd1:2379 --etcd-cafile /etc/ssl/etcd.pem",
-    run: async (context) => (await import("./client.ts")).groups(context),
+    description:
+      "Every group in the store. Exits 1 if one of them cannot be read. --check is that of 'status', for all " +
+      "groups. --remove NAME removes a group instead, and exits 1 if a machine of it holds a slot or waits for one; " +
+      "the next machine that asks for a slot there starts it afresh, with max 1.",
+    example: "locksmith groups --remove old-db",
+    run: async (context) => (await import("./groups_command.ts")).groups(context),
   },
   "lock": {
     operands: MACHINE,
@@ -60,26 +62,29 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
   },
   "pause": {
     operands: NONE,
-    summary: "Stop granting slots in the group",
+    summary: "Stop granting slots in the group, or in all",
     description:
-      "Until 'resume'. Machines that hold a slot still reboot, and are listed; waiting machines keep their places. On " +
-      "a paused group it replaces the reason.",
-    example: "locksmith pause --group db --reason 'storage maintenance'",
-    run: async (context) => (await import("./client.ts")).pause(context),
+      "Until 'resume', or until the time of --for is over, by the clock of the machine that asks for a slot. Machines " +
+      "that hold a slot may still reboot, and are listed; waiting machines keep their places. It replaces an earlier " +
+      "pause. --all pauses every group, independently of the pauses of single groups.",
+    example: "locksmith pause --group db --for 2h --reason 'storage maintenance'",
+    run: async (context) => (await import("./pause_commands.ts")).pause(context),
   },
   "resume": {
     operands: NONE,
-    summary: "Grant slots in the group again",
-    description: "Ends a pause. Exits 0 if there is none, and says so.",
+    summary: "Grant slots in the group again, or in all",
+    description:
+      "Ends a pause. Exits 0 if there is none, and says so. --all ends the pause of all groups; those that were paused " +
+      "by themselves stay paused, and are listed.",
     example: "locksmith resume --group db",
-    run: async (context) => (await import("./client.ts")).resume(context),
+    run: async (context) => (await import("./pause_commands.ts")).resume(context),
   },
   "history": {
     operands: NONE,
     summary: "Show what happened in the group",
     description:
-      "Grants, locks by hand, confirmed reboots, releases, unlocks, changes of max, pauses and repairs: when, by whom " +
-      "and why. It comes from what the store keeps anyway: etcd since its last compaction, an embedded store the last " +
+      "Grants, locks by hand, confirmed reboots, releases, unlocks, changes of max, pauses (of all groups too) and " +
+      "repairs: when, by whom and why. It comes from what the store keeps anyway: etcd since its last compaction, an embedded store the last " +
       "changes. The first line says how far back that is.",
     example: "locksmith history --group db --since 24h",
     run: async (context) => (await import("./history_command.ts")).history(context),

@@ -6,19 +6,24 @@
  */
 
 import { type Context, withLock } from "./command.ts";
-import { eventsSince, type PastEvent, pastEvents } from "../history.ts";
-import { TOTAL_TIMEOUT_MS } from "../lock.ts";
+import { ALL_GROUPS, ALL_KEY } from "../group.ts";
+import { eventsSince, type PastEvent, pastEvents, withEventsOfAll } from "../history.ts";
+import { CALL_TIMEOUT_MS, TOTAL_TIMEOUT_MS } from "../lock.ts";
 import { oneLine, table } from "./output.ts";
 import { machineName } from "../machine.ts";
 import { type Column, fitTable, type Screen, timeOn } from "./screen.ts";
 import { row } from "./report.ts";
-import type { History } from "../store.ts";
+import type { History, Store } from "../store.ts";
+import { tellNotStored } from "./unknown_group.ts";
 
 export function history(context: Context<"history">): Promise<number> {
   const { since } = context.config;
   return withLock(context, async (lock) => {
-    const past = await lock.store.history(lock.key, { timeoutMs: TOTAL_TIMEOUT_MS });
-    const all = pastEvents(past.changes, past.complete);
+    const [past, ofAll] = await Promise.all([
+      lock.store.history(lock.key, { timeoutMs: TOTAL_TIMEOUT_MS }),
+      lock.group === ALL_GROUPS ? [] : eventsOfAll(lock.store),
+    ]);
+    const all = withEventsOfAll(pastEvents(past.changes, past.complete), ofAll);
     const events = since === undefined
       ? all
       : eventsSince(all, "at" in since ? since.at : context.surroundings.now() - since.ago);
@@ -27,14 +32,24 @@ export function history(context: Context<"history">): Promise<number> {
     if (json) context.out(`${JSON.stringify(report)}\n`);
     else if (screen === undefined) context.out(historyText(report));
     else context.out(historyOn(screen, report));
+    if (past.changes.length === 0 && past.complete && lock.group !== ALL_GROUPS) {
+      await tellNotStored(context, lock.store, lock.group);
+    }
     return 0;
   });
 }
 
+/** What happened to all groups at once. A store is asked for the past of a key that is there: of others it may not know. */
+async function eventsOfAll(store: Store): Promise<PastEvent[]> {
+  if (await store.read(ALL_KEY, { timeoutMs: CALL_TIMEOUT_MS }) === null) return [];
+  const { changes, complete } = await store.history(ALL_KEY, { timeoutMs: TOTAL_TIMEOUT_MS });
+  return pastEvents(changes, complete);
+}
+
 /** The JSON of `history`. */
 export interface HistoryReport {
-  /** Empty: the default group. */
-  readonly group: string;
+  /** Empty: the default group; `null`: all groups. */
+  readonly group: string | null;
   /** Whether the events go back to the first there was. */
   readonly complete: boolean;
   /** The oldest document that is kept; `null` where none is. `at` is not there where nobody recorded it. */
@@ -53,7 +68,7 @@ export function historyReport(
   const revision = changes[0]?.revision;
   const at = all.find((event) => event.revision === revision && event.at !== undefined)?.at;
   return {
-    group,
+    group: group === ALL_GROUPS ? null : group,
     complete,
     oldest: revision === undefined ? null : { revision, ...(at === undefined ? {} : { at }) },
     events,
@@ -93,7 +108,8 @@ function knownFrom(complete: boolean, oldest: HistoryReport["oldest"]): string {
 }
 
 /** `set-max 2 (was 1)` */
-function what({ what, max, oldMax }: PastEvent): string {
+function what({ what, max, oldMax, until }: PastEvent): string {
+  if (until !== undefined) return `${what} until ${until}`;
   if (max === undefined) return what;
   return `${what} ${max}${oldMax === undefined ? "" : ` (was ${oldMax})`}`;
 }

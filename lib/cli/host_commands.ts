@@ -9,7 +9,7 @@ import { Account } from "../ledger.ts";
 import { type Lock, newMark } from "../lock.ts";
 import { readMachine } from "../host/identity.ts";
 import { requireLastingId } from "../host/lasting_id.ts";
-import { addressOf } from "./open_store.ts";
+import { addressOf } from "./store_address.ts";
 import { printError, printHint, printWarning } from "./output.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
 import { describeDuration, describeHold, describeOtherHost } from "../description.ts";

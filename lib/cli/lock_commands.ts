@@ -16,6 +16,7 @@ import type { NewHold } from "../semaphore.ts";
 import { StoreError } from "../store.ts";
 import { readHostname } from "../host/identity.ts";
 import { tellRefusal } from "./refusal.ts";
+import { tellCreated, tellNotStored } from "./unknown_group.ts";
 
 export function lock(context: Context<"lock">): Promise<number> {
   const { wait: limitMs, priority, "hold-overdue": overdueMs, root } = context.config;
@@ -40,13 +41,15 @@ async function lockNow(context: Context<"lock">, lock: Lock, holder: string, hol
   const since = new Date(context.surroundings.now()).toISOString();
   const host = hold.host === undefined ? {} : { host: hold.host };
   const decision = await lock.acquire(holder, { ...host, since, ...hold });
-  return decision.kind === "granted" ? 0 : await tellRefusal(context, lock, holder, decision);
+  if (decision.kind !== "granted") return await tellRefusal(context, lock, holder, decision);
+  await tellCreated(context, lock);
+  return 0;
 }
 
 export function unlock(context: Context<"unlock">): Promise<number> {
   return withLock(context, async (lock) => {
     const word = await holderOf(context);
-    const decision = await lock.unlock(word);
+    const decision = await lock.unlock(word, context.config.reason);
     if (decision.kind === "released") return 0;
     return await unlockMeant(context, lock, word);
   });
@@ -54,11 +57,12 @@ export function unlock(context: Context<"unlock">): Promise<number> {
 
 /** Ends the hold of the one holder that `word` means; else says who holds, and leaves everything unchanged. */
 async function unlockMeant(context: Context<"unlock">, lock: Lock, word: string): Promise<number> {
-  const semaphore = await lock.read();
+  const entry = await lock.entry();
+  const semaphore = lock.parse(entry);
   const { now } = clockOf(context);
   const meant = findHolder(semaphore, word);
   if (meant.kind === "one") {
-    const decision = await lock.unlock(meant.id);
+    const decision = await lock.unlock(meant.id, context.config.reason);
     if (decision.kind === "released") {
       printHint(context, `gave back the slot of ${describeHolder(meant.id, decision.hold, now)}`);
       return 0;
@@ -77,7 +81,9 @@ async function unlockMeant(context: Context<"unlock">, lock: Lock, word: string)
   for (const { group, name, unlock } of elsewhere) {
     printHint(context, `${name} holds a slot in group ${groupLabel(group)}: ${unlock}`);
   }
-  if (elsewhere.length === 0) {
+  if (elsewhere.length > 0) return 1;
+  if (entry === null) await tellNotStored(context, lock.store, lock.group);
+  else {
     const { holders } = semaphore;
     const held = holders.length === 0 ? "nobody" : describeHolders(semaphore, holders, now);
     printHint(context, `in group ${groupLabel(lock.group)} slots are held by ${held}`);
@@ -90,11 +96,11 @@ async function holdersElsewhere(
   { store, group: own }: Lock,
   word: string,
 ): Promise<{ readonly group: string; readonly name: string; readonly unlock: string }[]> {
-  const readings = await readGroups(store).catch((error) => {
-    if (error instanceof StoreError) return [];
+  const { groups } = await readGroups(store).catch((error) => {
+    if (error instanceof StoreError) return { groups: [] };
     throw error;
   });
-  return readings.flatMap(({ group, semaphore }) => {
+  return groups.flatMap(({ group, semaphore }) => {
     if (group === own || semaphore instanceof LockError) return [];
     const meant = findHolder(semaphore, word);
     const ids = meant.kind === "one" ? [meant.id] : meant.kind === "several" ? meant.ids : [];

@@ -15,6 +15,7 @@ import { printError, printHint, printProgress } from "./output.ts";
 import { PLACE_TTL_MS } from "../queue.ts";
 import { type Teller, tellRefusal } from "./refusal.ts";
 import { whyNoSlot } from "./report.ts";
+import { tellNotStored } from "./unknown_group.ts";
 import type { NewHold } from "../semaphore.ts";
 import type { StoreError } from "../store.ts";
 import { ignoresHangup } from "./process.ts";
@@ -72,7 +73,11 @@ export class LockByWaiting {
   /** Waits, and gives the exit code. */
   async run(): Promise<number> {
     // a store that is away from the start is told at once, as is who holds a slot; an outage later is waited for
-    const [semaphore, hangupIgnored] = await Promise.all([this.lock.read(), ignoresHangup()]);
+    const [{ semaphore, stored }, hangupIgnored] = await Promise.all([
+      this.lock.readWithQueue(1),
+      ignoresHangup(),
+    ]);
+    if (!stored) await tellNotStored(this.context, this.lock.store, this.lock.group);
     if (semaphore.holders.includes(this.holder)) {
       return await tellRefusal(this.context, this.lock, this.holder, {
         kind: "held",
@@ -134,7 +139,7 @@ export class LockByWaiting {
         const look = lock.readWithQueue().catch(() => undefined);
         const seen = await Promise.race([look, this.#interrupted.promise.then(() => undefined)]);
         if (seen !== undefined) {
-          printHint(context, whyNoSlot(lock.group, seen.semaphore, seen.queue, clockOf(context)));
+          printHint(context, whyNoSlot(lock.group, seen, clockOf(context)));
         }
         return EXIT_IN_VAIN;
       }

@@ -12,6 +12,8 @@ import {
   parseGrace,
   parseGroup,
   parsePast,
+  parsePauseLength,
+  parseReason,
   parseRebootTime,
   parseShare,
   parseStrategy,
@@ -246,9 +248,26 @@ export const OPTIONS = {
   },
   "reason": {
     value: "TEXT",
-    help: "why; 'status --verbose' shows it",
-    by: ["lock", "pause", "reboot"],
-    parse: (text: string) => text,
+    help: "why; 'status --verbose' and 'history' show it",
+    by: ["lock", "unlock", "set-max", "pause", "resume", "reboot"],
+    parse: parseReason,
+  },
+  "for": {
+    value: "DURATION",
+    help: "end the pause by itself after so long, such as 2h",
+    by: ["pause"],
+    parse: parsePauseLength,
+  },
+  "all": {
+    help: "all groups instead of one",
+    by: ["pause", "resume", "repair", "history"],
+    ...SWITCH,
+  },
+  "remove": {
+    value: "NAME",
+    help: "remove a group in which nobody holds a slot and nobody waits; '' is the default group",
+    by: ["groups"],
+    parse: parseGroup,
   },
   "since": {
     value: "TIME",

@@ -2,11 +2,11 @@
 
 import type { CommandName } from "./options.ts";
 import { clockOf, type Context } from "./command.ts";
-import { groupLabel } from "../group.ts";
+import { groupPhrase } from "../group.ts";
 import type { Lock } from "../lock.ts";
 import { printHint } from "./output.ts";
 import { whyNoSlot } from "./report.ts";
-import type { AcquireDecision } from "../semaphore.ts";
+import { type AcquireDecision, FRESH } from "../semaphore.ts";
 import { describeHold, describeHolder } from "../description.ts";
 
 /** What telling needs of a command's context. */
@@ -28,14 +28,17 @@ export async function tellRefusal(
     case "full": {
       context.err(`Error locking: semaphore is at ${decision.available}\n`);
       const semaphore = await lock.read().catch(() => undefined);
-      if (semaphore !== undefined) printHint(context, whyNoSlot(lock.group, semaphore, [], clock));
+      const seen = semaphore && { semaphore, all: FRESH, queue: [] };
+      if (seen !== undefined) printHint(context, whyNoSlot(lock.group, seen, clock));
       return 1;
     }
     case "paused":
-      context.err("Error locking: group is paused\n");
+      context.err(`Error locking: ${decision.all ? "all groups are" : "group is"} paused\n`);
       printHint(
         context,
-        `no slots are granted in group ${groupLabel(lock.group)}${describeHold(decision.pause, clock)}`,
+        `no slots are granted in ${decision.all ? "any group" : groupPhrase(lock.group)}${
+          describeHold(decision.pause, clock)
+        }`,
       );
       return 1;
   }

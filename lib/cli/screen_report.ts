@@ -5,7 +5,7 @@ import { machineName } from "../machine.ts";
 import type { Place } from "../queue.ts";
 import { head, phase, type Seen } from "./report.ts";
 import { ageOn, type Column, fitTable, type Screen, timeOn } from "./screen.ts";
-import { available, type Hold } from "../semaphore.ts";
+import { available, type Hold, pauseInForce } from "../semaphore.ts";
 
 interface Holder {
   readonly id: string;
@@ -14,7 +14,8 @@ interface Holder {
 }
 
 /** What is known of each hold, and the queue. `now` in milliseconds since the epoch. */
-export function statusOn(screen: Screen, { semaphore, queue, overdue }: Seen, now: number): string {
+export function statusOn(screen: Screen, seen: Seen, now: number): string {
+  const { semaphore, queue, overdue } = seen;
   const holders = semaphore.holders.map((id): Holder => {
     return { id, hold: semaphore.holds.get(id), late: overdue.includes(id) };
   });
@@ -41,25 +42,32 @@ export function statusOn(screen: Screen, { semaphore, queue, overdue }: Seen, no
     { title: "BY", cell: ({ by }) => by, spare: 2 },
     { title: "REASON", cell: ({ reason }) => reason },
   ];
-  return head(semaphore, now, screen) +
+  return head(seen, now, screen) +
     (holders.length === 0 ? "" : `\n${fitTable(screen, held, holders)}`) +
     (places.length === 0 ? "" : `\n${fitTable(screen, waiting, places)}`);
 }
 
-/** Every group and its figures. */
-export function groupsOn(screen: Screen, groups: readonly (Seen & { readonly group: string })[]): string {
+/** Every group and its figures. `now` in milliseconds since the epoch. */
+export function groupsOn(
+  screen: Screen,
+  groups: readonly (Seen & { readonly group: string })[],
+  now: number,
+): string {
+  const isPaused = ({ semaphore, all }: Seen) => {
+    return pauseInForce(all, now) ? "all" : pauseInForce(semaphore, now) ? "yes" : "no";
+  };
   const columns: readonly Column<Seen & { readonly group: string }>[] = [
     { title: "GROUP", cell: ({ group }) => groupLabel(group) },
     { title: "AVAILABLE", cell: ({ semaphore }) => String(available(semaphore)) },
     { title: "MAX", cell: ({ semaphore }) => String(semaphore.max), spare: 1 },
     { title: "HOLDERS", cell: ({ semaphore }) => String(semaphore.holders.length), spare: 3 },
-    { title: "PAUSED", cell: ({ semaphore }) => semaphore.paused ? "yes" : "no" },
+    { title: "PAUSED", cell: isPaused },
     { title: "WAITING", cell: ({ queue }) => String(queue.length), spare: 2 },
     {
       title: "OVERDUE",
       cell: ({ overdue }) => String(overdue.length),
-      colour: ({ overdue, semaphore }) => {
-        return overdue.length > 0 ? "red" : semaphore.paused ? "yellow" : undefined;
+      colour: (seen) => {
+        return seen.overdue.length > 0 ? "red" : isPaused(seen) !== "no" ? "yellow" : undefined;
       },
     },
   ];

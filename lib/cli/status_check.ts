@@ -10,19 +10,19 @@
 import { closing, type Context, withLock } from "./command.ts";
 import { describeDuration } from "../description.ts";
 import { formatDuration } from "../duration.ts";
-import { groupFlag, groupLabel } from "../group.ts";
+import { ALL_GROUPS, groupFlag, groupPhrase } from "../group.ts";
 import { type GroupReading, readGroups } from "../groups.ts";
 import { LockError } from "../lock.ts";
 import { machineName } from "../machine.ts";
 import { openStore } from "./open_store.ts";
 import { oneLine } from "./output.ts";
-import { available, overdueHolders, type Pause, type Semaphore } from "../semaphore.ts";
+import { available, overdueHolders, type Pause, pauseInForce } from "../semaphore.ts";
 import { shellWord } from "../shell_word.ts";
 import { StoreError } from "../store.ts";
 import type { CheckLimits } from "./together.ts";
 
 /** What is to be judged of a group. */
-export type Checked = Omit<GroupReading, "key">;
+export type Checked = Pick<GroupReading, "group" | "semaphore" | "queue">;
 
 /** `status --check`: one group. */
 export function checkGroup(context: Context<"status">, limits: CheckLimits): Promise<number> {
@@ -30,7 +30,8 @@ export function checkGroup(context: Context<"status">, limits: CheckLimits): Pro
   return report(context, limits, () =>
     withLock(context, async (lock) => {
       try {
-        return [{ group, ...await lock.readWithQueue() }];
+        const { semaphore, all, queue } = await lock.readWithQueue();
+        return [{ group, semaphore, queue }, ...pauseOfAll(all)];
       } catch (error) {
         if (error instanceof LockError) return [{ group, semaphore: error, queue: [] }];
         throw error;
@@ -42,8 +43,17 @@ export function checkGroup(context: Context<"status">, limits: CheckLimits): Pro
 export function checkGroups(context: Context<"groups">, limits: CheckLimits): Promise<number> {
   return report(context, limits, async () => {
     const store = await openStore(context.config.store);
-    return await closing(store, () => readGroups(store));
+    return await closing(store, async () => {
+      const { groups, all } = await readGroups(store);
+      return [...groups, ...pauseOfAll(all)];
+    });
   });
+}
+
+/** What counts for all groups is judged like a group where it is a pause, or cannot be read. */
+function pauseOfAll(all: GroupReading["semaphore"]): readonly Checked[] {
+  const counts = all instanceof LockError || all.paused !== undefined;
+  return counts ? [{ group: ALL_GROUPS, semaphore: all, queue: [] }] : [];
 }
 
 async function report(
@@ -54,8 +64,13 @@ async function report(
   const tell = (lines: readonly string[]) => out(lines.map((line) => `${oneLine(line)}\n`).join(""));
   try {
     const groups = await look();
-    const problems = groups.flatMap((checked) => problemsOf(checked, limits, surroundings.now()));
-    tell(problems.length > 0 ? problems : [`OK: ${groups.map(summaryOf).join("; ") || "no groups"}`]);
+    const now = surroundings.now();
+    const problems = groups.flatMap((checked) => problemsOf(checked, limits, now));
+    tell(
+      problems.length > 0
+        ? problems
+        : [`OK: ${groups.map((checked) => summary(checked, now)).filter(Boolean).join("; ") || "no groups"}`],
+    );
     return problems.length > 0 ? 1 : 0;
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
@@ -66,25 +81,25 @@ async function report(
 
 /** What needs a person, a line each, with what to do. `now` in milliseconds since the epoch. */
 export function problemsOf({ group, semaphore }: Checked, limits: CheckLimits, now: number): string[] {
-  const label = groupLabel(group);
+  const subject = groupPhrase(group);
   if (semaphore instanceof LockError) return [withHint(semaphore)];
   const option = groupFlag(group);
   const late = overdueHolders(semaphore, now, limits.rebootMs).map((id) => {
     const hold = semaphore.holds.get(id);
-    return `group ${label}: ${machineName(id, hold?.host)} has held a slot for ${
+    return `${subject}: ${machineName(id, hold?.host)} has held a slot for ${
       lasted(hold?.since, now)
     }, longer than ` +
       `${formatDuration(limits.rebootMs)}; if it will not come back: locksmith unlock ${
         shellWord(hold?.host ?? id)
       }${option}`;
   });
-  const { paused } = semaphore;
+  const paused = pauseInForce(semaphore, now);
   if (paused === undefined || !isForgotten(paused, limits.pauseMs, now)) return late;
   const whose = paused.by === undefined ? "" : ` by ${paused.by}`;
   const why = paused.reason === undefined || paused.reason === "" ? "" : `, because: ${paused.reason}`;
   return [
     ...late,
-    `group ${label}: paused${whose} for ${lasted(paused.since, now)}, longer than ` +
+    `${subject}: paused${whose} for ${lasted(paused.since, now)}, longer than ` +
     `${formatDuration(limits.pauseMs)}${why}; to go on: locksmith resume${option}`,
   ];
 }
@@ -102,14 +117,12 @@ function ageMs(since: string, now: number): number {
   return Math.max(0, now - Temporal.Instant.from(since).epochMilliseconds);
 }
 
-function summaryOf({ group, semaphore, queue }: Checked): string {
-  return semaphore instanceof LockError ? "" : summary(group, semaphore, queue.length);
-}
-
-function summary(group: string, semaphore: Semaphore, waiting: number): string {
-  const paused = semaphore.paused === undefined ? "" : ", paused";
-  return `group ${groupLabel(group)}: ${Math.max(0, available(semaphore))} of ${semaphore.max} slots free, ` +
-    `${waiting} waiting${paused}`;
+function summary({ group, semaphore, queue }: Checked, now: number): string {
+  if (semaphore instanceof LockError) return "";
+  const paused = pauseInForce(semaphore, now) === undefined ? "" : ", paused";
+  if (group === ALL_GROUPS) return `all groups: ${paused === "" ? "not paused" : "paused"}`;
+  return `${groupPhrase(group)}: ${Math.max(0, available(semaphore))} of ${semaphore.max} slots free, ` +
+    `${queue.length} waiting${paused}`;
 }
 
 function withHint({ message, hint }: StoreError | LockError): string {

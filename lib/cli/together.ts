@@ -3,6 +3,7 @@
  * from the values of its options, or it is told what is wrong with them beside each other.
  */
 
+import { ALL_GROUPS } from "../group.ts";
 import { attempt } from "./option.ts";
 import type { OptionName, Value } from "./options.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
@@ -70,6 +71,8 @@ export const TOGETHER = {
   moment: { of: ["at"], compose: composeMoment },
   plan: { of: ["machines"], compose: composePlan },
   checking: { of: ["check"], compose: composeChecking },
+  scope: { of: ["all"], compose: composeScope },
+  removal: { of: ["remove"], compose: composeRemoval },
 } as const;
 export type Together = typeof TOGETHER;
 
@@ -191,6 +194,25 @@ function composeChecking({ part, faults }: Composer): CheckLimits | null | Fault
   const [rebootMs, pauseMs] = [part("hold-overdue").value, part("pause-overdue").value];
   if (rebootMs === undefined || pauseMs === undefined) return FAULTY;
   return faults.length > before ? FAULTY : { rebootMs, pauseMs };
+}
+
+/** The group that a command speaks of, or {@linkcode ALL_GROUPS}. */
+function composeScope({ part, faults }: Composer): string | Faulty {
+  const group = part("group");
+  if (part("all").value !== true) return group.value ?? FAULTY;
+  // one that a file or the environment sets is this host's, and nobody meant it here
+  if (group.origin?.startsWith("--") !== true) return ALL_GROUPS;
+  faults.push(`--all: ${group.origin} names one group; leave one of the two out`);
+  return FAULTY;
+}
+
+/** The group that is to be removed; `undefined`: none. */
+function composeRemoval({ part, faults }: Composer): string | undefined | Faulty {
+  const remove = part("remove");
+  const others = (["json", "check"] as const).filter((form) => part(form).value === true);
+  if (remove.origin === undefined || others.length === 0) return remove.value;
+  faults.push(...others.map((form) => `--${form}: has no effect with --remove`));
+  return FAULTY;
 }
 
 /** What is to be simulated. It begins now where `--at` says nothing. */

@@ -3,11 +3,12 @@
  * mean together is in `config.ts`.
  */
 
-import { parseDuration } from "../duration.ts";
+import { formatDuration, parseDuration } from "../duration.ts";
 import { groupFault } from "../group.ts";
 import { parseLength, ValueError, wholeNumber } from "./option.ts";
 import type { Limit } from "../simulation/least_max.ts";
 import { LENGTH_LIMIT_MS, type RolloutPlan } from "../simulation/plan.ts";
+import { quoted, reasonFault } from "../plain_text.ts";
 import { AUTO, STRATEGIES, type StrategySetting } from "../strategy.ts";
 import { didYouMean } from "../suggest.ts";
 import { hostZone } from "./process.ts";
@@ -50,8 +51,26 @@ export function parseEndpoint(text: string): string {
 export function parseGroup(text: string): string {
   const fault = groupFault(text);
   if (fault === undefined) return text;
-  throw new ValueError(`${JSON.stringify(text)}: ${fault}`);
+  throw new ValueError(`${quoted(text)}: ${fault}`);
 }
+
+/** A reason for people, one line. */
+export function parseReason(text: string): string {
+  const fault = reasonFault(text);
+  if (fault === undefined) return text;
+  throw new ValueError(fault);
+}
+
+/** How long a pause lasts, in milliseconds. */
+export function parsePauseLength(text: string): number {
+  const ms = parseDuration(text);
+  if (ms >= PAUSE_MS.least && ms <= PAUSE_MS.most) return ms;
+  throw new ValueError(
+    `'${text}' is not from ${formatDuration(PAUSE_MS.least)} to ${formatDuration(PAUSE_MS.most)} (a year)`,
+  );
+}
+
+const PAUSE_MS = { least: 1_000, most: 365 * 24 * 3_600_000 };
 
 /** A strategy, or `auto`. */
 export function parseStrategy(text: string): StrategySetting {

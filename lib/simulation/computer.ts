@@ -23,8 +23,9 @@ export class Computer {
   goingDown = false;
   up = false;
   needed = false;
-  /** How far its clock is off, in milliseconds. */
+  /** How far its clock is off, and how far ahead it ever was, in milliseconds. */
   clockOffMs = 0;
+  mostClockOffMs = 0;
   process: Process | undefined;
   /** Commands that people have typed on it. */
   readonly commands = new Set<Process>();
@@ -44,6 +45,12 @@ export class Computer {
   }
   get boot(): string {
     return `${this.config.id}-boot-${this.boots}`;
+  }
+
+  /** Its clock leaps by so many milliseconds. */
+  leapClock(ms: number): void {
+    this.clockOffMs += ms;
+    this.mostClockOffMs = Math.max(this.mostClockOffMs, this.clockOffMs);
   }
 }
 

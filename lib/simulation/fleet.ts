@@ -116,7 +116,11 @@ export class Fleet {
   ) {
     this.machines = config.machines.map((machine) => new Computer(machine));
     const byId = new Map(this.machines.map((machine) => [machine.id, machine]));
-    this.judge = new Judge(this.memory, (id) => byId.get(id));
+    this.judge = new Judge(
+      this.memory,
+      (id) => byId.get(id),
+      ({ machine }) => this.now + (byId.get(machine?.id ?? "")?.mostClockOffMs ?? 0),
+    );
     for (const [group, max] of config.max) {
       const key = semaphoreKey(group);
       const value = serializeSemaphore(setMax(FRESH, max));

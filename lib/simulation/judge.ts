@@ -6,9 +6,9 @@
  * counts how often each invariant was really put to the test; a check that nothing exercised counts as none.
  */
 
-import { groupOfKey, queuePrefix, semaphoreKey } from "../group.ts";
+import { ALL_GROUPS, ALL_KEY, groupOfKey, queuePrefix, semaphoreKey } from "../group.ts";
 import { queueRange } from "../queue.ts";
-import { FRESH, type Hold, REBOOTING, type Semaphore } from "../semaphore.ts";
+import { FRESH, type Hold, pauseInForce, REBOOTING, type Semaphore } from "../semaphore.ts";
 import type { CommitOutcome, Transaction } from "../store.ts";
 import type { Memory } from "./memory.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";
@@ -24,7 +24,7 @@ export interface Violation {
 
 /** Who sent a transaction. */
 export type Actor =
-  | { readonly kind: "administrator" }
+  | { readonly kind: "administrator"; readonly machine?: undefined }
   /** A daemon, or a person who reboots the machine by a command on it; under the boot in which it was started. */
   | { readonly kind: "daemon" | "person"; readonly machine: Suspect; readonly boot: string };
 
@@ -65,10 +65,14 @@ export class Judge {
   /** Machines that an administrator set loose while a reboot was on its way: whatever they do until that boot is over. */
   readonly #loose = new Map<string, string>();
 
-  /** `machineOf` gives the machine of an id, as it is at the moment. */
+  /**
+   * `machineOf` gives the machine of an id, as it is at the moment; `clockOf` the latest that the clock of an actor may have
+   * shown when it decided, in milliseconds since the epoch: a pause that is over by then binds it no more.
+   */
   constructor(
     private readonly memory: Memory,
     private readonly machineOf: (id: string) => Suspect | undefined,
+    private readonly clockOf: (actor: Actor) => number,
   ) {}
 
   /** Lets a transaction happen, and looks at what it did. */
@@ -77,8 +81,11 @@ export class Judge {
     const before = touched === undefined ? FRESH : this.document(touched);
     const first = touched === undefined ? undefined : this.#firstInLine(touched);
     const news = transaction.put.filter(({ key }) =>
-      groupOfKey(key) === undefined && this.memory.read(key) === null
+      groupOfKey(key) === undefined && key !== ALL_KEY && this.memory.read(key) === null
     );
+    if (actor.kind !== "administrator" && transaction.put.some(({ key }) => key === ALL_KEY)) {
+      this.#violated("I4", `${name(actor)} changed what counts for all groups`);
+    }
     const hadPlace = (transaction.remove ?? []).some((key) => this.memory.read(key) !== null);
     const outcome = apply();
     if (outcome.kind !== "committed") return outcome;
@@ -171,7 +178,13 @@ export class Judge {
     if (before.holders.length >= before.max) {
       this.#violated("I1", `${name(actor)} got ${id} a slot that was not free: ${show(before)}`);
     }
-    if (before.paused) this.#violated("I1", `${name(actor)} got ${id} a slot of a paused group`);
+    const clock = this.clockOf(actor);
+    if (pauseInForce(before, clock) !== undefined) {
+      this.#violated("I1", `${name(actor)} got ${id} a slot of a paused group`);
+    }
+    if (pauseInForce(this.document(ALL_GROUPS), clock) !== undefined) {
+      this.#violated("I1", `${name(actor)} got ${id} a slot while all groups are paused`);
+    }
     if (actor.kind !== "administrator" && actor.machine.id !== id) {
       this.#violated("I4", `${actor.machine.id} got a slot for ${id}`);
     }

@@ -2,6 +2,7 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { type Config, configure, interpret, UsageError } from "../../lib/cli/config.ts";
+import { ALL_GROUPS } from "../../lib/group.ts";
 import type { CommandName } from "../../lib/cli/options.ts";
 import type { Setting, Settings } from "../../lib/cli/settings.ts";
 
@@ -53,7 +54,10 @@ Deno.test("configure() gives a command a value for each of its options, from def
     root: "/",
     debug: false,
     reason: undefined,
+    for: undefined,
+    all: false,
     store: { kind: "etcd", endpoints: ["http://127.0.0.1:2379"] },
+    scope: "",
   });
   const { "session-grace": graceMs, "hold-overdue": overdueMs, priority, sentinel, window } = configOf(
     "daemon",
@@ -195,6 +199,32 @@ Deno.test("configure() names a wrong group", () => {
   assertEquals(faultsOf("status", { group: ".." }), [
     '--group: "..": a group must not be called . or .., which would point out of the tree of groups',
   ]);
+});
+
+Deno.test("configure() takes --all for every group, whatever group this host is of, and refuses two answers", () => {
+  assertEquals(configOf("pause", { all: "true", group: filed("web") }).scope, ALL_GROUPS);
+  assertEquals(configOf("resume", { group: "web" }).scope, "web");
+  assertEquals(faultsOf("pause", { all: "true", group: "web" }), [
+    "--all: --group names one group; leave one of the two out",
+  ]);
+});
+
+Deno.test("configure() bounds what people type of a pause: its reason and its length", () => {
+  assertEquals(configOf("pause", { for: "2h", reason: "a fair" }).for, 7_200_000);
+  assertEquals(faultsOf("pause", { for: "8761h", reason: "x".repeat(201) }), [
+    "--reason: a reason must not be longer than 200 characters, and this one has 201",
+    "--for: '8761h' is not from 1s to 8760h (a year)",
+  ]);
+  assertEquals(faultsOf("unlock", { reason: "a\nb" }), [
+    "--reason: a reason must not have control characters",
+  ]);
+  assertEquals(faultsOf("pause", { for: "0s" }), ["--for: '0s' is not from 1s to 8760h (a year)"]);
+});
+
+Deno.test("configure() takes the group that is to be removed, the default group too", () => {
+  assertEquals(configOf("groups", {}).removal, undefined);
+  assertEquals(configOf("groups", { remove: "" }).removal, "");
+  assertEquals(faultsOf("groups", { remove: "web", json: "true" }), ["--json: has no effect with --remove"]);
 });
 
 Deno.test("configure() names a mistyped strategy, and what 'best-effort' is called now (fault 11 of the old locksmith: noticed only when the update came)", () => {

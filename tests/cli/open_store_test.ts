@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { addressOf, configAt, openStore, withStoreAt } from "../../lib/cli/open_store.ts";
+import { openStore } from "../../lib/cli/open_store.ts";
+import { addressOf, configAt, withStoreAt } from "../../lib/cli/store_address.ts";
 import type { StoreConfig } from "../../lib/cli/together.ts";
 import { makeCertificates, type Pem } from "../support/certificates.ts";
 import { startEtcd } from "../support/etcd.ts";

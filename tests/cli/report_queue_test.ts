@@ -48,16 +48,16 @@ const QUEUE: Place[] = [
   },
   { machine: "C", priority: 0 },
 ];
-const SEEN: Seen = { semaphore: HELD, queue: QUEUE, overdue: ["A"] };
+const SEEN: Seen = { semaphore: HELD, all: FRESH, stored: true, queue: QUEUE, overdue: ["A"] };
 
 Deno.test("status of a group that is not paused has the old lines and no more", () => {
-  assertEquals(statusText(HELD, NOW), "Available: 0\nMax: 2\n\nMACHINE ID\nA\nB\n");
-  assertEquals(statusText(FRESH, NOW), "Available: 1\nMax: 1\n");
+  assertEquals(statusText(SEEN, NOW), "Available: 0\nMax: 2\n\nMACHINE ID\nA\nB\n");
+  assertEquals(statusText({ ...SEEN, semaphore: FRESH }, NOW), "Available: 1\nMax: 1\n");
 });
 
 Deno.test("status of a paused group says so below Max, and only machine ids follow their title", () => {
   assertEquals(
-    statusText(PAUSED, NOW),
+    statusText({ ...SEEN, semaphore: PAUSED }, NOW),
     `Available: 0
 Max: 2
 Paused: since 2026-05-21T23:04:30Z (30s), by anna@desk, because: storage
@@ -87,7 +87,7 @@ PLACE  MACHINE ID  PRIORITY  SINCE                 FOR  HOST  BY          REASON
 });
 
 Deno.test("status --verbose shows a queue that nobody holds a slot before", () => {
-  const text = verboseStatusText({ semaphore: { ...FRESH, paused: PAUSE }, queue: QUEUE, overdue: [] }, NOW);
+  const text = verboseStatusText({ ...SEEN, semaphore: { ...FRESH, paused: PAUSE }, overdue: [] }, NOW);
   assertEquals(text.split("\n").slice(3, 6).map((line) => line.split(/ {2,}/)[1]), [
     undefined,
     "MACHINE ID",
@@ -114,15 +114,15 @@ Deno.test("status --json has the queue in its order; what is not known of a plac
 
 Deno.test("nobody has waited for less than nothing, though a clock goes ahead of ours", () => {
   const queue = [{ machine: "C", priority: 0, since: "2026-05-21T23:09:00Z" }];
-  assertEquals(statusJson("", { semaphore: HELD, queue, overdue: [] }, NOW).queue[0]?.waitedSeconds, 0);
+  assertEquals(statusJson("", { ...SEEN, queue }, NOW).queue[0]?.waitedSeconds, 0);
 });
 
 Deno.test("groups counts who waits and who is overdue", () => {
   assertEquals(
     groupsText([
-      { group: "", semaphore: FRESH, queue: [], overdue: [] },
+      { ...SEEN, group: "", semaphore: FRESH, queue: [], overdue: [] },
       { group: "web", ...SEEN, semaphore: PAUSED },
-    ]),
+    ], NOW),
     `GROUP      AVAILABLE  MAX  HOLDERS  PAUSED  WAITING  OVERDUE
 (default)  1          1    0        no      0        0
 web        0          2    2        yes     2        1
@@ -133,25 +133,48 @@ web        0          2    2        yes     2        1
 Deno.test("who got no slot is told what stands in the way", () => {
   const held = "web1 (A), rebooting for 2 h 5 min, because: new kernel; " +
     "B, taken by hand 5 min ago by anna@desk, because: disk swap";
-  assertEquals(whyNoSlot("web", HELD, QUEUE, CLOCK), `group web is full, held by ${held}`);
+  assertEquals(whyNoSlot("web", SEEN, CLOCK), `group web is full, held by ${held}`);
   assertEquals(
-    whyNoSlot("", PAUSED, [], CLOCK),
+    whyNoSlot("", { ...SEEN, semaphore: PAUSED }, CLOCK),
     "no slots are granted in group (default) (since 2026-05-21T23:04:30Z, 30 s ago, by anna@desk, " +
       `because: storage); held by ${held}`,
   );
   assertEquals(
-    whyNoSlot("", { ...FRESH, max: 0 }, [], CLOCK),
+    whyNoSlot("", { ...SEEN, semaphore: { ...FRESH, max: 0 } }, CLOCK),
     "group (default) has no slots at all; 'locksmith set-max 1' gives it one",
   );
   assertEquals(
-    whyNoSlot("", FRESH, QUEUE, CLOCK),
+    whyNoSlot("", { ...SEEN, semaphore: FRESH }, CLOCK),
     "group (default) has a free slot by now, and db1 (D) is first in line; 'locksmith status --verbose' shows the queue",
   );
-  assertEquals(whyNoSlot("", FRESH, [], CLOCK), "group (default) has a free slot by now; try again");
+  assertEquals(
+    whyNoSlot("", { ...SEEN, semaphore: FRESH, queue: [] }, CLOCK),
+    "group (default) has a free slot by now; try again",
+  );
+});
+
+Deno.test("a pause is shown where it counts: of this group or of all, until its end", () => {
+  const all = { ...FRESH, paused: { by: "anna@desk", until: "2026-05-21T23:06:00Z", extra: {} } };
+  const both = { ...SEEN, semaphore: PAUSED, all };
+  const [, , first, second] = statusText(both, NOW).split("\n");
+  assertEquals(first, "Paused: since 2026-05-21T23:04:30Z (30s), by anna@desk, because: storage");
+  assertEquals(second, "Paused: all groups, until 2026-05-21T23:06:00Z, by anna@desk");
+  const pauses = (
+    { paused, pausedAll }: ReturnType<typeof statusJson>,
+  ) => [paused?.["by"], pausedAll?.["by"]];
+  assertEquals(pauses(statusJson("", both, NOW)), ["anna@desk", "anna@desk"]);
+  assertEquals(pauses(statusJson("", both, NOW + 60_000)), ["anna@desk", undefined]);
+  const column = (seen: Seen, now: number) => groupsText([{ ...seen, group: "" }], now).split("\n")[1];
+  assertEquals(column(both, NOW)?.includes(" all "), true);
+  assertEquals(column(both, NOW + 60_000)?.includes(" yes "), true);
+  assertEquals(
+    whyNoSlot("web", { ...SEEN, semaphore: FRESH, all }, CLOCK),
+    "no slots are granted in any group (until 2026-05-21T23:06:00Z, by anna@desk)",
+  );
 });
 
 Deno.test("nothing that a place brings along steers the terminal of who looks at the queue", () => {
   const queue = [{ machine: "C\u001b[2J", priority: 0, reason: "a\nb" }];
-  const text = verboseStatusText({ semaphore: FRESH, queue, overdue: [] }, NOW);
+  const text = verboseStatusText({ ...SEEN, semaphore: FRESH, queue, overdue: [] }, NOW);
   assertEquals(text.split("\n").at(-2), "1      C\\u001b[2J  0         -      -    -     -   a b");
 });

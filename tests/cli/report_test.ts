@@ -18,13 +18,19 @@ const DOCUMENT = parseSemaphore(JSON.stringify({
 }));
 
 const { paused: _, ...SOUND } = DOCUMENT;
-const seen = (semaphore: Semaphore): Seen => ({ semaphore, queue: [], overdue: [] });
+const seen = (semaphore: Semaphore): Seen => ({
+  semaphore,
+  all: FRESH,
+  stored: true,
+  queue: [],
+  overdue: [],
+});
 
 Deno.test("statusText() is what the old program printed, and tells of a pause above the ids", () => {
-  assertEquals(statusText(FRESH, NOW), "Available: 1\nMax: 1\n");
-  assertEquals(statusText(SOUND, NOW), "Available: -1\nMax: 2\n\nMACHINE ID\na\nb\nc\n");
+  assertEquals(statusText(seen(FRESH), NOW), "Available: 1\nMax: 1\n");
+  assertEquals(statusText(seen(SOUND), NOW), "Available: -1\nMax: 2\n\nMACHINE ID\na\nb\nc\n");
   assertEquals(
-    statusText(DOCUMENT, NOW),
+    statusText(seen(DOCUMENT), NOW),
     "Available: -1\nMax: 2\nPaused: since 2026-05-20T23:01:05Z (24h1s), by admin@ops, because: freeze\n" +
       "\nMACHINE ID\na\nb\nc\n",
   );
@@ -53,6 +59,7 @@ c           -                         -     by hand    -     -           -
 Deno.test("statusJson() has the promised fields, with details and pause as they are stored", () => {
   assertEquals(JSON.parse(JSON.stringify(statusJson("web", seen(DOCUMENT), NOW))), {
     group: "web",
+    stored: true,
     available: -1,
     max: 2,
     holders: ["a", "b", "c"],
@@ -67,18 +74,19 @@ Deno.test("statusJson() has the promised fields, with details and pause as they 
       b: { since: "2026-05-22T00:00:00Z", reason: "disk\n\u001b[2Jswap", host: "", rack: 7 },
     },
     paused: { since: "2026-05-20T23:01:05Z", by: "admin@ops", reason: "freeze", ticket: 12 },
+    pausedAll: null,
     overdue: [],
     queue: [],
   });
   assertEquals(
     JSON.stringify(statusJson("", seen(FRESH), NOW)),
-    '{"group":"","available":1,"max":1,"holders":[],"holds":{},"paused":null,"overdue":[],"queue":[]}',
+    '{"group":"","stored":true,"available":1,"max":1,"holders":[],"holds":{},"paused":null,"pausedAll":null,"overdue":[],"queue":[]}',
   );
 });
 
 Deno.test("groupsText() is a line a group", () => {
   assertEquals(
-    groupsText([{ group: "", ...seen(FRESH) }, { group: "web", ...seen(DOCUMENT), overdue: ["a"] }]),
+    groupsText([{ group: "", ...seen(FRESH) }, { group: "web", ...seen(DOCUMENT), overdue: ["a"] }], NOW),
     `GROUP      AVAILABLE  MAX  HOLDERS  PAUSED  WAITING  OVERDUE
 (default)  1          1    0        no      0        0
 web        -1         2    3        yes     0        1

@@ -30,6 +30,8 @@ const SEEN = {
     },
     paused: { since: "2026-11-29T17:30:00Z", by: "anna@desk" },
   })),
+  all: FRESH,
+  stored: true,
   queue: [{ machine: "B", priority: 0, since: "2026-11-29T16:00:00Z", host: "web2" }],
   overdue: [ID],
 };
@@ -68,7 +70,7 @@ Deno.test("tables on a terminal have fewer columns before any line is too long, 
     ],
   );
   assertEquals(
-    groupsOn({ ...SCREEN, columns: 36 }, [{ group: "", ...SEEN }]),
+    groupsOn({ ...SCREEN, columns: 36 }, [{ group: "", ...SEEN }], NOW),
     "GROUP      AVAILABLE  PAUSED  OVERDUE\n(default)  0          yes     1\n",
   );
 });
@@ -86,9 +88,9 @@ Deno.test("what is overdue or paused has a colour, where the terminal has some",
   const groups = [
     { group: "late", ...SEEN },
     { group: "paused", ...SEEN, overdue: [] },
-    { group: "well", semaphore: FRESH, queue: [], overdue: [] },
+    { ...SEEN, group: "well", semaphore: FRESH, queue: [], overdue: [] },
   ];
-  assertEquals(groupsOn(colour, groups).split("\n").map((line) => line.split(" ")[0]), [
+  assertEquals(groupsOn(colour, groups, NOW).split("\n").map((line) => line.split(" ")[0]), [
     "GROUP",
     "\u001b[31mlate",
     "\u001b[33mpaused",
@@ -99,7 +101,7 @@ Deno.test("what is overdue or paused has a colour, where the terminal has some",
 
 Deno.test("plain status on a terminal has the old lines, and of a pause its own clock", () => {
   assertEquals(
-    statusText(SEEN.semaphore, NOW, SCREEN),
+    statusText(SEEN, NOW, SCREEN),
     `Available: 0
 Max: 2
 Paused: since Sun 2026-11-29 18:30:00 +01:00 (30 min), by anna@desk

@@ -50,6 +50,7 @@ Deno.test("a start evaluates no store, no detector, no bus, no command, and noth
       "lib/host/child.ts",
       "lib/host/identity.ts",
       "lib/host/owned_file.ts",
+      "lib/host/regular_file.ts",
       "lib/host/soft_reboot.ts",
       "lib/host/zone.ts",
       "lib/simulation/plan.ts",

@@ -178,7 +178,17 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "a pause is not asked",
     patches: [{
       file: "lib/semaphore.ts",
-      find: `  if (semaphore.paused) return { kind: "paused", pause: semaphore.paused };\n`,
+      find: `  if (pause !== undefined) return { kind: "paused", pause, all: false };\n`,
+      replace: "",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a grant does not prove that all groups are not paused",
+    patches: [{
+      file: "lib/waiter.ts",
+      find: `        { key: ALL_KEY, revision: known.all?.revision ?? null },
+`,
       replace: "",
     }],
     exit: EXIT.safety,
@@ -223,8 +233,9 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     patches: [
       {
         file: "lib/waiter.ts",
-        find: `      expect: [{ key: lock.key, revision: known.document?.revision ?? null }, ...guards],`,
-        replace: `      expect: guards,`,
+        find: `        { key: lock.key, revision: known.document?.revision ?? null },
+`,
+        replace: "",
       },
     ],
     exit: EXIT.safety,

@@ -3,7 +3,7 @@
  * every step; then they stop, and all must converge. The judge looks on from outside throughout.
  */
 
-import { semaphoreKey } from "../../lib/group.ts";
+import { ALL_GROUPS, semaphoreKey } from "../../lib/group.ts";
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
 import type { Inquiry } from "../../lib/agent.ts";
 import { LockError } from "../../lib/lock.ts";
@@ -52,6 +52,8 @@ export const FAULT_KINDS = [
   "administrator locked by hand",
   "administrator set max",
   "administrator paused",
+  "administrator paused for a while",
+  "administrator paused all",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -225,6 +227,7 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
       const byHand = semaphore.holders.filter((id) => semaphore.holds.get(id)?.boot === undefined);
       for (const id of [...byHand, ...overdue]) await lock.unlock(id);
     }
+    await fleet.administrate(ALL_GROUPS).resume();
     state.done = true;
     fleet.time.after(HOUR, again);
   };
@@ -318,7 +321,7 @@ class Mischief implements Faults {
     now(3, () => {
       this.#count(
         "clock leapt",
-        () => machine().clockOffMs += Math.round(random.between(-1, 1) * random.pick([HOUR, DAY])),
+        () => machine().leapClock(Math.round(random.between(-1, 1) * random.pick([HOUR, DAY]))),
       );
     });
     now(8, () => this.#administrator(random.pick([...new Set(fleet.machines.map(({ group }) => group))])));
@@ -489,7 +492,7 @@ class Mischief implements Faults {
     const lock = fleet.administrate(group);
     const { holders } = fleet.judge.document(group);
     const act = async () => {
-      switch (random.integer(0, 5)) {
+      switch (random.integer(0, 9)) {
         case 5: {
           const up = fleet.machines.filter((machine) => machine.group === group && machine.up);
           if (up.length === 0) return;
@@ -515,7 +518,15 @@ class Mischief implements Faults {
           return;
         case 3:
           this.#count("administrator paused");
-          await lock.pause({ by: "admin", extra: {} });
+          await lock.pause({ by: "admin", ...this.#drawEnd(), extra: {} });
+          return;
+        case 6:
+        case 7:
+          this.#count("administrator paused all");
+          await fleet.administrate(ALL_GROUPS).pause({ by: "admin", ...this.#drawEnd(), extra: {} });
+          return;
+        case 8:
+          await fleet.administrate(ALL_GROUPS).resume();
           return;
         default:
           await lock.resume();
@@ -525,6 +536,14 @@ class Mischief implements Faults {
       // an administrator reads the message, and goes home
       if (!(error instanceof StoreError) && !(error instanceof LockError)) fleet.crashes.push(error);
     });
+  }
+
+  /** When a pause ends by itself, if it does. */
+  #drawEnd(): { until?: string } {
+    const { random } = this;
+    if (random.chance(0.5)) return {};
+    this.#count("administrator paused for a while");
+    return { until: new Date(this.#world.now + random.between(MINUTE, 2 * HOUR)).toISOString() };
   }
 
   get #world(): Fleet {

@@ -33,7 +33,7 @@ class Past {
     const hold = { boot: `boot of ${machine}`, grant: machine, phase: "granted", extra: {} };
     const { paused, max, ...free } = this.now;
     // whether it may is what is judged
-    const decision = acquire({ ...free, max: 9 }, { holder: machine, hold });
+    const decision = acquire({ ...free, max: 9 }, { holder: machine, hold, all: FRESH, now: 0 });
     if (decision.kind !== "granted") throw new Error(`no slot for ${machine}`);
     const next = { ...decision.next, max, ...(paused === undefined ? {} : { paused }) };
     return this.add(next, { what: "grant", machine }, line);

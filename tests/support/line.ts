@@ -5,6 +5,7 @@
 
 import { assert } from "@std/assert";
 import { describeWait, type WaitDescription } from "../../lib/description.ts";
+import { ALL_KEY } from "../../lib/group.ts";
 import { Lock } from "../../lib/lock.ts";
 import { type Place, queueRange, readQueue } from "../../lib/queue.ts";
 import {
@@ -12,6 +13,7 @@ import {
   GRANTED,
   type Hold,
   type NewHold,
+  type Pause,
   type Semaphore,
   SemaphoreError,
   unlock,
@@ -142,6 +144,12 @@ export class Line {
     member.store.takeCalls();
     const { lock, store, grant } = member;
     return { lock, store, proof: { holder: id, boot: `boot of ${id}`, grant } };
+  }
+
+  /** An administrator pauses all groups, or resumes them where nothing is said. */
+  pauseAll(paused?: Pause): void {
+    const value = serializeSemaphore({ ...FRESH, ...(paused === undefined ? {} : { paused }) });
+    this.memory.commit({ expect: [], put: [{ key: ALL_KEY, value }] });
   }
 
   /** A lock on the group for whoever makes changes, and what it asks of the store. */

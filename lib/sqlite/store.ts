@@ -43,6 +43,13 @@ const WATCH_RETRY_MS = 1000;
 /** The wait before another try while another process has the file; a part of it, by chance. */
 const RETRY_MS = 20;
 
+/** What SQLite says, in the words that are used for every other file. */
+const WORDS: readonly (readonly [RegExp, string])[] = [
+  [/readonly database/, "the file is read-only"],
+  [/database or disk is full/, "no space left on device"],
+  [/disk I\/O error/, "input/output error"],
+];
+
 class SqliteStore implements Store {
   readonly name: string;
   readonly #path: string;
@@ -221,9 +228,11 @@ class SqliteStore implements Store {
     if (error instanceof StoreError) return error;
     const reason = reasonOf(error);
     const denied = error instanceof Deno.errors.PermissionDenied || /readonly|permission/i.test(reason);
-    const why = /readonly database/.test(reason) ? "the file is read-only" : reason;
+    const [, why = reason] = WORDS.find(([pattern]) => pattern.test(reason)) ?? [];
     const hint = /unable to open|read-only/.test(why)
       ? "the file and its directory must exist and be writable by this user"
+      : /no space|input\/output/.test(why)
+      ? "see whether its file system is full, or its disk is failing"
       : /not a database|malformed/.test(why)
       ? "name another file, or repair this one; it was left unchanged"
       : undefined;

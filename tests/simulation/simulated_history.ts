@@ -395,7 +395,7 @@ class Mischief implements Faults {
     }
   }
 
-  reboot(): RebootFate {
+  reboot(machine: Computer): RebootFate {
     const { random } = this;
     const usual: RebootFate = {
       outcome: { kind: "accepted" },
@@ -421,11 +421,32 @@ class Mischief implements Faults {
       case 2:
         this.#count("reboot never came");
         return { ...usual, downMs: null };
-      default:
+      default: {
         this.#count("reboot slow");
-        return { ...usual, downMs: random.between(MINUTE, 20 * MINUTE) };
+        const downMs = random.between(MINUTE, 20 * MINUTE);
+        // somebody who sees that it is still up helps
+        if (random.chance(0.3)) {
+          const { boots } = machine;
+          this.#world.time.after(random.between(0, downMs), () => {
+            if (this.#active && machine.up && machine.boots === boots) {
+              this.#rebootByHand(machine).catch(this.#atHome);
+            }
+          });
+        }
+        return { ...usual, downMs };
+      }
     }
   }
+
+  async #rebootByHand(machine: Computer): Promise<void> {
+    this.#count("person rebooted by hand");
+    await this.#world.rebootByHand(machine);
+  }
+
+  /** An administrator reads the message, and goes home. */
+  readonly #atHome = (error: unknown): void => {
+    if (!(error instanceof StoreError) && !(error instanceof LockError)) this.#world.crashes.push(error);
+  };
 
   hostMs(): number {
     if (!this.#active || !this.random.chance(this.#rates.host)) return this.random.between(5, 50);
@@ -496,9 +517,7 @@ class Mischief implements Faults {
         case 5: {
           const up = fleet.machines.filter((machine) => machine.group === group && machine.up);
           if (up.length === 0) return;
-          this.#count("person rebooted by hand");
-          await fleet.rebootByHand(random.pick(up));
-          return;
+          return await this.#rebootByHand(random.pick(up));
         }
         case 0: {
           if (holders.length === 0) return;
@@ -532,10 +551,7 @@ class Mischief implements Faults {
           await lock.resume();
       }
     };
-    act().catch((error: unknown) => {
-      // an administrator reads the message, and goes home
-      if (!(error instanceof StoreError) && !(error instanceof LockError)) fleet.crashes.push(error);
-    });
+    act().catch(this.#atHome);
   }
 
   /** When a pause ends by itself, if it does. */

@@ -49,10 +49,14 @@ export const CONTENTION_LIMIT_MS = 30_000;
 /** How often one method tries at most. */
 export const ATTEMPT_LIMIT = 200;
 /**
- * The pause after a lost swap. It grows from as long as a try took for each holder that may be changing the document
- * too, in milliseconds no less than `first` and no more than `last`.
+ * The pause after a lost swap is drawn from nothing up to a limit: as long as the longest try took for each holder that
+ * may be changing the document too, but no more than `tries` of them, and `growth` times as long after each loss. The
+ * more are at it, the longer a try takes, since a store serves one after the other; so the limit is what it takes to
+ * serve all of them a few times, be they ten or a thousand.
  */
-const SWAP_PAUSE_MS = { first: 1, crowd: 2_000, last: 10_000 };
+const LOST_PAUSE = { tries: 4, growth: 1.2, firstMs: 1, lastMs: 10_000 };
+/** The pause before the next look while nobody can tell whether a try landed, in milliseconds. */
+const DOUBT_PAUSE_MS = { first: 1, last: 1_000 };
 
 /**
  * What could not be done with the lock. `unknown`: it may have happened; only a look can tell. `contended`: others
@@ -280,16 +284,16 @@ export class Lock {
     };
     let guessed = guess;
     let brought: Entry | null | undefined;
+    let longestMs = LOST_PAUSE.firstMs;
     for (let attempt = 1; attempt <= ATTEMPT_LIMIT; attempt++) {
       const triedMs = surroundings.elapsed();
       if (leftMs() <= 0) break;
       const timeoutMs = Math.min(CALL_TIMEOUT_MS, leftMs());
-      let crowd = 1;
+      let pauseMs = backoffMs(attempt, DOUBT_PAUSE_MS, surroundings.random());
       try {
         const known = guessed === undefined ? brought : guessed;
         const entry = known === undefined ? await this.entry(timeoutMs) : known;
         const current = this.parse(entry);
-        crowd = Math.max(1, current.holders.length);
         const { decision, next, note } = rule(current, entry, doubt !== undefined);
         if (next === undefined) {
           if (guessed === undefined) return decision;
@@ -299,19 +303,22 @@ export class Lock {
         }
         guessed = undefined;
         brought = undefined;
+        const sentMs = surroundings.elapsed();
         const outcome = await this.#commit(entry, next, note, timeoutMs);
         if (outcome.kind === "committed") return decision;
         if (outcome.kind === "unknown") doubt ??= { sinceMs: triedMs, cause: outcome.cause };
-        else brought = outcome.found[0]?.[0] ?? null;
+        else {
+          longestMs = Math.max(longestMs, surroundings.elapsed() - sentMs);
+          const limitMs = longestMs * Math.min(LOST_PAUSE.tries, Math.max(1, current.holders.length)) *
+            LOST_PAUSE.growth ** (attempt - 1);
+          pauseMs = Math.min(LOST_PAUSE.lastMs, limitMs) * surroundings.random();
+          // what a refusal brought along ages: after a pause in which others may have committed it would be refused again
+          if (pauseMs <= longestMs / 2) brought = outcome.found[0]?.[0] ?? null;
+        }
       } catch (error) {
         // as long as an earlier commit may have landed, only a look ends the doubt
         if (doubt === undefined || !(error instanceof StoreError)) throw error;
       }
-      const tookMs = Math.max(SWAP_PAUSE_MS.first, surroundings.elapsed() - triedMs);
-      const first = Math.min(SWAP_PAUSE_MS.crowd, tookMs * crowd);
-      const pauseMs = backoffMs(attempt, { ...SWAP_PAUSE_MS, first }, surroundings.random());
-      // what a refusal brought along ages: after a pause in which others may have committed it would be refused again
-      if (pauseMs > tookMs) brought = undefined;
       await sleep(surroundings, Math.max(0, Math.min(pauseMs, leftMs())));
     }
     if (doubt !== undefined) throw this.#unknown(verb, doubt.cause);

@@ -4,6 +4,7 @@
  */
 
 import { formatDuration } from "./duration.ts";
+import { enumerate } from "./enumeration.ts";
 import type { Hold, Semaphore } from "./semaphore.ts";
 import type { Obstacle, WaitNews } from "./wait.ts";
 
@@ -33,9 +34,9 @@ export function ageSeconds(since: string, now: number): number {
   return Math.round(Math.max(0, now - Temporal.Instant.from(since).epochMilliseconds) / 1000);
 }
 
-/** Some holders in a message, each with its details. `now` in milliseconds since the epoch; without it no ages. */
+/** Some holders in a message, the first with their details. `now` in milliseconds since the epoch; without it no ages. */
 export function describeHolders(semaphore: Semaphore, ids: readonly string[], now?: number): string {
-  return ids.map((id) => id + describeHold(semaphore.holds.get(id), now)).join(", ");
+  return enumerate(ids.map((id) => id + describeHold(semaphore.holds.get(id), now)));
 }
 
 /** What a waiting machine waits for, the same from one look to the next. `holder`: the machine that waits. */

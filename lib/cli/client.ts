@@ -17,6 +17,7 @@ import { FRESH, isCount, MAX_LIMIT, overdueHolders, type Semaphore, SemaphoreErr
 import { repairSemaphore } from "../repair.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";
 import { readGroups } from "../groups.ts";
+import { roomHint } from "../etcd/room.ts";
 import { describeHold, describeHolders } from "../description.ts";
 
 export function status(context: Context<"status">): Promise<number> {
@@ -124,6 +125,8 @@ export async function setMax(context: Context<"set-max">): Promise<number> {
   return await withLock(context, async (lock) => {
     const { oldMax } = await lock.setMax(max);
     context.out(`Old-Max: ${oldMax}\nMax: ${max}\n`);
+    const room = context.config.store.kind === "etcd" ? roomHint(max) : undefined;
+    if (room !== undefined) printHint(context, room);
     return 0;
   });
 }

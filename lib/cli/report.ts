@@ -3,7 +3,7 @@
  * rely on. Pure.
  */
 
-import { formatDuration } from "../duration.ts";
+import { ageSeconds, describeAge, describeHold, describeHolders } from "../description.ts";
 import { groupLabel } from "../group.ts";
 import { oneLine, table } from "./output.ts";
 import type { Place } from "../queue.ts";
@@ -36,7 +36,7 @@ export function verboseStatusText({ semaphore, queue, overdue }: Seen, now: numb
     return row(
       id,
       hold?.since,
-      age(hold?.since, now),
+      describeAge(hold?.since, now),
       phase(hold) + late,
       hold?.host,
       hold?.by,
@@ -44,7 +44,7 @@ export function verboseStatusText({ semaphore, queue, overdue }: Seen, now: numb
     );
   });
   const places = queue.map(({ machine, priority, since, host, by, reason }, index) =>
-    row(String(index + 1), machine, String(priority), since, age(since, now), host, by, reason)
+    row(String(index + 1), machine, String(priority), since, describeAge(since, now), host, by, reason)
   );
   return head(semaphore, now) +
     section(["MACHINE ID", "SINCE", "FOR", "PHASE", "HOST", "BY", "REASON"], holders) +
@@ -67,7 +67,7 @@ function section(titles: readonly string[], rows: readonly (readonly string[])[]
 function pauseLine(pause: Pause | undefined, now: number): string {
   if (pause === undefined) return "";
   const parts = [
-    ...(pause.since !== undefined ? [`since ${pause.since} (${age(pause.since, now)})`] : []),
+    ...(pause.since !== undefined ? [`since ${pause.since} (${describeAge(pause.since, now)})`] : []),
     ...(pause.by !== undefined ? [`by ${pause.by}`] : []),
     ...(pause.reason !== undefined && pause.reason !== "" ? [`because: ${pause.reason}`] : []),
   ];
@@ -77,15 +77,6 @@ function pauseLine(pause: Pause | undefined, now: number): string {
 /** A hold that no boot ends was taken by hand. */
 function phase(hold: Hold | undefined): string {
   return hold?.boot === undefined ? "by hand" : hold.phase ?? "-";
-}
-
-function age(since: string | undefined, now: number): string {
-  return since === undefined ? "-" : formatDuration(ageSeconds(since, now) * 1000);
-}
-
-/** Whole seconds; none of what a clock that goes ahead of ours has put into the future. */
-function ageSeconds(since: string, now: number): number {
-  return Math.round(Math.max(0, now - Temporal.Instant.from(since).epochMilliseconds) / 1000);
 }
 
 /** The JSON of `status` and, one in a list, of `groups`. */
@@ -171,25 +162,4 @@ export function whyNoSlot(
   return first === undefined
     ? `group ${label} has a free slot by now; try again`
     : `group ${label} has a free slot by now, and ${first.machine} is first in line; 'locksmith status --verbose' shows the queue`;
-}
-
-/** Some holders in a message, each with its details. `now` in milliseconds since the epoch. */
-export function describeHolders(semaphore: Semaphore, ids: readonly string[], now: number): string {
-  return ids.map((id) => id + describeHold(semaphore.holds.get(id), now)).join(", ");
-}
-
-/**
- * A hold or a pause in a message: ` (since T, by WHOM, because: WHY)`, as far as it is known. With `now` (milliseconds
- * since the epoch) its age too; without, the message stays the same from one look to the next.
- */
-export function describeHold(hold: Pick<Hold, "since" | "by" | "reason"> | undefined, now?: number): string {
-  const parts = [];
-  if (hold?.since !== undefined) {
-    parts.push(
-      now === undefined ? `since ${hold.since}` : `since ${hold.since}, ${age(hold.since, now)} ago`,
-    );
-  }
-  if (hold?.by !== undefined) parts.push(`by ${hold.by}`);
-  if (hold?.reason !== undefined && hold.reason !== "") parts.push(`because: ${hold.reason}`);
-  return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }

@@ -1,7 +1,7 @@
 /**
  * `deno task bench`: measures the program, and writes docs/benchmarks.md.
  *
- *     deno task bench                    everything, about five minutes
+ *     deno task bench                    everything, about eight minutes
  *     deno task bench handover rollout   only these parts, and the page stays as it is
  *
  * Ratios within one run are what to look at: the machine, and what else it does, changes the rest. Each figure stands
@@ -12,7 +12,9 @@ import { commandCalls, commandTimes, idleDaemons } from "./commands.ts";
 import { embeddedHandOvers } from "./embedded.ts";
 import { handOvers } from "./handover.ts";
 import { atLeast, figureGrid, type Section } from "./page.ts";
+import { outages } from "./outage.ts";
 import { rollOuts } from "./rollout.ts";
+import { storms } from "./storm.ts";
 import { locksmith } from "../support/executable.ts";
 import { simulate } from "../simulation/simulate.ts";
 
@@ -30,6 +32,8 @@ const PARTS: readonly Part[] = [
   { name: "calls", title: "Calls to etcd", measure: async () => await commandCalls(await locksmith()) },
   { name: "idle", title: "Idle daemons", measure: async () => await idleDaemons(await locksmith()) },
   { name: "handover", title: "Hand-over", measure: handOvers },
+  { name: "storm", title: "Storms", measure: storms },
+  { name: "outage", title: "Outages", measure: outages },
   {
     name: "embedded",
     title: "Embedded store",

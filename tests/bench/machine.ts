@@ -22,11 +22,13 @@ export interface Asking {
 
 export class BenchMachine {
   readonly id: string;
+  readonly store: Store;
   readonly hold: NewHold;
   readonly #before: Lock;
 
-  constructor(readonly store: Store, index: number) {
+  constructor(open: (id: string) => Store, index: number) {
     this.id = `machine-${String(index).padStart(4, "0")}`;
+    this.store = open(this.id);
     this.#before = this.#lock();
     this.hold = {
       host: `${this.id}.example.org`,

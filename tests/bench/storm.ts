@@ -157,7 +157,7 @@ async function storm(
   const refusals = { count: 0 };
   const fleet = Array.from(
     { length: machines },
-    (_, index) => new BenchMachine(counting(openEtcd({ endpoints: [etcd.endpoint] }), refusals), index),
+    (_, index) => new BenchMachine(() => counting(openEtcd({ endpoints: [etcd.endpoint] }), refusals), index),
   );
   try {
     await prepare(etcd, fleet, held);

@@ -146,6 +146,11 @@ Deno.test("who got no slot is told what stands in the way", () => {
     "group (default) has a free slot by now, and D is first in line; 'locksmith status --verbose' shows the queue",
   );
   assertEquals(whyNoSlot("", FRESH, [], NOW), "group (default) has a free slot by now; try again");
+  const holders = Array.from({ length: 5_000 }, (_, index) => `web${index + 1}`);
+  assertEquals(
+    whyNoSlot("", { ...FRESH, max: 5_000, holders }, [], NOW),
+    "group (default) is full, held by web1, web2, web3 and 4,997 more",
+  );
 });
 
 Deno.test("nothing that a place brings along steers the terminal of who looks at the queue", () => {

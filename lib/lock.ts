@@ -54,7 +54,7 @@ export const ATTEMPT_LIMIT = 200;
  * more are at it, the longer a try takes, since a store serves one after the other; so the limit is what it takes to
  * serve all of them a few times, be they ten or a thousand.
  */
-const LOST_PAUSE = { tries: 4, growth: 1.2, firstMs: 1, lastMs: 10_000 };
+const LOST_PAUSE = { tries: 4, growth: 1.1, firstMs: 1, lastMs: 10_000 };
 /** The pause before the next look while nobody can tell whether a try landed, in milliseconds. */
 const DOUBT_PAUSE_MS = { first: 1, last: 1_000 };
 

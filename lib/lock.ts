@@ -49,12 +49,14 @@ export const CONTENTION_LIMIT_MS = 30_000;
 /** How often one method tries at most. */
 export const ATTEMPT_LIMIT = 200;
 /**
- * The pause after a lost swap is drawn from nothing up to a limit: as long as the longest try took for each holder that
- * may be changing the document too, but no more than `tries` of them, and `growth` times as long after each loss. The
- * more are at it, the longer a try takes, since a store serves one after the other; so the limit is what it takes to
- * serve all of them a few times, be they ten or a thousand.
+ * The pause after a lost swap is drawn from nothing up to a limit: as long as a try took for each holder that may be
+ * changing the document too, but no more than `tries` of them. The more are at it, the longer a try takes, since a store
+ * serves one after the other; so the limit is what it takes to serve all of them a few times, be they ten or a thousand.
+ * The longest try counts, and by `fading` less after each loss that was shorter: others are done by then. With fewer
+ * `tries` than four, hundreds come back faster than they are served, and get in each other's way for good. By `growth`
+ * the limit rises with each loss all the same: a store that serves many at once does not slow down for them.
  */
-const LOST_PAUSE = { tries: 4, growth: 1.1, firstMs: 1, lastMs: 10_000 };
+const LOST_PAUSE = { tries: 4, fading: 0.8, growth: 1.1, lastMs: 10_000 };
 /** The pause before the next look while nobody can tell whether a try landed, in milliseconds. */
 const DOUBT_PAUSE_MS = { first: 1, last: 1_000 };
 
@@ -284,7 +286,7 @@ export class Lock {
     };
     let guessed = guess;
     let brought: Entry | null | undefined;
-    let longestMs = LOST_PAUSE.firstMs;
+    let longestMs = 0;
     for (let attempt = 1; attempt <= ATTEMPT_LIMIT; attempt++) {
       const triedMs = surroundings.elapsed();
       if (leftMs() <= 0) break;
@@ -308,7 +310,7 @@ export class Lock {
         if (outcome.kind === "committed") return decision;
         if (outcome.kind === "unknown") doubt ??= { sinceMs: triedMs, cause: outcome.cause };
         else {
-          longestMs = Math.max(longestMs, surroundings.elapsed() - sentMs);
+          longestMs = Math.max(longestMs * LOST_PAUSE.fading, surroundings.elapsed() - sentMs);
           const limitMs = longestMs * Math.min(LOST_PAUSE.tries, Math.max(1, current.holders.length)) *
             LOST_PAUSE.growth ** (attempt - 1);
           pauseMs = Math.min(LOST_PAUSE.lastMs, limitMs) * surroundings.random();

@@ -4,6 +4,7 @@
  */
 
 import { formatDuration } from "./duration.ts";
+import { enumerate } from "./enumeration.ts";
 import { machineName } from "./machine.ts";
 import { BY_DAEMON, type Hold, type Pause, REBOOTING, type Semaphore } from "./semaphore.ts";
 import type { WaitNews } from "./wait.ts";
@@ -16,9 +17,6 @@ export interface Clock {
   readonly now: number;
   readonly zone: string | undefined;
 }
-
-/** So many holders are named in one message. */
-const HOLDERS_NAMED = 10;
 
 /** A hold or a pause behind what names it: ` (since T, AGE ago, until T, by WHOM, because: WHY)`, as far as it is known. */
 export function describeHold(
@@ -63,11 +61,10 @@ export function describeHolders(
 ): string {
   const late = ids.filter((id) => overdue.includes(id));
   const ordered = [...late, ...ids.filter((id) => !overdue.includes(id))];
-  const named = ordered.slice(0, HOLDERS_NAMED).map((id, index) => {
+  const described = ordered.map((id, index) => {
     return (index < late.length ? "overdue " : "") + describeHolder(id, holds.get(id), now);
   });
-  const more = ids.length - named.length;
-  return [...named, ...(more > 0 ? [`and ${more} more`] : [])].join("; ");
+  return enumerate(described, "; ");
 }
 
 /** How long ago an instant was, for a table; a dash where it is not known. `now` in milliseconds since the epoch. */

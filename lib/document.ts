@@ -29,16 +29,22 @@ const INSTANT_FIELDS: readonly string[] = ["since", "at", "until"];
  */
 export function parseSemaphore(text: string): Semaphore {
   if (text.length < LONG_TEXT) return parseAnew(text);
-  if (lastParsed?.text !== text) lastParsed = { text, semaphore: parseAnew(text) };
+  if (lastParsed?.text !== text) {
+    lastParsed = { text, semaphore: parseAnew(text, lastParsed?.semaphore.holds) };
+  }
   return lastParsed.semaphore;
 }
 
 /** From how many characters on a document is worth remembering: a short one, such as that of all groups, drives none out. */
 const LONG_TEXT = 2_000;
-/** Who reads a document mostly has just written it, or read it before; a document of many holds takes long to read. */
+/**
+ * Who reads a document mostly has just written it, or read it before, or one that differs by a hold; a document of many
+ * holds takes long to check.
+ */
 let lastParsed: { readonly text: string; readonly semaphore: Semaphore } | undefined;
 
-function parseAnew(text: string): Semaphore {
+/** `sound`: holds that were checked already. */
+function parseAnew(text: string, sound: ReadonlyMap<string, Hold> = new Map()): Semaphore {
   const { semaphore: count, max, holders, holds, paused, changed, ...extra } = parseObject(text);
   const faults: string[] = [];
   if (!isCount(max)) faults.push(`"max" is ${show(max)}, not a whole number from 0 to ${MAX_LIMIT}`);
@@ -48,7 +54,7 @@ function parseAnew(text: string): Semaphore {
       `"semaphore" is ${show(count)}, but max ${max} less ${names.length} holders is ${max - names.length}`,
     );
   }
-  const details = readHolds(holds, new Set(names), faults);
+  const details = readHolds(holds, new Set(names), sound, faults);
   const pause = readOptional(paused, PAUSE_FIELDS, `"paused"`, faults);
   const last = readOptional(changed, CHANGE_FIELDS, `"changed"`, faults);
   if (faults.length > 0 || !isCount(max) || names === undefined) throw new SemaphoreError(faults);
@@ -130,7 +136,12 @@ function readHolders(value: unknown, faults: string[]): string[] | undefined {
   return names.length === list.length ? names : undefined;
 }
 
-function readHolds(value: unknown, holders: ReadonlySet<string>, faults: string[]): Map<string, Hold> {
+function readHolds(
+  value: unknown,
+  holders: ReadonlySet<string>,
+  sound: ReadonlyMap<string, Hold>,
+  faults: string[],
+): Map<string, Hold> {
   const holds = new Map<string, Hold>();
   if (value === undefined) return holds;
   if (!isObject(value)) {
@@ -139,10 +150,23 @@ function readHolds(value: unknown, holders: ReadonlySet<string>, faults: string[
   }
   for (const [id, hold] of Object.entries(value)) {
     if (!holders.has(id)) faults.push(`"holds" has ${show(id)}, which is not among "holders"`);
-    const record = readRecord(hold, HOLD_FIELDS, `"holds" of ${show(id)}`, faults);
+    const before = sound.get(id);
+    const record = before !== undefined && isWritten(before, hold)
+      ? before
+      : readRecord(hold, HOLD_FIELDS, `"holds" of ${show(id)}`, faults);
     if (record) holds.set(id, record);
   }
   return holds;
+}
+
+/** Whether a hold is written just so. One that has unknown fields is not looked at so closely. */
+function isWritten(hold: Hold, value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const known = hold as unknown as Readonly<Record<string, unknown>>;
+  for (const name in value) if (name === "extra" || known[name] !== value[name]) return false;
+  for (const name in known) if (name !== "extra" && !Object.hasOwn(value, name)) return false;
+  for (const _ in hold.extra) return false;
+  return true;
 }
 
 function readOptional<Field extends string>(

@@ -121,7 +121,8 @@ function isCarriedAlong(before: LastChange | undefined, after: LastChange | unde
 
 /** Holds that are gone, or another's by now. */
 function lostHolds(before: Semaphore, after: Semaphore, record: LastChange | undefined): Told[] {
-  return before.holders.filter((id) => !after.holders.includes(id) || isAnother(before, after, id)).map(
+  const still = new Set(after.holders);
+  return before.holders.filter((id) => !still.has(id) || isAnother(before, after, id)).map(
     (id) => {
       const ways = ["release", "cancel", "unlock"];
       const way = record?.machine === id && record.what !== undefined && ways.includes(record.what)
@@ -133,9 +134,10 @@ function lostHolds(before: Semaphore, after: Semaphore, record: LastChange | und
 }
 
 function newHolds(before: Semaphore, after: Semaphore, record: LastChange | undefined): Told[] {
+  const already = new Set(before.holders);
   return after.holders.flatMap((id): Told[] => {
     const hold = after.holds.get(id);
-    if (!before.holders.includes(id) || isAnother(before, after, id)) {
+    if (!already.has(id) || isAnother(before, after, id)) {
       const what = hold?.boot === undefined ? "lock" : "grant";
       // an older version records a hold and no change
       const own = record ?? { at: hold?.since, by: hold?.by };
@@ -149,8 +151,7 @@ function newHolds(before: Semaphore, after: Semaphore, record: LastChange | unde
 /** Whether the same machine holds its slot by another grant now. */
 function isAnother(before: Semaphore, after: Semaphore, id: string): boolean {
   const [then, now] = [before.holds.get(id), after.holds.get(id)];
-  return after.holders.includes(id) && then?.grant !== undefined && now?.grant !== undefined &&
-    then.grant !== now.grant;
+  return then?.grant !== undefined && now?.grant !== undefined && then.grant !== now.grant;
 }
 
 function maxChange(before: Semaphore, after: Semaphore, record: LastChange | undefined): Told[] {

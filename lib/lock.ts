@@ -11,6 +11,7 @@
  */
 
 import { backoffMs } from "./backoff.ts";
+import { Contention } from "./contention.ts";
 import { parseSemaphore, serializeSemaphore } from "./document.ts";
 import { ALL_GROUPS, ALL_KEY, groupFlag, groupPhrase, semaphoreKey } from "./group.ts";
 import type { Machine } from "./machine.ts";
@@ -56,11 +57,8 @@ export const CALL_TIMEOUT_MS = 4_000;
 export const CONTENTION_LIMIT_MS = 30_000;
 /** How often one method tries at most. */
 export const ATTEMPT_LIMIT = 200;
-/**
- * The pause after a lost swap. It grows from as long as a try took for each holder that may be changing the document
- * too, in milliseconds no less than `first` and no more than `last`.
- */
-const SWAP_PAUSE_MS = { first: 1, crowd: 2_000, last: 10_000 };
+/** The pause before the next look while nobody can tell whether a try landed, in milliseconds. */
+const DOUBT_PAUSE_MS = { first: 1, last: 1_000 };
 
 /**
  * What could not be done with the lock. `unknown`: it may have happened; only a look can tell. `contended`: others
@@ -326,15 +324,15 @@ export class Lock {
     };
     let guessed: Sight | undefined = guess === undefined ? undefined : { entry: guess };
     let brought: Sight | undefined;
+    const contention = new Contention();
     for (let attempt = 1; attempt <= ATTEMPT_LIMIT; attempt++) {
       const triedMs = surroundings.elapsed();
       if (leftMs() <= 0) break;
       const timeoutMs = Math.min(CALL_TIMEOUT_MS, leftMs());
-      let crowd = 1;
+      let pauseMs = backoffMs(attempt, DOUBT_PAUSE_MS, surroundings.random());
       try {
         const sight = guessed ?? brought ?? await this.#look(asksAll, timeoutMs);
         const current = this.parse(sight.entry);
-        crowd = Math.max(1, current.holders.length);
         const all = this.parse(sight.all ?? null, ALL_GROUPS);
         const { decision, next, note } = rule(current, sight.entry, doubt !== undefined, all);
         if (next === undefined) {
@@ -345,19 +343,19 @@ export class Lock {
         }
         guessed = undefined;
         brought = undefined;
+        const sentMs = surroundings.elapsed();
         const outcome = await this.#commit(sight, next, note, timeoutMs);
         if (outcome.kind === "committed") return decision;
         if (outcome.kind === "unknown") doubt ??= { sinceMs: triedMs, cause: outcome.cause };
-        else brought = sightOf(outcome, asksAll);
+        else {
+          const tookMs = surroundings.elapsed() - sentMs;
+          pauseMs = contention.lost(tookMs, current.holders.length, surroundings.random());
+          if (contention.isFresh(pauseMs)) brought = sightOf(outcome, asksAll);
+        }
       } catch (error) {
         // as long as an earlier commit may have landed, only a look ends the doubt
         if (doubt === undefined || !(error instanceof StoreError)) throw error;
       }
-      const tookMs = Math.max(SWAP_PAUSE_MS.first, surroundings.elapsed() - triedMs);
-      const first = Math.min(SWAP_PAUSE_MS.crowd, tookMs * crowd);
-      const pauseMs = backoffMs(attempt, { ...SWAP_PAUSE_MS, first }, surroundings.random());
-      // what a refusal brought along ages: after a pause in which others may have committed it would be refused again
-      if (pauseMs > tookMs) brought = undefined;
       await sleep(surroundings, Math.max(0, Math.min(pauseMs, leftMs())));
     }
     if (doubt !== undefined) throw this.unknown(verb, doubt.cause);

@@ -264,3 +264,24 @@ function documents(): fc.Arbitrary<Semaphore> {
     extra,
   }));
 }
+
+Deno.test("parseSemaphore() checks each hold, also one that stood there a moment ago in another way", () => {
+  const text = (hold: object) => JSON.stringify({ semaphore: 0, max: 1, holders: ["A"], holds: { A: hold } });
+  const hold = { host: "web1", since: "2026-05-21T21:00:00Z", reason: "kernel" };
+  const read = (hold: object) => {
+    parseSemaphore(text({ host: "web1", since: "2026-05-21T21:00:00Z", reason: "kernel" }));
+    return parseSemaphore(text(hold)).holds.get("A");
+  };
+  const changed: Record<string, unknown>[] = [
+    hold,
+    { ...hold, reason: "firmware" },
+    { host: "web1" },
+    { ...hold, by: "anna" },
+  ];
+  for (const each of changed) assertEquals(read(each), { ...each, extra: {} });
+  assertEquals(read({ ...hold, novel: 1 }), { ...hold, extra: { novel: 1 } });
+  assertEquals(read({ ...hold, extra: {} }), { ...hold, extra: { extra: {} } });
+  assertThrows(() => read({ ...hold, since: "yesterday" }), SemaphoreError);
+  assertThrows(() => read({ ...hold, reason: 7 }), SemaphoreError);
+  assertThrows(() => read([]), SemaphoreError);
+});

@@ -39,7 +39,7 @@ Deno.test("what counts for all groups lies beside them, under a name that none o
 Deno.test("groupFlag() names the group for a shell", () => {
   assertEquals(["", "web", "it's", ALL_GROUPS].map(groupFlag), [
     "",
-    " --group 'web'",
+    " --group web",
     " --group 'it'\\''s'",
     " --all",
   ]);

@@ -14,6 +14,7 @@ import { FRESH, isCount, MAX_LIMIT, overdueHolders, type Semaphore, SemaphoreErr
 import { repairSemaphore } from "../repair.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";
 import { describeDuration, describeHolders } from "../description.ts";
+import { roomHint } from "../etcd/room.ts";
 import { tellCreated, tellNotStored } from "./unknown_group.ts";
 
 export async function status(context: Context<"status">): Promise<number> {
@@ -65,6 +66,8 @@ export async function setMax(context: Context<"set-max">): Promise<number> {
     const { oldMax } = await lock.setMax(max, context.config.reason);
     context.out(`Old-Max: ${oldMax}\nMax: ${max}\n`);
     await tellCreated(context, lock);
+    const room = context.config.store.kind === "etcd" ? roomHint(max) : undefined;
+    if (room !== undefined) printHint(context, room);
     return 0;
   });
 }

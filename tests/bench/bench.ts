@@ -1,7 +1,7 @@
 /**
  * `deno task bench`: measures the program, and writes docs/benchmarks.md.
  *
- *     deno task bench                    everything, about five minutes
+ *     deno task bench                    everything, about eight minutes
  *     deno task bench handover rollout   only these parts, and the page stays as it is
  *
  * Ratios within one run are what to look at: the machine, and what else it does, changes the rest. Each figure stands
@@ -13,7 +13,9 @@ import { embeddedHandOvers } from "./embedded.ts";
 import { handOvers } from "./handover.ts";
 import { atLeast, figureGrid, type Section } from "./page.ts";
 import { callRates } from "./rates.ts";
+import { outages } from "./outage.ts";
 import { rollOuts } from "./rollout.ts";
+import { storms } from "./storm.ts";
 import { locksmith } from "../support/executable.ts";
 import { simulate } from "../simulation/simulate.ts";
 
@@ -32,6 +34,8 @@ const PARTS: readonly Part[] = [
   { name: "rates", title: "Calls a second", measure: callRates },
   { name: "idle", title: "Idle daemons", measure: async () => await idleDaemons(await locksmith()) },
   { name: "handover", title: "Hand-over", measure: handOvers },
+  { name: "storm", title: "Storms", measure: storms },
+  { name: "outage", title: "Outages", measure: outages },
   {
     name: "embedded",
     title: "Embedded store",

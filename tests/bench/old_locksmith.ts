@@ -44,11 +44,30 @@ interface Arrival {
 }
 
 /** Plays the roll-out of a fleet whose window opens for all at once, and stays open. */
-export function oldRollOut({ machines, max, rebootMs }: OldFleet, random: Random): OldRollOut {
-  /** Who has no slot yet: by how much each is behind the first, in this order. */
-  const waiting = Float64Array.from({ length: machines }, () => random.between(0, CLOCKS_MS)).sort();
+export function oldRollOut(fleet: OldFleet, random: Random): OldRollOut {
+  return play(fleet, false, random);
+}
+
+/** Plays how machines that were all up again at one moment give back their slots, from their first try on. */
+export function oldReturn(machines: number, random: Random): OldRollOut {
+  return play({ machines, max: machines, rebootMs: 0 }, true, random);
+}
+
+/** `back`: all have rebooted already. */
+function play({ machines, max, rebootMs }: OldFleet, back: boolean, random: Random): OldRollOut {
+  /** By how much each is behind the first, in this order. */
+  const behind = Float64Array.from({ length: machines }, () => random.between(0, CLOCKS_MS)).sort();
+  /** Who has no slot yet. */
+  const waiting = back ? new Float64Array() : behind;
   const arrivals: Arrival[] = [];
-  let [held, version, requests, lostSwaps, waiters, endMs] = [0, 0, 0, 0, machines, 0];
+  let [held, version, requests, lostSwaps, waiters, endMs] = [
+    machines - waiting.length,
+    0,
+    0,
+    0,
+    waiting.length,
+    0,
+  ];
   const send = (at: number, arrive: (at: number) => void) => {
     arrivals.splice(countUntil(arrivals.length, (index) => (arrivals[index]?.at ?? 0) <= at), 0, {
       at,
@@ -80,6 +99,7 @@ export function oldRollOut({ machines, max, rebootMs }: OldFleet, random: Random
       if (index < next) next--;
       send(at + rebootMs + UNLOCK_DELAY_MS + 2 * WAY_MS, giveBack);
     });
+  if (back) { for (const offset of behind) send(offset + WAY_MS, giveBack); }
   while (waiters > 0 || arrivals.length > 0) {
     if (next === waiters && waiters > 0) {
       [next, waveMs, pauseMs] = [0, waveMs + pauseMs, Math.min(2 * pauseMs, PAUSE_MS.longest)];

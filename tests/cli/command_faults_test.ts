@@ -270,3 +270,13 @@ Deno.test("fault 13 of the old locksmith: nothing recorded who holds a slot, sin
   assertMatch(by, /^admin@/);
   assertEquals(reason, "disk swap");
 });
+
+Deno.test("set-max above 200 says on etcd what room that needs, and exits 0", async () => {
+  await using etcd = await startEtcd();
+  const { code, stdout, stderr } = await run("set-max", "500", "--endpoint", etcd.endpoint);
+  assertEquals([code, stdout], [0, "Old-Max: 1\nMax: 500\n"]);
+  assertMatch(
+    stderr,
+    /^locksmith: hint: with 500 holders each change writes 170 kB: .*--auto-compaction-retention=1h\n$/,
+  );
+});

@@ -151,6 +151,11 @@ Deno.test("who got no slot is told what stands in the way", () => {
     whyNoSlot("", { ...SEEN, semaphore: FRESH, queue: [] }, CLOCK),
     "group (default) has a free slot by now; try again",
   );
+  const holders = Array.from({ length: 5_000 }, (_, index) => `web${index + 1}`);
+  assertEquals(
+    whyNoSlot("", { ...SEEN, semaphore: { ...FRESH, max: 5_000, holders } }, CLOCK),
+    "group (default) is full, held by web1; web2; web3; and 4,997 more",
+  );
 });
 
 Deno.test("a pause is shown where it counts: of this group or of all, until its end", () => {

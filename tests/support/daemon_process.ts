@@ -101,7 +101,8 @@ export class TestDaemon {
       }
       const left = deadline - Date.now();
       if (left <= 0 || this.#ended) {
-        throw new Error(`no line ${pattern} ${this.#ended ? "before its end" : "in time"}:\n${this.text}`);
+        const when = this.#ended ? "before its end" : `in time; ${await processState(this.pid)}`;
+        throw new Error(`no line ${pattern} ${when}:\n${this.text}`);
       }
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#wake = resolve;
@@ -285,4 +286,11 @@ export async function until<T>(
     if (Date.now() > deadline) throw new Error(`not so in time: ${JSON.stringify(seen)}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
+}
+
+/** What a process that does not go on is doing: one that sleeps waits for something, one that runs spins. */
+async function processState(pid: number): Promise<string> {
+  const stat = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => "");
+  const [state, ...fields] = stat.replace(/^.*\) /s, "").split(" ");
+  return `it is in state ${state}, after ${Number(fields[10]) + Number(fields[11])} ticks of processor time`;
 }

@@ -16,7 +16,7 @@ import { CALL_LIMIT_MS } from "../transitions.ts";
 import { Lock } from "../lock.ts";
 import type { Need } from "../need.ts";
 import { FRESH, setMax } from "../semaphore.ts";
-import { type Network, SimulatedStore, type Witness } from "./store.ts";
+import { type Network, Server, SimulatedStore, type Witness } from "./store.ts";
 import { type Actor, Judge } from "./judge.ts";
 import type { Store } from "../store.ts";
 import { Memory } from "./memory.ts";
@@ -66,6 +66,8 @@ export interface Faults extends Network {
   hostMs(machine: Computer): number;
   /** Whether it could reboot, and who is logged in. */
   inquiry(machine: Computer): Inquiry;
+  /** A swap of a process was refused. */
+  refused(process: Process): void;
 }
 
 /** Nothing is in the way of a reboot, and nobody is logged in. */
@@ -79,11 +81,11 @@ export const CLEAR: Inquiry = {
 export const NO_FAULTS: Faults = {
   fate: () => ({ requestMs: 1, replyMs: 1 }),
   tell: () => [1],
-  outage: () => undefined,
   checkpoint: () => {},
   reboot: () => ({ outcome: { kind: "accepted" }, answerMs: 10, downMs: 20 }),
   hostMs: () => 10,
   inquiry: () => CLEAR,
+  refused: () => {},
 };
 
 /** What happened to a machine, for a timeline. */
@@ -125,6 +127,7 @@ const DETECT_MS = 100;
 export class Fleet {
   readonly time = new VirtualTime();
   readonly memory = new Memory();
+  readonly server = new Server(this.memory, this.time);
   readonly judge: Judge;
   readonly machines: readonly Computer[];
   /** What no part of the program should have thrown. */
@@ -173,9 +176,9 @@ export class Fleet {
     this.#tellNeed(machine);
   }
 
-  /** The daemon of a machine dies, and is started again some time later. */
-  crash(machine: Computer): void {
-    if (machine.process === undefined) return;
+  /** The daemon of a machine dies, and is started again some time later. Returns whether there was one, like what follows. */
+  crash(machine: Computer): boolean {
+    if (machine.process === undefined) return false;
     this.trace?.(`${this.time.elapsed} ${machine.id}: the daemon crashes`);
     this.judge.dies(machine);
     this.#end(machine);
@@ -183,34 +186,44 @@ export class Fleet {
     this.time.after(this.random.between(RESTART_MS.from, RESTART_MS.to), () => {
       if (machine.up && machine.boots === boots && machine.process === undefined) this.#startDaemon(machine);
     });
+    return true;
   }
 
-  /** A machine loses power, and comes back. */
-  losePower(machine: Computer): void {
-    if (!machine.up) return;
+  /** A machine loses power, and is up again after `awayMs` milliseconds. */
+  losePower(machine: Computer, awayMs: number = machine.config.rebootMs): boolean {
+    if (!machine.up) return false;
     this.trace?.(`${this.time.elapsed} ${machine.id}: loses power`);
     this.judge.dies(machine);
     const { needed } = machine;
-    this.#goDown(machine);
+    this.#goDown(machine, awayMs);
     // what was to be applied by an orderly reboot may still be
     machine.needed = needed && this.random.chance(0.5);
+    return true;
   }
 
   /** The daemon of a machine stands still for a while; what it holds by a sign of life may be lost meanwhile. */
-  freeze(machine: Computer, ms: number): void {
+  freeze(machine: Computer, ms: number): boolean {
     const { process } = machine;
-    if (process === undefined) return;
+    if (process === undefined) return false;
     this.trace?.(`${this.time.elapsed} ${machine.id}: stands still for ${Math.round(ms)} ms`);
     process.freeze(ms);
     for (const lease of this.#leases.get(process) ?? []) {
       if (ms > lease.ttlMs) this.time.after(lease.ttlMs, () => this.#lose(lease));
     }
+    return true;
   }
 
   /** The leases of a machine end although it is well. */
-  expire(machine: Computer): void {
-    if (machine.process === undefined) return;
-    for (const lease of this.#leases.get(machine.process) ?? []) this.#lose(lease);
+  expire(machine: Computer): boolean {
+    if (machine.process === undefined) return false;
+    const leases = this.#leases.get(machine.process)?.filter(({ id }) => this.memory.lives(id)) ?? [];
+    for (const lease of leases) this.#lose(lease);
+    return leases.length > 0;
+  }
+
+  /** The machine that a process runs on, if it is a daemon's. */
+  machineOf(process: Process): Computer | undefined {
+    return this.#machines.get(process);
   }
 
   /** A person reboots a machine, whatever its window, by a command beside its daemon. */
@@ -340,7 +353,7 @@ export class Fleet {
         if (machine.up && machine.boots === boots) {
           this.judge.goesDown(machine);
           this.reboots++;
-          this.#goDown(machine);
+          this.#goDown(machine, machine.config.rebootMs);
         }
       });
     }
@@ -354,7 +367,7 @@ export class Fleet {
     );
   }
 
-  #goDown(machine: Computer): void {
+  #goDown(machine: Computer, awayMs: number): void {
     this.trace?.(`${this.time.elapsed} ${machine.id}: goes down`);
     this.observe(machine, "down", this.time.elapsed);
     this.#end(machine);
@@ -362,14 +375,14 @@ export class Fleet {
     machine.commands.clear();
     machine.up = false;
     machine.needed = false;
-    const { rebootMs } = machine.config;
-    if (rebootMs < Infinity) this.time.after(rebootMs, () => this.boot(machine));
+    if (awayMs < Infinity) this.time.after(awayMs, () => this.boot(machine));
   }
 
   #end(machine: Computer): void {
     const { process } = machine;
     machine.process = undefined;
-    machine.stop?.abort();
+    // a reason of its own, for the one that the runtime makes costs more than a daemon does
+    machine.stop?.abort("the daemon ended");
     if (process === undefined) return;
     process.kill();
     for (const lease of this.#leases.get(process) ?? []) {
@@ -407,6 +420,7 @@ export class Fleet {
         const grants = this.judge.grants;
         const releases = this.judge.releases;
         const outcome = this.judge.arrives(actor, transaction, apply);
+        if (outcome.kind === "refused") this.faults.refused(process);
         const machine = this.#machines.get(process);
         if (machine !== undefined) {
           if (this.judge.grants > grants) this.observe(machine, "granted", this.time.elapsed);
@@ -415,7 +429,7 @@ export class Fleet {
         return outcome;
       },
     };
-    return new SimulatedStore(this.memory, process, this.faults, witness);
+    return new SimulatedStore(this.server, process, this.faults, witness);
   }
 
   /** Windows of a whole fleet are few, and asked about often: what was computed holds until the next opening or closing. */

@@ -19,12 +19,20 @@ export class Mailbox {
   /** `refused` hears that a watch is not to be had: only looks tell of changes then. */
   constructor(private readonly store: Store, private readonly refused: (error: StoreError) => void) {}
 
-  /** Watches `key` in place of what was watched before, from `revision` on; what came of another key is dropped. */
-  watch(key: string, revision: string): void {
+  /**
+   * Watches `key` in place of what was watched before, from `revision` on; what came of another key is dropped. Without a
+   * revision a look is due as soon as the store says that it watches.
+   */
+  watch(key: string, revision?: string): void {
     if (this.#watch?.key === key) return;
     this.close();
     this.#mail = undefined;
     this.#watch = { key, watch: this.store.watch(key, (change) => this.#hear(change), revision) };
+  }
+
+  /** Whether anything is watched. */
+  get watches(): boolean {
+    return this.#watch !== undefined;
   }
 
   /** A look is due. */

@@ -363,11 +363,13 @@ export class Waiter {
     }
   }
 
-  /** After a failure: until the next try is due, the watch has news, or it is told to leave. */
+  /** After a failure: until the next try is due, a watch has news or is back, or it is told to leave. */
   async #backOff(leaving: boolean): Promise<void> {
-    const { surroundings } = this.lock;
+    const { surroundings, key } = this.lock;
     this.#failures++;
     if (this.#leaving !== leaving) return;
+    // who began without the store has no watch yet that could tell when it is back; one failure alone is no absence
+    if (this.#failures > 1 && !this.#mailbox.watches) this.#mailbox.watch(key);
     const pauseMs = backoffMs(this.#failures, FAILURE_PAUSE_MS, surroundings.random());
     await new Promise<void>((resolve) => {
       const timer = surroundings.after(pauseMs, resolve);

@@ -3,14 +3,14 @@
  * The daemon, the agent, the waiter, the lock and the windows are those of the program; what they stand on (the clock,
  * chance, the network, the machines) is made here, and is the same for the same seed to the last event.
  *
- * What goes wrong is decided by {@linkcode Faults}; {@linkcode NO_FAULTS} has a fleet on a good day. What must never
+ * What goes wrong is decided by {@linkcode Faults}. What must never
  * happen is watched by a {@linkcode Judge}.
  */
 
-import type { Inquiry } from "../agent.ts";
 import { Daemon, type Host, type RebootOutcome } from "../daemon.ts";
 import { semaphoreKey } from "../group.ts";
 import { Computer, type MachineConfig } from "./computer.ts";
+import type { Faults } from "./faults.ts";
 import { LockKeeper } from "../keeper.ts";
 import { Account } from "../ledger.ts";
 import { Leftovers } from "../leftovers.ts";
@@ -21,7 +21,7 @@ import { CALL_LIMIT_MS } from "../transitions.ts";
 import { Lock } from "../lock.ts";
 import type { Need } from "../need.ts";
 import { FRESH, setMax } from "../semaphore.ts";
-import { type Network, SimulatedStore, type Witness } from "./store.ts";
+import { Server, SimulatedStore, type Witness } from "./store.ts";
 import { type Actor, Judge } from "./judge.ts";
 import type { Store } from "../store.ts";
 import { Memory } from "./memory.ts";
@@ -41,46 +41,6 @@ export interface FleetConfig {
   readonly tickMs: number;
 }
 
-/** What becomes of a reboot call. */
-export interface RebootFate {
-  readonly outcome: RebootOutcome;
-  /** When the answer comes, in milliseconds. */
-  readonly answerMs: number;
-  /** When the machine goes down, in milliseconds from the call; `null`: it does not. */
-  readonly downMs: number | null;
-}
-
-/** What goes wrong. */
-export interface Faults extends Network {
-  /** Something is about to happen to `machine`: may strike it, through the fleet. */
-  checkpoint(machine: Computer): void;
-  reboot(machine: Computer): RebootFate;
-  /** How long the machine takes to answer who is logged in, and to tell them; milliseconds. */
-  hostMs(machine: Computer): number;
-  /** Whether it could reboot, and who is logged in. */
-  inquiry(machine: Computer): Inquiry;
-  /** The group that a machine is configured for when it boots. Without this none ever changes, and nobody looks elsewhere. */
-  group?(machine: Computer): string;
-}
-
-/** Nothing is in the way of a reboot, and nobody is logged in. */
-export const CLEAR: Inquiry = {
-  clearance: { kind: "clear" },
-  loggedIn: { kind: "known", users: [] },
-  scheduled: null,
-};
-
-/** A good day: calls take a millisecond or two, and everybody does as told. */
-export const NO_FAULTS: Faults = {
-  fate: () => ({ requestMs: 1, replyMs: 1 }),
-  tell: () => [1],
-  outage: () => undefined,
-  checkpoint: () => {},
-  reboot: () => ({ outcome: { kind: "accepted" }, answerMs: 10, downMs: 20 }),
-  hostMs: () => 10,
-  inquiry: () => CLEAR,
-};
-
 /** What happened to a machine, for a timeline. */
 export type Happening = "needs" | "granted" | "down" | "up" | "released";
 export type Observer = (machine: Computer, what: Happening, elapsedMs: number) => void;
@@ -94,6 +54,7 @@ const DETECT_MS = 100;
 export class Fleet {
   readonly time = new VirtualTime();
   readonly memory = new Memory();
+  readonly server = new Server(this.memory, this.time);
   readonly judge: Judge;
   readonly machines: readonly Computer[];
   /** What no part of the program should have thrown. */
@@ -146,9 +107,9 @@ export class Fleet {
     this.#tellNeed(machine);
   }
 
-  /** The daemon of a machine dies, and is started again some time later. */
-  crash(machine: Computer): void {
-    if (machine.process === undefined) return;
+  /** The daemon of a machine dies, and is started again some time later. Returns whether there was one, like what follows. */
+  crash(machine: Computer): boolean {
+    if (machine.process === undefined) return false;
     this.trace?.(`${this.time.elapsed} ${machine.id}: the daemon crashes`);
     this.judge.dies(machine);
     this.#end(machine);
@@ -156,34 +117,44 @@ export class Fleet {
     this.time.after(this.random.between(RESTART_MS.from, RESTART_MS.to), () => {
       if (machine.up && machine.boots === boots && machine.process === undefined) this.#startDaemon(machine);
     });
+    return true;
   }
 
-  /** A machine loses power, and comes back. */
-  losePower(machine: Computer): void {
-    if (!machine.up) return;
+  /** A machine loses power, and is up again after `awayMs` milliseconds. */
+  losePower(machine: Computer, awayMs: number = machine.config.rebootMs): boolean {
+    if (!machine.up) return false;
     this.trace?.(`${this.time.elapsed} ${machine.id}: loses power`);
     this.judge.dies(machine);
     const { needed } = machine;
-    this.#goDown(machine);
+    this.#goDown(machine, awayMs);
     // what was to be applied by an orderly reboot may still be
     machine.needed = needed && this.random.chance(0.5);
+    return true;
   }
 
   /** The daemon of a machine stands still for a while; what it holds by a sign of life may be lost meanwhile. */
-  freeze(machine: Computer, ms: number): void {
+  freeze(machine: Computer, ms: number): boolean {
     const { process } = machine;
-    if (process === undefined) return;
+    if (process === undefined) return false;
     this.trace?.(`${this.time.elapsed} ${machine.id}: stands still for ${Math.round(ms)} ms`);
     process.freeze(ms);
     for (const lease of this.#leases.get(process) ?? []) {
       if (ms > lease.ttlMs) this.time.after(lease.ttlMs, () => this.#lose(lease));
     }
+    return true;
   }
 
   /** The leases of a machine end although it is well. */
-  expire(machine: Computer): void {
-    if (machine.process === undefined) return;
-    for (const lease of this.#leases.get(machine.process) ?? []) this.#lose(lease);
+  expire(machine: Computer): boolean {
+    if (machine.process === undefined) return false;
+    const leases = this.#leases.get(machine.process)?.filter(({ id }) => this.memory.lives(id)) ?? [];
+    for (const lease of leases) this.#lose(lease);
+    return leases.length > 0;
+  }
+
+  /** The machine that a process runs on, if it is a daemon's. */
+  machineOf(process: Process): Computer | undefined {
+    return this.#machines.get(process);
   }
 
   /** A person reboots a machine, whatever its window, by a command beside its daemon. */
@@ -346,7 +317,7 @@ export class Fleet {
         if (machine.up && machine.boots === boots) {
           this.judge.goesDown(machine);
           this.reboots++;
-          this.#goDown(machine);
+          this.#goDown(machine, machine.config.rebootMs);
         }
       });
     }
@@ -360,7 +331,7 @@ export class Fleet {
     );
   }
 
-  #goDown(machine: Computer): void {
+  #goDown(machine: Computer, awayMs: number): void {
     this.trace?.(`${this.time.elapsed} ${machine.id}: goes down`);
     this.observe(machine, "down", this.time.elapsed);
     this.#end(machine);
@@ -368,14 +339,14 @@ export class Fleet {
     machine.commands.clear();
     machine.up = false;
     machine.needed = false;
-    const { rebootMs } = machine.config;
-    if (rebootMs < Infinity) this.time.after(rebootMs, () => this.boot(machine));
+    if (awayMs < Infinity) this.time.after(awayMs, () => this.boot(machine));
   }
 
   #end(machine: Computer): void {
     const { process } = machine;
     machine.process = undefined;
-    machine.stop?.abort();
+    // a reason of its own, for the one that the runtime makes costs more than a daemon does
+    machine.stop?.abort("the daemon ended");
     if (process === undefined) return;
     process.kill();
     for (const lease of this.#leases.get(process) ?? []) {
@@ -413,6 +384,7 @@ export class Fleet {
         const grants = this.judge.grants;
         const releases = this.judge.releases;
         const outcome = this.judge.arrives(actor, transaction, apply);
+        if (outcome.kind === "refused") this.faults.refused(process);
         const machine = this.#machines.get(process);
         if (machine !== undefined) {
           if (this.judge.grants > grants) this.observe(machine, "granted", this.time.elapsed);
@@ -421,7 +393,7 @@ export class Fleet {
         return outcome;
       },
     };
-    return new SimulatedStore(this.memory, process, this.faults, witness);
+    return new SimulatedStore(this.server, process, this.faults, witness);
   }
 
   /** Windows of a whole fleet are few, and asked about often: what was computed holds until the next opening or closing. */

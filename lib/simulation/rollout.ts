@@ -20,7 +20,8 @@ import {
   whyNot,
 } from "./plan.ts";
 import type { Computer, MachineConfig } from "./computer.ts";
-import { CLEAR, Fleet, type Happening, NO_FAULTS } from "./fleet.ts";
+import { CLEAR, NO_FAULTS } from "./faults.ts";
+import { Fleet, type Happening } from "./fleet.ts";
 import { Random } from "./virtual_time.ts";
 
 const SOMEBODY = { ...CLEAR, loggedIn: { kind: "known", users: ["somebody"] } } as const;

@@ -1,12 +1,13 @@
 /**
  * A store at the other end of a simulated network: every call takes time, and what happens to it on the way is decided
- * by {@linkcode Network}. The server is a {@linkcode Memory} that loses nothing it has committed.
+ * by {@linkcode Network}. The {@linkcode Server} may be away for a while; it loses nothing it has committed.
  *
  * A lease lives as long as its process does and gets through; signs of life are not sent one by one, so that a wait costs
  * a simulation nothing. What a dead process had sent still arrives.
  */
 
 import type { Memory } from "./memory.ts";
+import type { Timer } from "../surroundings.ts";
 import {
   type CallOptions,
   type Change,
@@ -17,7 +18,7 @@ import {
   type Transaction,
   type Watch,
 } from "../store.ts";
-import type { Process } from "./virtual_time.ts";
+import type { Process, VirtualTime } from "./virtual_time.ts";
 
 /** What happens to a call. Times in milliseconds. */
 export interface Fate {
@@ -29,7 +30,7 @@ export interface Fate {
   readonly againMs?: number;
 }
 
-export type CallKind = "read" | "commit" | "lease";
+export type CallKind = "read" | "commit" | "lease" | "watch";
 
 /** What lies between a process and the store. */
 export interface Network {
@@ -37,8 +38,56 @@ export interface Network {
   fate(process: Process, kind: CallKind): Fate;
   /** Of a change that a watch tells: after how many milliseconds it is told, each time; none: never. */
   tell(process: Process): readonly number[];
-  /** Whether the server answers, and if not, why. */
-  outage(): string | undefined;
+}
+
+/** A store that comes back is found again by every watch of its own within so many milliseconds. */
+export const RECONNECT_MS = 2_400;
+
+/** The store as its clients meet it: a memory that may be away for a while. */
+export class Server {
+  #backAt = 0;
+  /** Who hears of the next time that it goes away: what is open on a connection. */
+  readonly #connected = new Set<() => void>();
+  #met: () => void = () => {};
+
+  constructor(readonly memory: Memory, private readonly time: VirtualTime) {}
+
+  /** Goes away for `ms` milliseconds. `met` is called once, when the first call or watch meets that, if any does. */
+  leave(ms: number, met: () => void): void {
+    let first = true;
+    this.#met = () => {
+      if (first) met();
+      first = false;
+    };
+    this.#backAt = Math.max(this.#backAt, this.time.elapsed + ms);
+    for (const cut of [...this.#connected]) {
+      this.#met();
+      cut();
+    }
+  }
+
+  /** It is there again, if it was away. */
+  comeBack(): void {
+    this.#backAt = this.time.elapsed;
+  }
+
+  /** When it is there, by the time of the simulation: now, or later. */
+  get backAt(): number {
+    return Math.max(this.#backAt, this.time.elapsed);
+  }
+
+  /** Whether it is away; who asks has met that. */
+  isAway(): boolean {
+    const away = this.#backAt > this.time.elapsed;
+    if (away) this.#met();
+    return away;
+  }
+
+  /** Calls `cut` when it goes away, until that is given up. */
+  connect(cut: () => void): { close(): void } {
+    this.#connected.add(cut);
+    return { close: () => this.#connected.delete(cut) };
+  }
 }
 
 /** What looks on. */
@@ -56,27 +105,27 @@ export class SimulatedStore implements Store {
   readonly #watches = new Set<Watch>();
 
   constructor(
-    private readonly memory: Memory,
+    private readonly server: Server,
     private readonly process: Process,
     private readonly network: Network,
     private readonly witness: Witness,
   ) {}
 
   read(key: string, { timeoutMs }: CallOptions) {
-    return this.#ask("read", timeoutMs, () => this.memory.read(key));
+    return this.#ask("read", timeoutMs, () => this.server.memory.read(key));
   }
 
   list(prefix: string, { timeoutMs }: CallOptions) {
     const range = { from: prefix, to: `${prefix}\uffff` };
-    return this.#ask("read", timeoutMs, () => [...this.memory.view([{ range }]).found[0] ?? []]);
+    return this.#ask("read", timeoutMs, () => [...this.server.memory.view([{ range }]).found[0] ?? []]);
   }
 
   view(queries: Parameters<Store["view"]>[0], { timeoutMs }: CallOptions) {
-    return this.#ask("read", timeoutMs, () => this.memory.view(queries));
+    return this.#ask("read", timeoutMs, () => this.server.memory.view(queries));
   }
 
   history(key: string, { timeoutMs }: CallOptions) {
-    return this.#ask("read", timeoutMs, () => this.memory.history(key));
+    return this.#ask("read", timeoutMs, () => this.server.memory.history(key));
   }
 
   async commit(transaction: Transaction, { timeoutMs }: CallOptions): Promise<CommitOutcome> {
@@ -84,7 +133,7 @@ export class SimulatedStore implements Store {
       return await this.#ask(
         "commit",
         timeoutMs,
-        () => this.witness.arrives(this.process, transaction, () => this.memory.commit(transaction)),
+        () => this.witness.arrives(this.process, transaction, () => this.server.memory.commit(transaction)),
       );
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
@@ -99,7 +148,7 @@ export class SimulatedStore implements Store {
     let ended = false;
     const tell = () => this.process.run(() => ended || lost());
     const id = await this.#ask("lease", timeoutMs, () => {
-      const id = this.memory.lease();
+      const id = this.server.memory.lease();
       this.witness.leased(this.process, id, ttlMs, () => {
         gone = true;
         if (owned) tell();
@@ -114,12 +163,12 @@ export class SimulatedStore implements Store {
       end: (options) => {
         ended = true;
         // nobody says any more that it lives, whether or not the server hears of its end
-        this.process.time.after(ttlMs, () => this.memory.endLease(id));
-        return this.#ask("lease", options.timeoutMs, () => this.memory.endLease(id)).catch(() => {});
+        this.process.time.after(ttlMs, () => this.server.memory.endLease(id));
+        return this.#ask("lease", options.timeoutMs, () => this.server.memory.endLease(id)).catch(() => {});
       },
       abandon: () => {
         ended = true;
-        this.process.time.after(ttlMs, () => this.memory.endLease(id));
+        this.process.time.after(ttlMs, () => this.server.memory.endLease(id));
       },
     };
   }
@@ -132,15 +181,30 @@ export class SimulatedStore implements Store {
       }
     };
     let inner: Watch | undefined;
-    const request = this.process.time.after(this.network.fate(this.process, "read").requestMs, () => {
+    let request: Timer;
+    const { server, process, network } = this;
+    /** Of a watch that is cut off, nobody knows what it missed. */
+    const begin = (from: string | undefined) => {
       if (!open) return;
-      if (after === undefined) tell({ kind: "missed" });
-      inner = this.memory.watch(key, tell, after ?? this.memory.revision);
-    });
+      if (server.isAway()) return again();
+      if (from === undefined) tell({ kind: "missed" });
+      inner = server.memory.watch(key, tell, from ?? server.memory.revision);
+    };
+    const again = () => {
+      inner?.close();
+      inner = undefined;
+      request.cancel();
+      const backMs = server.backAt - process.time.elapsed;
+      const soonMs = process.surroundings.random() * RECONNECT_MS;
+      request = process.time.after(backMs + soonMs, () => begin(undefined));
+    };
+    request = process.time.after(network.fate(process, "watch").requestMs, () => begin(after));
+    const connection = server.connect(again);
     const watch = {
       close: () => {
         open = false;
         request.cancel();
+        connection.close();
         inner?.close();
         this.#watches.delete(watch);
       },
@@ -156,7 +220,7 @@ export class SimulatedStore implements Store {
 
   #ask<T>(kind: CallKind, timeoutMs: number, apply: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const { process, network, witness } = this;
+      const { server, process, network, witness } = this;
       witness.checkpoint(process);
       if (!process.alive) return;
       const { requestMs, replyMs, lost, againMs } = network.fate(process, kind);
@@ -173,9 +237,9 @@ export class SimulatedStore implements Store {
       );
       if (lost === "request") return;
       const arrive = (answer: boolean) => {
-        const outage = network.outage();
-        if (outage !== undefined) {
-          if (answer) process.time.after(replyMs, () => fail(new StoreError("unreachable", outage)));
+        if (server.isAway()) {
+          const away = new StoreError("unreachable", "simulated: the store is away");
+          if (answer) process.time.after(replyMs, () => fail(away));
           return;
         }
         const result = apply();

@@ -8,7 +8,8 @@
  */
 
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
-import { Fleet, NO_FAULTS } from "../../lib/simulation/fleet.ts";
+import { NO_FAULTS } from "../../lib/simulation/faults.ts";
+import { Fleet } from "../../lib/simulation/fleet.ts";
 import { Random } from "../../lib/simulation/virtual_time.ts";
 import { LOOK_INTERVAL_MS } from "../../lib/wait.ts";
 import { atMost, grid, type Section } from "./page.ts";

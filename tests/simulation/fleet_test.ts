@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { Fleet, NO_FAULTS } from "../../lib/simulation/fleet.ts";
+import { NO_FAULTS } from "../../lib/simulation/faults.ts";
+import { Fleet } from "../../lib/simulation/fleet.ts";
 import { Random } from "../../lib/simulation/virtual_time.ts";
 
 Deno.test("Fleet without faults rolls out in the order of arrival, never more than max at once", async () => {

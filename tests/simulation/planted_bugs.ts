@@ -321,6 +321,51 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ],
     exit: EXIT.liveness,
   },
+  {
+    name: "a lost swap is tried again without a pause",
+    patches: [{
+      file: "lib/lock.ts",
+      find: "await sleep(surroundings, Math.max(0, Math.min(pauseMs, leftMs())));",
+      replace: "await sleep(surroundings, 0 * pauseMs);",
+    }],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "the pause after a lost swap does not grow with what a try took",
+    patches: [{
+      file: "lib/lock.ts",
+      find: "const first = Math.min(SWAP_PAUSE_MS.crowd, tookMs * crowd);",
+      replace: "const first = Math.min(SWAP_PAUSE_MS.first, tookMs * crowd);",
+    }],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "a store that is away is asked again and again at the same pace",
+    patches: [{
+      file: "lib/waiter.ts",
+      find: "const FAILURE_PAUSE_MS = { first: 250, last: 30_000 };",
+      replace: "const FAILURE_PAUSE_MS = { first: 250, last: 250 };",
+    }],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "a wait sleeps out its pause although the store is back",
+    patches: [{
+      file: "lib/waiter.ts",
+      find: "      this.#mailbox.arrival().then(() => {",
+      replace: "      new Promise<void>(() => {}).then(() => {",
+    }],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "a wait that began without the store does not watch for its return",
+    patches: [{
+      file: "lib/waiter.ts",
+      find: "    if (this.#failures > 1 && !this.#mailbox.watches) this.#mailbox.watch(key);\n",
+      replace: "    if (key === undefined) return;\n",
+    }],
+    exit: EXIT.liveness,
+  },
 ];
 
 /** How a bug was noticed: by which exit code and what text, after how many seconds. */
@@ -337,7 +382,8 @@ export async function copySources(): Promise<string> {
   const folder = await Deno.makeTempDir({ prefix: "locksmith-planted-" });
   await copy(rootPath("lib"), `${folder}/lib`);
   await Deno.mkdir(`${folder}/tests/simulation`, { recursive: true });
-  for (const file of ["simulate.ts", "simulate_worker.ts", "simulated_history.ts"]) {
+  const files = ["simulate.ts", "simulate_worker.ts", "simulated_history.ts", "mischief.ts", "storms.ts"];
+  for (const file of files) {
     await Deno.copyFile(rootPath(`tests/simulation/${file}`), `${folder}/tests/simulation/${file}`);
   }
   for (const file of ["deno.json", "deno.lock"]) await Deno.copyFile(rootPath(file), `${folder}/${file}`);

@@ -11,7 +11,7 @@ Deno.test("the simulation notices every planted bug", async (t) => {
       await t.step(bug.name, async () => {
         const { exit, text } = await hunt(folder, bug);
         assertEquals(exit, bug.exit, `within ${HISTORIES_LIMIT} histories: ${text}`);
-        assert(/^[IL]\d: /.test(text), `it names what was broken: ${text}`);
+        assert(/^[ILS]\d: /.test(text), `it names what was broken: ${text}`);
       });
     }
   } finally {

@@ -8,7 +8,8 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { copySources, type Finding, HISTORIES_LIMIT, hunt, PLANTED_BUGS } from "./planted_bugs.ts";
 import { type Figures, simulate, unexercised } from "./simulate.ts";
-import { type Check, CHECKS, FAULT_KINDS } from "./simulated_history.ts";
+import { FAULT_KINDS } from "./mischief.ts";
+import { type Check, CHECKS } from "./simulated_history.ts";
 
 const PAGE = new URL("../../docs/reliability.md", import.meta.url);
 
@@ -42,6 +43,9 @@ const MEANING: Readonly<Record<Check, string>> = {
   I7: "what is read and written again is the same, unknown fields and large numbers too",
   L1: "once faults stop, every machine that waits and whose window recurs reboots and gives its slot back",
   L2: "lost and late watch events only delay",
+  S1: "machines that come at one moment do not refuse one another's swaps again and again",
+  S2: "a daemon calls a store that is away no more often than every other second",
+  S3: "once the store is back, a free slot is taken as soon as the watches are back",
 };
 
 function page(figures: Figures, commit: string, findings: readonly Finding[], model: ModelReport): string {

@@ -8,19 +8,14 @@
  *     deno task simulate --json FILE                      the figures for programs
  *
  * The same seed at the same commit is the same history. Exit codes: 129 something happened that must not (safety), 128
- * something that must happen did not (liveness), 127 the program threw, 1 a check that no history exercised, 2 asked for
+ * something that must happen did not, or a storm fed itself (liveness), 127 the program threw, 1 a check that no history exercised, 2 asked for
  * wrongly.
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import {
-  type Check,
-  CHECKS,
-  FAULT_KINDS,
-  type FaultKind,
-  type HistoryResult,
-  playHistory,
-} from "./simulated_history.ts";
+import { FAULT_KINDS, type FaultKind } from "./mischief.ts";
+import { type Check, CHECKS, type HistoryResult, playHistory } from "./simulated_history.ts";
+import { STORM_CHECKS } from "./storms.ts";
 import type { Batch } from "./simulate_worker.ts";
 
 export const EXIT = { safety: 129, liveness: 128, crash: 127, unexercised: 1, usage: 2 } as const;
@@ -73,7 +68,8 @@ function failureOf({ seed, violations, stuck, crash }: HistoryResult): Figures["
   if (crash !== undefined) return { seed, exit: EXIT.crash, text: crash };
   const [violation] = violations;
   if (violation !== undefined) {
-    return { seed, exit: EXIT.safety, text: `${violation.invariant}: ${violation.text}` };
+    const exit = STORM_CHECKS.some((check) => check === violation.invariant) ? EXIT.liveness : EXIT.safety;
+    return { seed, exit, text: `${violation.invariant}: ${violation.text}` };
   }
   return stuck === undefined ? null : { seed, exit: EXIT.liveness, text: `L1: ${stuck}` };
 }

@@ -90,8 +90,9 @@ export class Connection implements Store {
   readonly name = "memory";
   /** How long a call takes, in milliseconds. One that takes longer than it may is not answered. */
   callMs = 1;
-  /** Nobody answers. */
-  down = false;
+  #down = false;
+  /** What watches say that were asked for while nobody answered. */
+  readonly #late = new Set<() => void>();
   /** The machine lost its power: no call of it ends any more, no lease is kept alive. */
   dead = false;
   /** Of its next commits, the first for the next. */
@@ -104,6 +105,17 @@ export class Connection implements Store {
   readonly #leases = new Map<string, () => void>();
 
   constructor(readonly memory: Memory, private readonly time: Virtual) {}
+
+  /** Whether nobody answers. */
+  get down(): boolean {
+    return this.#down;
+  }
+  set down(down: boolean) {
+    this.#down = down;
+    if (down) return;
+    for (const begin of this.#late) begin();
+    this.#late.clear();
+  }
 
   /** Kinds of the calls since this was asked last. */
   takeCalls(): string[] {
@@ -217,7 +229,9 @@ export class Connection implements Store {
       else if (this.watchFate !== "dropped") tell(change);
       if (this.watchFate === "twice") tell(change);
     }, after ?? this.memory.revision);
-    if (after === undefined) tell({ kind: "missed" });
+    const begin = () => tell({ kind: "missed" });
+    if (after === undefined && this.down) this.#late.add(begin);
+    else if (after === undefined) begin();
     return {
       close: () => {
         open = false;

@@ -298,7 +298,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
         replace: `        if (outcome.kind !== "unknown") return decision;`,
       },
     ],
-    exit: EXIT.safety,
+    // what is not given back in a former group is noticed before what is confirmed and was not
+    exit: EXIT.liveness,
   },
   {
     name: "nobody looks for a slot in the group that the machine was in before its boot",

@@ -334,9 +334,9 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "the pause after a lost swap does not grow with what a try took",
     patches: [{
-      file: "lib/lock.ts",
-      find: "const first = Math.min(SWAP_PAUSE_MS.crowd, tookMs * crowd);",
-      replace: "const first = Math.min(SWAP_PAUSE_MS.first, tookMs * crowd);",
+      file: "lib/contention.ts",
+      find: `this.#longestMs = Math.max(this.#longestMs * PAUSE.fading, tookMs);`,
+      replace: `this.#longestMs = 1;`,
     }],
     exit: EXIT.liveness,
   },

@@ -89,7 +89,8 @@ class EtcdStore implements Store {
 
   async view(queries: readonly Query[], { timeoutMs }: CallOptions): Promise<View> {
     const response = await this.#endpoints.ask({
-      what: `cannot read ${named(queries.map(({ range }) => range.from))}`,
+      // what is asked for beside the first is of no interest where nothing can be read
+      what: `cannot read ${named(queries.slice(0, 1).map(({ range }) => range.from))}`,
       timeoutMs,
       call: (server, deadlineMs) => server.call(TXN, viewRequest(queries), deadlineMs),
     });

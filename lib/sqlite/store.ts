@@ -83,7 +83,7 @@ class SqliteStore implements Store {
   view(queries: readonly Query[], options: CallOptions): Promise<View> {
     const nothing = { revision: "0", found: queries.map(() => []) };
     return this.#attempt(
-      `read ${queries.map(({ range }) => range.from).join(", ")}`,
+      `read ${queries[0]?.range.from ?? "no key"}`,
       options,
       () => this.#look((database) => viewAt(database, queries), nothing),
     );

@@ -298,8 +298,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
         replace: `        if (outcome.kind !== "unknown") return decision;`,
       },
     ],
-    // what is not given back in a former group is noticed before what is confirmed and was not
-    exit: EXIT.liveness,
+    exit: EXIT.safety,
   },
   {
     name: "nobody looks for a slot in the group that the machine was in before its boot",

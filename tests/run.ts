@@ -38,20 +38,28 @@ async function main(args: readonly string[]): Promise<number> {
   }
   await install(await missing(HOST_PACKAGES));
   const targets = args.some((arg) => arg.startsWith("tests/")) ? [] : ["tests/"];
-  const summary = args.length > 0 ? await run([...targets, ...args], { nice: false, show }) : total(
-    await Promise.all([run(["tests/", `--ignore=${SIMULATION}`], { nice: false, show }), simulation()]),
-  );
+  const summary = args.length > 0
+    ? await run([...targets, ...args], { nice: false, show })
+    : total(await Promise.all([runRest(), ...LANES.map(runBeside)]));
   console.log(summary.text);
   return summary.failures === 0 ? 0 : 1;
 }
 
-/** What computes for minutes and promises nothing about time. */
-const SIMULATION = "tests/simulation/";
+/** What runs beside the rest. `nice`: it computes for minutes, promises nothing about time, and gets the time that others leave. */
+const LANES: readonly { readonly paths: readonly string[]; readonly nice: boolean }[] = [
+  { paths: ["tests/simulation/"], nice: true },
+  { paths: ["tests/hosts/", "tests/host/", "tests/need/", "tests/faults/"], nice: false },
+];
 
-/** Beside the rest, on the processor time that the rest leaves; shown as a whole once it has ended. */
-async function simulation(): Promise<Summary> {
+function runRest(): Promise<Summary> {
+  const beside = LANES.flatMap(({ paths }) => paths);
+  return run(["tests/", `--ignore=${beside.join(",")}`], { nice: false, show });
+}
+
+/** Shown as a whole once it has ended. */
+async function runBeside({ paths, nice }: typeof LANES[number]): Promise<Summary> {
   const output: Uint8Array[] = [];
-  const summary = await run([SIMULATION], { nice: true, show: (chunk) => output.push(chunk) });
+  const summary = await run(paths, { nice, show: (chunk) => output.push(chunk) });
   output.forEach(show);
   return summary;
 }

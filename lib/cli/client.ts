@@ -53,7 +53,7 @@ export async function setMax(context: Context<"set-max">): Promise<number> {
   const [text, ...more] = context.operands;
   if (text === undefined || more.length > 0) {
     context.err("New maximum value must be set.\n");
-    printHint(context, "one number: locksmith set-max 2");
+    printHint(context, "give one number: locksmith set-max 2");
     return 1;
   }
   const max = /^\d+$/.test(text) ? Number(text) : NaN;
@@ -76,7 +76,7 @@ export function repair(context: Context<"repair">): Promise<number> {
   return withLock(context, async (lock) => {
     const entry = await lock.entry();
     if (entry === null) {
-      context.out(`${lock.key} does not exist: there is nothing to mend\n`);
+      context.out(`${lock.key} does not exist: there is nothing to repair\n`);
       if (lock.group !== ALL_GROUPS) await tellNotStored(context, lock.store, lock.group);
       return 0;
     }
@@ -84,13 +84,13 @@ export function repair(context: Context<"repair">): Promise<number> {
     if ("fault" in mended) {
       printError(
         context,
-        `cannot mend ${lock.key}: ${mended.fault}`,
-        "--reset starts it anew with max 1 and no holders",
+        `cannot repair ${lock.key}: ${mended.fault}`,
+        "--reset starts over with max 1 and no holders",
       );
       return 1;
     }
     if (mended.changes.length === 0) {
-      context.out(`${lock.key} is sound: there is nothing to mend\n`);
+      context.out(`${lock.key} is sound: there is nothing to repair\n`);
       return 0;
     }
     context.out(
@@ -99,7 +99,7 @@ export function repair(context: Context<"repair">): Promise<number> {
     for (const change of mended.changes) context.out(`- ${oneLine(change)}\n`);
     if (context.config["dry-run"]) return 0;
     if (!context.config.yes && !(context.interactive && globalThis.confirm("Write it?"))) {
-      printError(context, `${lock.key} was left as it is`, "--yes writes what is shown");
+      printError(context, `${lock.key} was left unchanged`, "--yes writes what is shown");
       return 1;
     }
     if (await lock.replace(entry, mended.next)) {
@@ -108,8 +108,8 @@ export function repair(context: Context<"repair">): Promise<number> {
     }
     printError(
       context,
-      `${lock.key} changed meanwhile, and was left as it is`,
-      "look again: 'locksmith repair --dry-run'",
+      `${lock.key} changed in the meantime and was left unchanged`,
+      "check again: 'locksmith repair --dry-run'",
     );
     return 1;
   });
@@ -119,7 +119,7 @@ function mend(
   value: string,
   reset: boolean,
 ): { next: Semaphore; changes: readonly string[] } | { fault: string } {
-  if (reset) return { next: FRESH, changes: ["everything in it is dropped, it starts anew"] };
+  if (reset) return { next: FRESH, changes: ["everything is dropped; it starts over"] };
   try {
     parseSemaphore(value);
     return { next: FRESH, changes: [] };

@@ -80,29 +80,29 @@ export function repair(context: Context<"repair">): Promise<number> {
       if (lock.group !== ALL_GROUPS) await tellNotStored(context, lock.store, lock.group);
       return 0;
     }
-    const mended = mend(entry.value, context.config.reset);
-    if ("fault" in mended) {
+    const repaired = repairText(entry.value, context.config.reset);
+    if ("fault" in repaired) {
       printError(
         context,
-        `cannot repair ${lock.key}: ${mended.fault}`,
+        `cannot repair ${lock.key}: ${repaired.fault}`,
         "--reset starts over with max 1 and no holders",
       );
       return 1;
     }
-    if (mended.changes.length === 0) {
+    if (repaired.changes.length === 0) {
       context.out(`${lock.key} is sound: there is nothing to repair\n`);
       return 0;
     }
     context.out(
-      `Key:    ${lock.key}\nBefore: ${oneLine(entry.value)}\nAfter:  ${serializeSemaphore(mended.next)}\n`,
+      `Key:    ${lock.key}\nBefore: ${oneLine(entry.value)}\nAfter:  ${serializeSemaphore(repaired.next)}\n`,
     );
-    for (const change of mended.changes) context.out(`- ${oneLine(change)}\n`);
+    for (const change of repaired.changes) context.out(`- ${oneLine(change)}\n`);
     if (context.config["dry-run"]) return 0;
     if (!context.config.yes && !(context.interactive && globalThis.confirm("Write it?"))) {
       printError(context, `${lock.key} was left unchanged`, "--yes writes what is shown");
       return 1;
     }
-    if (await lock.replace(entry, mended.next)) {
+    if (await lock.replace(entry, repaired.next)) {
       context.out("Written\n");
       return 0;
     }
@@ -115,7 +115,7 @@ export function repair(context: Context<"repair">): Promise<number> {
   });
 }
 
-function mend(
+function repairText(
   value: string,
   reset: boolean,
 ): { next: Semaphore; changes: readonly string[] } | { fault: string } {

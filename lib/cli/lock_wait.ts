@@ -44,7 +44,7 @@ export interface Wait {
 type Stop =
   | { readonly kind: "time"; readonly limitMs: number }
   | { readonly kind: "signal"; readonly name: keyof typeof EXIT_BY_SIGNAL }
-  /** Nothing that waiting could mend. */
+  /** Something that waiting cannot fix. */
   | { readonly kind: "error"; readonly error: StoreError | LockError };
 
 type Interruption = Stop & { readonly kind: "signal" };
@@ -235,7 +235,7 @@ function isStop(end: LastNews | Stop): end is Stop {
   return end.kind === "time" || end.kind === "signal" || end.kind === "error";
 }
 
-/** What fails for a reason that somebody has to mend is told; what may pass is waited for. */
+/** Whether somebody has to fix the cause, so that the wait ends; anything else may pass. */
 function isHopeless(error: StoreError | LockError): boolean {
   return error instanceof LockError
     ? error.kind === "document"

@@ -178,7 +178,7 @@ async function main(): Promise<number> {
   const sound = figures.failure === null && unexercised(figures).length === 0 &&
     findings.every(({ caught }) => caught) && model.mutants.every(({ caught }) => caught) &&
     model.configurations.every(({ errors }) => errors === 0);
-  console.log(`docs/reliability.md: ${sound ? "all promises hold" : "a promise is broken, see there"}`);
+  console.log(`docs/reliability.md: ${sound ? "all promises hold" : "something is broken, see the page"}`);
   return sound ? 0 : 1;
 }
 

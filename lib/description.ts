@@ -113,7 +113,7 @@ export function describeWait(
   if (news.kind === "failing") {
     const { message, hint } = news.error;
     const details = hint === undefined ? "" : `; ${hint}`;
-    return { level: "warning", why: `cannot get in line, trying again: ${message}`, details };
+    return { level: "warning", why: `cannot join the queue, trying again: ${message}`, details };
   }
   const told = describeObstacle(news, waits, clock);
   const { overdue, semaphore } = news;
@@ -125,7 +125,7 @@ export function describeWait(
   return {
     level: "warning",
     why: `${told.why}, ${overdue.length} overdue`,
-    details: `${told.details}; look at what is overdue, or give its slot back: ${unlock}`,
+    details: `${told.details}; check the overdue machine, or release its slot: ${unlock}`,
   };
 }
 
@@ -160,7 +160,7 @@ function describeObstacle(
         why: `first in line, ${obstacle.all ? "all groups are" : "the group is"} paused`,
         details: `${describeHold(obstacle.pause, clock)}; 'locksmith resume${
           obstacle.all ? " --all" : flag
-        }' ends that${
+        }' ends the pause${
           overdue.length === 0 ? "" : `; ${describeHolders(semaphore, overdue, clock.now, overdue)}`
         }`,
       };
@@ -170,7 +170,7 @@ function describeObstacle(
         why: "this machine's slot was taken by hand",
         details: `${
           describeHold(obstacle.hold, clock)
-        }; only 'locksmith unlock ${waits.id}${flag}' ends that`,
+        }; only 'locksmith unlock ${waits.id}${flag}' releases it`,
       };
     case "other-host":
       return describeOtherHost(obstacle.hold, waits, clock);
@@ -184,13 +184,13 @@ export function describeOtherHost(
   clock: Clock,
 ): WaitDescription {
   const ours = hostname === undefined ? `machine id ${id}` : `the machine id of ${machineName(id, hostname)}`;
-  const unlock = `'locksmith unlock ${id}${groupFlag(group)}' ends it`;
+  const unlock = `'locksmith unlock ${id}${groupFlag(group)}' releases it`;
   const namesake = hold.host === undefined || hold.host === hostname;
   return {
     level: "warning",
-    why: `${ours} holds a slot${namesake ? " that this machine did not ask for," : ""} ` +
+    why: `${ours} holds a slot${namesake ? " that this machine did not request," : ""} ` +
       `under another boot id and host ${hold.host ?? "unknown"}`,
-    details: `${describeHold(hold, clock)}; do two machines share this id? give one of them another; ` +
+    details: `${describeHold(hold, clock)}; do two machines share this id? give one of them a new one; ` +
       `if ${namesake ? "not" : "this machine was renamed"}, ${unlock}`,
   };
 }

@@ -51,7 +51,7 @@ function parseAnew(text: string, sound: ReadonlyMap<string, Hold> = new Map()): 
   const names = readHolders(holders, faults);
   if (isCount(max) && names !== undefined && count !== max - names.length) {
     faults.push(
-      `"semaphore" is ${show(count)}, but max ${max} less ${names.length} holders is ${max - names.length}`,
+      `"semaphore" is ${show(count)}, but max ${max} minus ${names.length} holders is ${max - names.length}`,
     );
   }
   const details = readHolds(holds, new Set(names), sound, faults);
@@ -130,7 +130,7 @@ function readHolders(value: unknown, faults: string[]): string[] | undefined {
     const order = compareCodePoints(names[i - 1] ?? "", names[i] ?? "");
     if (order === 0) faults.push(`"holders" has ${show(names[i])} twice`);
     if (order > 0) {
-      faults.push(`"holders" is not sorted: ${show(names[i - 1])} stands before ${show(names[i])}`);
+      faults.push(`"holders" is not sorted: ${show(names[i - 1])} comes before ${show(names[i])}`);
     }
   }
   return names.length === list.length ? names : undefined;
@@ -149,7 +149,7 @@ function readHolds(
     return holds;
   }
   for (const [id, hold] of Object.entries(value)) {
-    if (!holders.has(id)) faults.push(`"holds" has ${show(id)}, which is not among "holders"`);
+    if (!holders.has(id)) faults.push(`"holds" has ${show(id)}, which is not in "holders"`);
     const before = sound.get(id);
     const record = before !== undefined && isWritten(before, hold)
       ? before
@@ -194,8 +194,9 @@ function readRecord<Field extends string>(
   for (const [name, content] of Object.entries(value)) {
     const field = fields.find((field) => field === name);
     if (field === undefined) extra.push([name, content]);
-    else if (typeof content !== "string") faults.push(`"${name}" in ${what} is ${show(content)}, not a text`);
-    else if (INSTANT_FIELDS.includes(name) && !isInstant(content)) {
+    else if (typeof content !== "string") {
+      faults.push(`"${name}" in ${what} is ${show(content)}, not a string`);
+    } else if (INSTANT_FIELDS.includes(name) && !isInstant(content)) {
       faults.push(`"${name}" in ${what} is ${show(content)}, not a time such as 2015-05-21T23:00:00Z`);
     } else known[field] = content;
   }

@@ -71,25 +71,23 @@ export function parseDuration(text: string): number {
   const negative = text.startsWith("-");
   let rest = negative || text.startsWith("+") ? text.slice(1) : text;
   if (rest === "0") return 0;
-  if (rest === "") throw new DurationError(text, `it is empty; allowed are ${ALLOWED}`);
+  if (rest === "") throw new DurationError(text, `it is empty; allowed: ${ALLOWED}`);
   let totalNs = 0n;
   while (rest !== "") {
     const part = /^([0-9]*)(?:\.([0-9]*))?([^0-9.]*)/.exec(rest);
     const [all = "", whole = "", fraction = "", unit = ""] = part ?? [];
     if (whole === "" && fraction === "") {
-      throw new DurationError(text, `there is no number at ${JSON.stringify(rest)}; allowed are ${ALLOWED}`);
+      throw new DurationError(text, `there is no number at ${JSON.stringify(rest)}; allowed: ${ALLOWED}`);
     }
     if (unit === "") {
-      throw new DurationError(text, `${JSON.stringify(all)} has no unit; allowed are ${ALLOWED}`);
+      throw new DurationError(text, `${JSON.stringify(all)} has no unit; allowed: ${ALLOWED}`);
     }
     const unitNs = UNITS.get(unit);
     if (unitNs === undefined) {
       const hint = UNIT_HINTS.find(([pattern]) => pattern.test(unit))?.[1];
       throw new DurationError(
         text,
-        `unknown unit ${JSON.stringify(unit)}${
-          hint === undefined ? "" : `, ${hint}`
-        }; allowed are ${ALLOWED}`,
+        `unknown unit ${JSON.stringify(unit)}${hint === undefined ? "" : `, ${hint}`}; allowed: ${ALLOWED}`,
       );
     }
     // Cut before the conversion: a number of a million digits would cost time and is out of range anyway.

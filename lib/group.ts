@@ -27,7 +27,7 @@ export const ALL_GROUPS = "\0all";
 /** What is wrong with the name of a group, or `undefined`. The empty name is the default group. */
 export function groupFault(group: string): string | undefined {
   if (group === "." || group === "..") {
-    return "a group must not be called . or .., which would point out of the tree of groups";
+    return "a group must not be named . or .., which would point outside the tree of groups";
   }
   const fault = plainTextFault(group, "a group's name", GROUP_LENGTH_LIMIT);
   if (fault === undefined && group !== "" && group.trim() !== group) {

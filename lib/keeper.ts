@@ -112,11 +112,11 @@ export class LockKeeper implements Keeper {
             kind: "recovered",
             slot: { grant: owner.grant },
             called: owner.called,
-            note: "this machine has a slot and has not rebooted",
+            note: "this machine holds a slot and has not rebooted",
             details,
           };
         case "by-hand": {
-          const hint = `; only 'locksmith unlock ${machine.id}${groupFlag(lock.group)}' ends it`;
+          const hint = `; only 'locksmith unlock ${machine.id}${groupFlag(lock.group)}' releases it`;
           return { ...none, note: "this machine's slot was taken by hand", details: details + hint };
         }
         case "other-host": {

@@ -145,7 +145,7 @@ export class Leftovers {
       });
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind !== "permission") throw error;
-      this.#tell("info", `may not look for slots of this machine in other groups: ${error.message}`);
+      this.#tell("info", `not allowed to look for slots of this machine in other groups: ${error.message}`);
       return [];
     }
   }
@@ -220,13 +220,13 @@ export class Leftovers {
     { group, text: where }: Whereabouts,
   ): void {
     const { machine } = this.options;
-    const unlock = `'locksmith unlock ${machine.id}${groupFlag(group)}' ends it`;
+    const unlock = `'locksmith unlock ${machine.id}${groupFlag(group)}' releases it`;
     switch (owner.kind) {
       case "by-hand":
         return this.#tell(
           "info",
           `a slot of this machine ${where} was taken by hand`,
-          `${describeHold(owner.hold, this.#clock())}: left alone, only ${unlock}`,
+          `${describeHold(owner.hold, this.#clock())}: left unchanged, only ${unlock}`,
         );
       case "other-host": {
         const { level, why, details } = describeOtherHost(owner.hold, { ...machine, group }, this.#clock());
@@ -235,10 +235,10 @@ export class Leftovers {
       case "ours":
         return this.#tell(
           "warning",
-          `this machine has a slot ${where}`,
+          `this machine holds a slot ${where}`,
           `${
             describeHold(owner.hold, this.#clock())
-          }, and has not rebooted since: it goes back after the next ` +
+          }, and has not rebooted since: it is given back after the next ` +
             `boot, or ${unlock}`,
         );
     }
@@ -262,9 +262,9 @@ export class Leftovers {
         `machine id ${former} holds a slot ${where}`,
         `${
           describeHold(hold, this.#clock())
-        }, and the disk of this machine says that it took it, but its machine ` +
-          `id is ${machine.id} now: left alone, in case the disk is a copy; if not, 'locksmith unlock ${former}` +
-          `${groupFlag(group)}' ends it`,
+        }, taken by this machine according to its disk, but its machine ` +
+          `id is ${machine.id} now: left unchanged in case the disk is a copy; if not, 'locksmith unlock ${former}` +
+          `${groupFlag(group)}' releases it`,
       );
     }
   }
@@ -272,7 +272,7 @@ export class Leftovers {
   #cannotLook(store: string, entries: readonly Taken[]): string {
     const groups = [...new Set(entries.map(({ group }) => groupLabel(group)))].sort();
     const names = groups.length === 0 ? "" : ` in group ${groups.join(", ")}`;
-    return `cannot look for a slot that this machine may still have${names} at ${store}, trying again`;
+    return `cannot look for a slot that this machine may still hold${names} at ${store}, trying again`;
   }
 
   /** What to do about a store that cannot be reached. */
@@ -280,8 +280,8 @@ export class Leftovers {
     const { ledger, machine: { id } } = this.options;
     if (entries.length === 0) return "";
     const files = entries.map(({ grant }) => grant).join(", ");
-    return `; where it can be reached 'locksmith unlock ${id}' ends such a slot, and if that store is gone for good, ` +
-      `remove what ${ledger.name} has of it (${files})`;
+    return `; from a host that can reach it, 'locksmith unlock ${id}' releases such a slot; if that store is gone permanently, ` +
+      `remove its entries in ${ledger.name} (${files})`;
   }
 
   #clock(): Clock {

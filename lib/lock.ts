@@ -363,7 +363,7 @@ export class Lock {
       "contended",
       `cannot ${verb} in ${
         groupPhrase(this.group)
-      } at ${this.store.name}: other machines changed ${this.key} at every try`,
+      } at ${this.store.name}: other machines changed ${this.key} on every attempt`,
       "nothing was changed; try again",
     );
   }
@@ -398,8 +398,8 @@ export class Lock {
   unknown(verb: string, cause: StoreError): LockError {
     return new LockError(
       "unknown",
-      `nobody can tell whether ${verb} in ${groupPhrase(this.group)} happened: ${cause.message}`,
-      "the request may have reached the store; look with 'locksmith status' before you go on",
+      `cannot tell whether ${verb} in ${groupPhrase(this.group)} took effect: ${cause.message}`,
+      "the request may have reached the store; check with 'locksmith status' before you continue",
       { cause },
     );
   }

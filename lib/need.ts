@@ -54,7 +54,7 @@ export function combineNeed(answers: ReadonlyMap<string, Answer>): Need {
   }
   if (parts.length > 0) return { kind: "needed", reasons, fingerprint: parts.sort().join(" ") };
   if (known) return { kind: "not-needed" };
-  return { kind: "unknown", why: why.length > 0 ? why : ["nothing is asked that could know"] };
+  return { kind: "unknown", why: why.length > 0 ? why : ["no source can tell"] };
 }
 
 /**

@@ -12,7 +12,7 @@ const CONTROL_CHARACTERS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
 /** What is wrong with a text, or `undefined`. `what` names it in the answer; `limit` in UTF-16 code units. */
 export function plainTextFault(text: string, what: string, limit: number): string | undefined {
   if (text.length > limit) return `${what} must not be longer than ${limit}`;
-  if (text.search(CONTROL_CHARACTERS) >= 0) return `${what} must not have control characters`;
+  if (text.search(CONTROL_CHARACTERS) >= 0) return `${what} must not contain control characters`;
   if (!text.isWellFormed()) return `${what} must be well-formed Unicode`;
   return undefined;
 }
@@ -22,7 +22,7 @@ export function reasonFault(text: string): string | undefined {
   if (text.trim() === "") return "a reason must not be empty";
   const { length } = [...text];
   if (length > REASON_LENGTH_LIMIT) {
-    return `a reason must not be longer than ${REASON_LENGTH_LIMIT} characters, and this one has ${length}`;
+    return `a reason must not be longer than ${REASON_LENGTH_LIMIT} characters; this one has ${length}`;
   }
   return plainTextFault(text, "a reason", Infinity);
 }

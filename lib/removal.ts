@@ -69,7 +69,7 @@ export async function removeGroup(lock: Lock): Promise<Removal> {
   if (doubt !== undefined) throw lock.unknown("groups --remove", doubt.cause);
   throw new LockError(
     "contended",
-    `cannot remove ${lock.key} at ${store.name}: it changed at every try`,
+    `cannot remove ${lock.key} at ${store.name}: it changed on every attempt`,
     `nothing was removed; see who uses it: locksmith history${groupFlag(lock.group)}`,
   );
 }

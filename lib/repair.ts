@@ -25,7 +25,7 @@ export interface Repair {
  */
 export function repairSemaphore(text: string): Repair {
   const { semaphore: count, max, holders, holds, paused, changed, ...others } = parseObject(text);
-  if (!isCount(max)) throw new SemaphoreError([`"max" cannot be read, and nobody can tell what it was`]);
+  if (!isCount(max)) throw new SemaphoreError([`"max" cannot be read, so the limit is unknown`]);
   const changes: string[] = [];
   const names = repairHolders(holders, changes);
   const kept = repairHolds(holds, new Set(names), changes);
@@ -34,7 +34,7 @@ export function repairSemaphore(text: string): Repair {
     changes.push(
       `semaphore: ${
         JSON.stringify(count) ?? "missing"
-      } becomes ${draft.semaphore} (max ${max} less ${names.length} holders)`,
+      } becomes ${draft.semaphore} (max ${max} minus ${names.length} holders)`,
     );
   }
   const readable = changed === undefined || isSound({ ...FRESH_DRAFT, changed });
@@ -64,13 +64,13 @@ function isSound(draft: unknown): boolean {
 function repairHolders(value: unknown, changes: string[]): string[] {
   if (value === null || value === undefined) return [];
   if (!Array.isArray(value)) {
-    throw new SemaphoreError([`"holders" is not a list, and nobody can tell who holds a slot`]);
+    throw new SemaphoreError([`"holders" is not a list, so the holders are unknown`]);
   }
   const names: string[] = [];
   for (const name of value) {
     const fault = holderFault(name);
     if (fault !== undefined) changes.push(`holders: ${JSON.stringify(name)} is dropped (${fault})`);
-    else if (names.includes(name)) changes.push(`holders: ${JSON.stringify(name)} stood there twice`);
+    else if (names.includes(name)) changes.push(`holders: ${JSON.stringify(name)} was listed twice`);
     else names.push(name);
   }
   const sorted = names.toSorted(compareCodePoints);
@@ -98,7 +98,7 @@ function repairHolds(
       changes.push(
         `holds: the details of ${
           JSON.stringify(id)
-        } are dropped (they cannot be read); it stays a holder by hand`,
+        } are dropped (they cannot be read); its slot counts as taken by hand`,
       );
     }
   }

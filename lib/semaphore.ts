@@ -145,7 +145,7 @@ export function compareCodePoints(a: string, b: string): number {
 
 /** What is wrong with a holder's name, or `undefined`. A name is one line of text without blanks at its ends. */
 export function holderFault(name: unknown): string | undefined {
-  if (typeof name !== "string") return "a holder's name is a text";
+  if (typeof name !== "string") return "a holder's name must be a string";
   if (name.trim() === "") return "a holder's name must not be empty";
   if (name !== name.trim()) return "a holder's name must not begin or end with a blank";
   return plainTextFault(name, "a holder's name", HOLDER_LENGTH_LIMIT);

@@ -57,10 +57,10 @@ export function tellNeed(before: Agent, next: Step): Step {
     return say(
       "warning",
       served?.absent && !served.repeated
-        ? `a reboot is needed again (${why}) right after a reboot for it: it counts after a while, once, or at once ` +
+        ? `a reboot is needed again (${why}) right after a reboot for it: rebooting for it once more after a while, or at once ` +
           "after 'locksmith reset'"
         : `a reboot is still needed (${why}) right after a reboot for it: not rebooting again; ` +
-          "mend the cause, or 'locksmith reset' allows another reboot",
+          "fix the cause, or allow another reboot with 'locksmith reset'",
       next,
     );
   }

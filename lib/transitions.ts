@@ -43,9 +43,9 @@ export const BLOCKED_PATIENCE_MS = 5 * 60_000;
 /** How long the reboot call may take, in milliseconds: in a window that closes sooner only until then. */
 export const CALL_LIMIT_MS = { least: 1_000, most: 90_000 };
 
-const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine; starting over";
+const LOST_TEXT = "this machine no longer holds its slot: somebody unlocked it; starting over";
 const KEPT_TEXT =
-  "keeping the slot, a reboot was called under it and may still come; if not, 'locksmith unlock' ends it";
+  "keeping the slot: a reboot was requested under it and may still happen; if not, 'locksmith unlock' releases it";
 
 /** The next state, and what to do. Throws {@linkcode AgentError}. */
 export function step(config: AgentConfig, state: Agent, event: Event, now: Moment): Step {
@@ -118,21 +118,21 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
       return say("warning", KEPT_TEXT, rebooting({ ...state, called: true }, now));
     case "reboot-accepted":
       expectPhase(state, event, "calling");
-      return say("notice", "the reboot is accepted, this machine goes down", rebooting(state, now));
+      return say("notice", "the reboot is accepted; this machine is going down", rebooting(state, now));
     case "reboot-unknown": {
       expectPhase(state, event, "calling");
-      const text = `nobody can tell whether the reboot was accepted (${event.why}); keeping the slot`;
+      const text = `cannot tell whether the reboot was accepted (${event.why}); keeping the slot`;
       return say("warning", text, rebooting(state, now));
     }
     case "reboot-refused": {
       expectPhase(state, event, "calling");
       if (state.called) {
-        return say("warning", `the reboot was not called again: ${event.why}`, rebooting(state, now));
+        return say("warning", `the reboot was not requested again: ${event.why}`, rebooting(state, now));
       }
       if (event.blocked) return blocked(config, state, event.why, now);
       return say(
         "error",
-        `the reboot was refused: ${event.why}; the next try comes in ${describeDuration(REFUSED_BACKOFF_MS)}`,
+        `the reboot was refused: ${event.why}; retrying in ${describeDuration(REFUSED_BACKOFF_MS)}`,
         giveBack(config, { ...state, notBefore: now.elapsed + REFUSED_BACKOFF_MS }, now),
       );
     }
@@ -186,7 +186,7 @@ function tick(config: AgentConfig, state: Agent, now: Moment): Step {
       if (state.called) return giveBack(config, state, now);
       return say(
         "warning",
-        "nobody can tell whether a reboot is needed; giving the slot back",
+        "cannot tell whether a reboot is needed; giving the slot back",
         giveBack(config, state, now),
       );
     case "grace":
@@ -194,7 +194,7 @@ function tick(config: AgentConfig, state: Agent, now: Moment): Step {
     case "rebooting":
       return say(
         "warning",
-        "this machine is still up, although its reboot was called; looking again",
+        "this machine is still up although its reboot was requested; checking again",
         again(config, state, now),
       );
     default:
@@ -270,7 +270,7 @@ function holdOff(state: Agent, clearance: Exclude<Clearance, { kind: "clear" }>,
   const until = now.elapsed + (hopeless ? REFUSED_BACKOFF_MS : BLOCKED_RETRY_MS.free);
   return sayOnce(
     hopeless ? "error" : "warning",
-    `a reboot is needed (${reasons(state).join("; ")}), and cannot be made now: ${clearance.why}`,
+    `a reboot is needed (${reasons(state).join("; ")}) but is not possible now: ${clearance.why}`,
     rest(
       enterPhase({ ...state, notBefore: Math.max(state.notBefore, until) }, { name: "backing-off", until }),
     ),
@@ -286,13 +286,13 @@ function blocked(config: AgentConfig, state: Agent, why: string, now: Moment): S
     const notBefore = Math.max(state.notBefore, now.elapsed + REFUSED_BACKOFF_MS);
     return say(
       "warning",
-      `giving the slot back, still no reboot after ${describeDuration(BLOCKED_PATIENCE_MS)}: ${why}`,
+      `giving the slot back: still unable to reboot after ${describeDuration(BLOCKED_PATIENCE_MS)}: ${why}`,
       giveBack(config, { ...state, notBefore, blockedSince: null }, now),
     );
   }
   return sayOnce(
     "warning",
-    `this machine has a slot and cannot reboot now, asking again: ${why}`,
+    `this machine holds a slot but cannot reboot now, retrying: ${why}`,
     rest(enterPhase({ ...state, blockedSince: since }, { name: "blocked", until })),
     now,
   );

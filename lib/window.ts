@@ -44,7 +44,7 @@ export class WindowError extends Error {
 }
 
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] as const;
-const START_ALLOWED = "allowed is HH:MM or Day HH:MM on the 24-hour clock, such as 14:00 or Thu 23:00";
+const START_ALLOWED = "allowed: HH:MM or Day HH:MM on the 24-hour clock, such as 14:00 or Thu 23:00";
 
 /**
  * A window from its two texts, such as `Thu 23:00` and `1h30m`.
@@ -88,7 +88,7 @@ function parseStart(text: string, faults: string[]): Omit<Window, "lengthMs"> | 
     if (hour === "") {
       refuse(`has no time of the form HH:MM; ${START_ALLOWED}`);
     } else if (Number(hour) > 23 || Number(minute) > 59) {
-      refuse("is not a time of day; hours go from 00 to 23, minutes from 00 to 59");
+      refuse("is not a time of day; hours run from 00 to 23, minutes from 00 to 59");
     }
   }
   return faults.length > before ? null : { weekday, hour: Number(hour), minute: Number(minute) };
@@ -101,7 +101,7 @@ function parseLength(text: string, weekly: boolean, faults: string[]): number | 
     const lengthMs = parseDuration(text);
     if (lengthMs > 0 && lengthMs < parseDuration(limit)) return lengthMs;
     if (lengthMs < 0) why = "is negative";
-    else if (lengthMs === 0) why = "is zero, so that no reboot would ever be allowed";
+    else if (lengthMs === 0) why = "is zero, so no reboot would ever be allowed";
     else why = "is too long";
     why += `; a ${kind} window is longer than 0s and shorter than ${limit}`;
   } catch (error) {

@@ -145,7 +145,7 @@ Deno.test("daemon reboots by logind after send-need-reboot on a real bus, and gi
     { code: 0, stdout: "", stderr: "" },
   );
   await bus.logind.nextReboot();
-  await first.line(/^notice: the reboot is accepted, this machine goes down$/);
+  await first.line(/^notice: the reboot is accepted; this machine is going down$/);
   assertEquals(await machine.coordinator(), "etcd-lock rebooting");
   const { since, grant, confirm, ...hold } = await lock.hold(machine.id) ?? { extra: {} };
   assertEquals(hold, {
@@ -209,7 +209,7 @@ Deno.test("daemon waits for a slot with a line in the log for each reason, and t
   // changes that do not help are looked at, and not told
   await lock.pause({ reason: "a fair", extra: {} });
   await daemon.line(
-    /^warning: .*first in line, the group is paused \(because: a fair\); 'locksmith resume' ends that$/,
+    /^warning: .*first in line, the group is paused \(because: a fair\); 'locksmith resume' ends the pause$/,
   );
   await lock.setMax(3);
   await lock.setMax(1);
@@ -261,7 +261,7 @@ Deno.test("daemon does not reboot on a slot that an administrator took back duri
   await lock.lock("another");
   assertEquals(
     await daemon.line(/somebody unlocked/),
-    "warning: the slot is not ours any more, somebody unlocked this machine; starting over",
+    "warning: this machine no longer holds its slot: somebody unlocked it; starting over",
   );
   await daemon.line(FULL);
   assertEquals(bus.logind.rebootCalls(), 0);
@@ -280,7 +280,7 @@ Deno.test("daemon takes no slot while somebody inhibits a shutdown, and says who
   const daemon = machine.start(["--endpoint", machine.store], { bus: bus.address });
   assertEquals(
     await daemon.line(/^warning: a reboot is needed/),
-    `warning: a reboot is needed (${machine.root}/run/reboot-required exists), and cannot be made now: ` +
+    `warning: a reboot is needed (${machine.root}/run/reboot-required exists) but is not possible now: ` +
       "shutdown is inhibited by apt (uid 0, pid 42): upgrading",
   );
   assertEquals([(await lock.read()).holders, await lock.queue()], [[], []]);
@@ -296,7 +296,7 @@ Deno.test("daemon keeps its slot for a while when an inhibitor refuses the very 
   const daemon = machine.start(["--endpoint", machine.store], { bus: bus.address });
   assertEquals(
     await daemon.line(/cannot reboot now/),
-    "warning: this machine has a slot and cannot reboot now, asking again: shutdown is inhibited by somebody",
+    "warning: this machine holds a slot but cannot reboot now, retrying: shutdown is inhibited by somebody",
   );
   assertEquals((await lock.read()).holders, [machine.id]);
   assertEquals(await machine.coordinator(), "etcd-lock reboot-planned");
@@ -312,7 +312,7 @@ Deno.test("daemon gives the slot back when the reboot is refused, and says why",
   const daemon = machine.start(["--endpoint", machine.store], { bus: bus.address });
   assertEquals(
     await daemon.line(/^error: /),
-    "error: the reboot was refused: logind: Permission denied; the next try comes in 5 min",
+    "error: the reboot was refused: logind: Permission denied; retrying in 5 min",
   );
   await daemon.line(/^info: gave the slot back$/);
   assertEquals((await lock.read()).holders, []);
@@ -336,7 +336,7 @@ Deno.test("daemon started again within the same boot goes on with its slot, or g
 
   const second = start("1h");
   await second.line(
-    /^info: this machine has a slot and has not rebooted \(since .*, by locksmithd, because: /,
+    /^info: this machine holds a slot and has not rebooted \(since .*, by locksmithd, because: /,
   );
   await second.line(/rebooting in 1 h/);
   assertEquals((await lock.hold(machine.id))?.grant, grant, "the same slot");
@@ -360,7 +360,9 @@ Deno.test("daemon keeps a slot within the same boot under which the reboot was c
   await first.stop("SIGKILL");
   await machine.need(false);
   const second = machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
-  await second.line(/^info: keeping the slot, a reboot was called under it .*'locksmith unlock' ends it$/);
+  await second.line(
+    /^info: keeping the slot: a reboot was requested under it .*'locksmith unlock' releases it$/,
+  );
   assertEquals(await machine.coordinator(), "etcd-lock rebooting");
   assertEquals((await lock.hold(machine.id))?.phase, "rebooting");
   await assertStops(second, "rebooting");
@@ -379,10 +381,10 @@ Deno.test("daemon never releases a hold taken by hand, and does not reboot under
     const daemon = machine.start(["--endpoint", machine.store, ...REBOOT_LOG]);
     assertMatch(
       await daemon.line(/this machine's slot was taken by hand/),
-      new RegExp(`^info: .*because: a new disk\\); only 'locksmith unlock ${machine.id}' ends it$`),
+      new RegExp(`^info: .*because: a new disk\\); only 'locksmith unlock ${machine.id}' releases it$`),
     );
     await daemon.line(
-      new RegExp(`waiting for a slot: .*by hand.*'locksmith unlock ${machine.id}' ends that$`),
+      new RegExp(`waiting for a slot: .*by hand.*'locksmith unlock ${machine.id}' releases it$`),
     );
     assertEquals((await lock.read()).holders, [machine.id]);
     await assertStops(daemon, boot);
@@ -427,7 +429,7 @@ Deno.test("daemon refuses to start beside another one on the same machine, and n
   const second = machine.start(["--endpoint", machine.store]);
   assertEquals((await second.status).code, 1);
   assertEquals(second.lines, [
-    `locksmith: error: another locksmithd runs (process ${first.pid}): it holds ${machine.root}/run/update-engine/coordinator.conf`,
+    `locksmith: error: another locksmithd is running (process ${first.pid}): it holds ${machine.root}/run/update-engine/coordinator.conf`,
     "locksmith: hint: stop it first, or give this one another --root",
   ]);
   assertEquals(await machine.coordinator(), "etcd-lock running");
@@ -437,7 +439,7 @@ Deno.test("daemon refuses to start beside another one on the same machine, and n
   assertEquals((await third.status).code, 1);
   assertEquals(
     third.lines[0],
-    `locksmith: error: another locksmithd runs (process ${first.pid}): it holds ${machine.root}/var/lib/locksmith/daemon.lock`,
+    `locksmith: error: another locksmithd is running (process ${first.pid}): it holds ${machine.root}/var/lib/locksmith/daemon.lock`,
   );
   await first.stop("SIGKILL");
   const fourth = machine.start(["--endpoint", machine.store]);
@@ -476,7 +478,7 @@ Deno.test("daemon whose machine id is for this boot only does not start, and say
   assertEquals(daemon.lines[0], "Cannot use this machine-id");
   assertMatch(
     daemon.lines[1] ?? "",
-    /^locksmith: hint: .* does not outlast the boot, .*; keep it on the disk: systemd-machine-id-setup --commit; or /,
+    /^locksmith: hint: .* does not outlast the boot, .*; write it to disk: systemd-machine-id-setup --commit; or /,
   );
 });
 
@@ -490,7 +492,7 @@ Deno.test("daemon with the strategy off says so, and ends with exit code 0", asy
   assertMatch(start ?? "", /^info: locksmith \S+ on \S+ \([0-9a-f]{8}\u2026\), boot /);
   assertEquals(lines, [
     `info: strategy off: configured by ${machine.root}/etc/flatcar/update.conf:2`,
-    "notice: the strategy is off: this machine is not rebooted by locksmith; nothing to do",
+    "notice: the strategy is off: locksmith does not reboot this machine; nothing to do",
   ]);
   assertEquals(await machine.coordinator(), "off disabled");
   assertEquals(await machine.read("rebooted"), "");
@@ -539,7 +541,7 @@ Deno.test("daemon that nobody configured does not start, exit code 2, and the ma
   assertEquals((await daemon.status).code, 2);
   assertEquals(daemon.lines.slice(0, 4), [
     "locksmith: error: neither a reboot strategy nor an endpoint is configured: the daemon does not start",
-    "locksmith: hint: write two lines into /etc/locksmith/locksmith.conf, then check with 'locksmith config':",
+    "locksmith: hint: add two lines to /etc/locksmith/locksmith.conf, then check with 'locksmith config':",
     "locksmith: hint:   LOCKSMITHD_REBOOT_STRATEGY=etcd-lock",
     "locksmith: hint:   LOCKSMITHD_ENDPOINT=https://etcd1.example.net:2379",
   ]);
@@ -585,13 +587,13 @@ Deno.test("daemon does not reboot in a loop for a sentinel that survives the boo
   assertEquals(
     await second.line(/^warning: a reboot is still needed/),
     `warning: a reboot is still needed (${machine.root}/run/reboot-required exists) right after a reboot for it: ` +
-      "not rebooting again; mend the cause, or 'locksmith reset' allows another reboot",
+      "not rebooting again; fix the cause, or allow another reboot with 'locksmith reset'",
   );
   await using lock = await TestLock.open(machine.store);
   await lock.until(({ holders }) => holders.length === 0); // given back before or after the warning
   assertEquals(await lock.queue(), []);
   const { code, stdout } = await locksmith(["reset", "--root", machine.root]);
-  assertEquals([code, stdout], [0, "this host may reboot again for what its last reboot was for\n"]);
+  assertEquals([code, stdout], [0, "this host may reboot again for the same need as last time\n"]);
   await second.line(/the reboot is accepted/);
 });
 
@@ -624,11 +626,11 @@ Deno.test("daemon --dry-run does everything but the call, says what it would be,
   await using lock = await TestLock.open(machine.store);
   await machine.need();
   const daemon = machine.start(["--dry-run", "--endpoint", machine.store, ...REBOOT_LOG]);
-  await daemon.line(/^notice: dry run: everything is done but the reboot call$/);
+  await daemon.line(/^notice: dry run: doing everything except the reboot call$/);
   await daemon.line(/^notice: rebooting: /);
   assertMatch(
     await daemon.line(/refused/),
-    /: this is a dry run, and this machine would have rebooted now, by the command '.*'; the next try comes in 5 min$/,
+    /: this is a dry run; this machine would have rebooted now, by the command '.*'; retrying in 5 min$/,
   );
   await daemon.line(/gave the slot back/);
   assertEquals((await lock.read()).holders, []);
@@ -676,7 +678,7 @@ Deno.test("daemon on a host without busctl, or without a bus, says so once and h
     );
     assertEquals(idle.lines.slice(1, 4), [
       "info: strategy reboot: configured by --reboot-strategy",
-      `info: what asks for reboots: ${machine.root}/run/reboot-required, 'locksmith send-need-reboot', update-engine`,
+      `info: reboot requests come from: ${machine.root}/run/reboot-required, 'locksmith send-need-reboot', update-engine`,
       "info: no reboot window: reboots are allowed at any time",
     ]);
     assertEquals(
@@ -706,7 +708,7 @@ Deno.test("daemon marks its lines with their priority where journald reads them"
   assertMatch(daemon.lines[0] ?? "", /^<6>locksmith \d.* on .+, boot [0-9a-f-]+$/);
   assertEquals(daemon.lines.slice(1), [
     "<6>strategy off: configured by --reboot-strategy",
-    "<5>the strategy is off: this machine is not rebooted by locksmith; nothing to do",
+    "<5>the strategy is off: locksmith does not reboot this machine; nothing to do",
   ]);
 });
 
@@ -718,7 +720,7 @@ Deno.test("daemon that refuses to start tells the journal how grave each line is
   assertEquals((await refused.status).code, 2);
   assertEquals(refused.lines, [
     `<4>locksmith: warning: ${misspelt}`,
-    "<3>locksmith: error: --endpoint: 'ftp://etcd' has the scheme ftp; allowed are http, https and sqlite",
+    "<3>locksmith: error: --endpoint: 'ftp://etcd' has the scheme ftp; allowed: http, https and sqlite",
     "<6>Usage: locksmith daemon [OPTIONS]",
     "<6>See 'locksmith help daemon'.",
   ]);

@@ -77,9 +77,11 @@ Deno.test("serializeSemaphore() keeps what it does not know (fault 12 of the old
 
 Deno.test("parseSemaphore() refuses a count that does not fit its list (fault 12 of the old locksmith: the two were never reconciled)", () => {
   assertEquals(faultsOf('{"semaphore":1,"max":1,"holders":["A"]}'), [
-    '"semaphore" is 1, but max 1 less 1 holders is 0',
+    '"semaphore" is 1, but max 1 minus 1 holders is 0',
   ]);
-  assertEquals(faultsOf('{"max":1,"holders":[]}'), ['"semaphore" is missing, but max 1 less 0 holders is 1']);
+  assertEquals(faultsOf('{"max":1,"holders":[]}'), [
+    '"semaphore" is missing, but max 1 minus 0 holders is 1',
+  ]);
 });
 
 Deno.test("serializeSemaphore() writes max less the holders as the count, whatever is done", () => {
@@ -104,12 +106,12 @@ Deno.test("parseSemaphore() names every fault at once", () => {
     [
       '"max" is 2.5, not a whole number from 0 to 2147483647',
       `"holders" has "": a holder's name must not be empty`,
-      `"holders" has 7: a holder's name is a text`,
-      '"holders" is not sorted: "b" stands before "a"',
+      `"holders" has 7: a holder's name must be a string`,
+      '"holders" is not sorted: "b" comes before "a"',
       '"holders" has "a" twice',
-      '"holds" has "z", which is not among "holders"',
+      '"holds" has "z", which is not in "holders"',
       '"since" in "holds" of "z" is "soon", not a time such as 2015-05-21T23:00:00Z',
-      '"holds" has "a", which is not among "holders"',
+      '"holds" has "a", which is not in "holders"',
       '"holds" of "a" is [], not an object',
       '"paused" is true, not an object',
     ],
@@ -200,7 +202,7 @@ Deno.test("parseSemaphore() refuses a last change that is none", () => {
   const faults: [string, string][] = [
     ["7", '"changed" is 7, not an object'],
     ["null", '"changed" is null, not an object'],
-    ['{"by":1}', '"by" in "changed" is 1, not a text'],
+    ['{"by":1}', '"by" in "changed" is 1, not a string'],
     ['{"at":"soon"}', '"at" in "changed" is "soon", not a time such as 2015-05-21T23:00:00Z'],
   ];
   for (const [changed, fault] of faults) {

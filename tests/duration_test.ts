@@ -64,7 +64,7 @@ Deno.test("parseDuration() reaches to the ends of Go's 64 bits and refuses what 
 });
 
 Deno.test("parseDuration() says of a refused text what is wrong with it and what is allowed", () => {
-  const allowed = "allowed are numbers with the units h, m, s, ms, us or ns, such as 1h30m";
+  const allowed = "allowed: numbers with the units h, m, s, ms, us or ns, such as 1h30m";
   const refused: readonly (readonly [string, string])[] = [
     ["", "it is empty"],
     ["-", "it is empty"],

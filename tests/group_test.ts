@@ -32,7 +32,7 @@ Deno.test("semaphoreKey() is the key of the old program, escaped as in a URL que
 Deno.test("what counts for all groups lies beside them, under a name that none of them can have", () => {
   assertEquals(ALL_KEY, "coreos.com/updateengine/rebootlock/all/semaphore");
   assertEquals([groupOfKey(ALL_KEY), groupOfQueueKey(placeKey(ALL_GROUPS, 0, "m"))], [undefined, undefined]);
-  assertEquals(groupFault(ALL_GROUPS), "a group's name must not have control characters");
+  assertEquals(groupFault(ALL_GROUPS), "a group's name must not contain control characters");
   assertEquals(semaphoreKey("all"), "coreos.com/updateengine/rebootlock/groups/all/semaphore");
 });
 
@@ -47,11 +47,11 @@ Deno.test("groupFlag() names the group for a shell", () => {
 
 Deno.test("groupFault() refuses names that leave the tree of groups or cannot be shown (fault 8 of the old locksmith: .. was the default group)", () => {
   const refused: [string, string][] = [
-    [".", "a group must not be called . or .., which would point out of the tree of groups"],
-    ["..", "a group must not be called . or .., which would point out of the tree of groups"],
-    ["a\u0000", "a group's name must not have control characters"],
-    ["a\tb", "a group's name must not have control characters"],
-    ["\u009b1m", "a group's name must not have control characters"],
+    [".", "a group must not be named . or .., which would point outside the tree of groups"],
+    ["..", "a group must not be named . or .., which would point outside the tree of groups"],
+    ["a\u0000", "a group's name must not contain control characters"],
+    ["a\tb", "a group's name must not contain control characters"],
+    ["\u009b1m", "a group's name must not contain control characters"],
     [" web", "a group's name must not begin or end with a blank"],
     [" ", "a group's name must not begin or end with a blank"],
     ["\udfff", "a group's name must be well-formed Unicode"],

@@ -227,7 +227,7 @@ Deno.test("where the beginning is dropped, the oldest document tells what it say
   const text = historyText(historyReport("", { changes, complete }, events, events));
   assertEquals(
     text.split("\n")[0],
-    `Known: from revision 3, ${events[0]?.at}; the store has dropped what was before`,
+    `Known: from revision 3, ${events[0]?.at}; the store has dropped what came before`,
   );
 });
 
@@ -244,7 +244,7 @@ Deno.test("an oldest document that says nothing of itself is what the others are
   assertEquals(events, [{ revision: "9", what: "ended", machine: "A" }]);
   assertEquals(
     historyText(historyReport("web", { changes, complete: false }, events, events)),
-    `Known: from revision 7; the store has dropped what was before
+    `Known: from revision 7; the store has dropped what came before
 
 TIME  WHAT   MACHINE ID  HOST  BY  REASON
 -     ended  A           -     -   -
@@ -312,7 +312,7 @@ Deno.test("after a compaction of etcd history says from when on it knows, and te
   await etcd.ctl("compact", revision);
   await run("unlock", "A", ...at);
   const [known, empty, , ...rows] = await run("history", ...at);
-  assertEquals(known, `Known: from revision ${revision}, ${time}; the store has dropped what was before`);
+  assertEquals(known, `Known: from revision ${revision}, ${time}; the store has dropped what came before`);
   assertEquals([empty, rows.map((row) => row.split(/ {2,}/).slice(1, 3))], [
     "",
     [["lock", "A"], ["unlock", "A"], []],

@@ -32,7 +32,7 @@ Deno.test("step() gets in line only where the host could reboot, and asks again 
     assertEquals(story.wake(), ["inquire"]);
   }
   assertEquals(story.log, [
-    "warning: a reboot is needed (a new kernel), and cannot be made now: apt is at work",
+    "warning: a reboot is needed (a new kernel) but is not possible now: apt is at work",
   ]);
   assertEquals(story.kinds(NOBODY), ["wait"]);
 });
@@ -42,7 +42,7 @@ Deno.test("step() takes no slot on a host that cannot be rebooted, and says so a
   const why = "logind says that this machine cannot be rebooted";
   story.on(inquired({ clearance: { kind: "impossible", why } }));
   assertEquals([story.phase, story.due], ["backing-off", REFUSED_BACKOFF_MS]);
-  assertEquals(story.said, `error: a reboot is needed (a new kernel), and cannot be made now: ${why}`);
+  assertEquals(story.said, `error: a reboot is needed (a new kernel) but is not possible now: ${why}`);
 });
 
 Deno.test("step() takes no slot while nobody can tell whether the host could reboot", () => {
@@ -61,8 +61,8 @@ Deno.test("step() keeps its slot for a while where somebody inhibits the reboot,
   assertEquals(asked * BLOCKED_RETRY_MS.held, BLOCKED_PATIENCE_MS);
   assertEquals(story.phase, "cancelling");
   assertEquals(story.log.slice(-2), [
-    "warning: this machine has a slot and cannot reboot now, asking again: apt is at work",
-    "warning: giving the slot back, still no reboot after 5 min: apt is at work",
+    "warning: this machine holds a slot but cannot reboot now, retrying: apt is at work",
+    "warning: giving the slot back: still unable to reboot after 5 min: apt is at work",
   ]);
   story.on(RELEASED);
   assertEquals([story.phase, story.due], ["backing-off", REFUSED_BACKOFF_MS]);

@@ -128,9 +128,9 @@ Deno.test("Leftovers says what it cannot reach and what to do, once, tries again
   const running = world.leftovers().run(new AbortController().signal);
   await world.time.advance(DAY_MS / 24);
   assertEquals(world.log, [
-    `warning: cannot look for a slot that this machine may still have in group web at ${OTHER}, trying again: ` +
-    "memory: nobody answers; where it can be reached 'locksmith unlock a' ends such a slot, and if that store is gone " +
-    `for good, remove what the ledger has of it (${grant})`,
+    `warning: cannot look for a slot that this machine may still hold in group web at ${OTHER}, trying again: ` +
+    "memory: nobody answers; from a host that can reach it, 'locksmith unlock a' releases such a slot; if that store is gone " +
+    `permanently, remove its entries in the ledger (${grant})`,
   ]);
   const tries = world.store(OTHER).takeCalls().length;
   assertEquals(tries > 60 && tries < 150, true, `${tries} tries in an hour`);
@@ -174,8 +174,8 @@ Deno.test("Leftovers leaves alone what was taken by hand, and says so", async ()
   await world.time.ended(world.lock("db").acquire("a", hold));
   await world.run();
   assertEquals(world.log, [
-    "info: a slot of this machine in group db at memory was taken by hand (by anna@desk): left alone, only 'locksmith " +
-    "unlock a --group db' ends it",
+    "info: a slot of this machine in group db at memory was taken by hand (by anna@desk): left unchanged, only 'locksmith " +
+    "unlock a --group db' releases it",
   ]);
 });
 
@@ -207,8 +207,8 @@ Deno.test("Leftovers ends a slot of this boot that no daemon goes by any more, u
   await world.time.advance(DAY_MS);
   assertEquals([await world.holders("db"), await world.holders("mail")], [["a"], []]);
   assertEquals(world.log.map((line) => line.replace(/ \(.*\)/, "")), [
-    "warning: this machine has a slot in group db at memory, and has not rebooted since: it goes back after the next " +
-    "boot, or 'locksmith unlock a --group db' ends it",
+    "warning: this machine holds a slot in group db at memory, and has not rebooted since: it is given back after the next " +
+    "boot, or 'locksmith unlock a --group db' releases it",
     "info: gave back the slot in group mail at memory",
   ]);
   stop.abort();
@@ -238,8 +238,8 @@ Deno.test("Leftovers of a machine whose id has changed ends nothing that the oth
   await world.run({ machine: { ...MACHINE, id: "z" } });
   assertEquals(await world.holders("web"), ["a"]);
   assertEquals(world.log.map((line) => line.replace(/ \(.*\)/, "")), [
-    "warning: machine id a holds a slot in group web at memory, and the disk of this machine says that it took it, but " +
-    "its machine id is z now: left alone, in case the disk is a copy; if not, 'locksmith unlock a --group web' ends it",
+    "warning: machine id a holds a slot in group web at memory, taken by this machine according to its disk, but " +
+    "its machine id is z now: left unchanged in case the disk is a copy; if not, 'locksmith unlock a --group web' releases it",
   ]);
   await world.time.ended(world.lock("web").unlock("a"));
   await world.run({ machine: { ...MACHINE, id: "z" } });
@@ -284,7 +284,7 @@ Deno.test("LockKeeper of a twin with the same id and host name does not give bac
   assertEquals(await world.holders("web"), ["a"]);
   assertEquals(
     twin.kind === "recovered" && twin.note.replace(/ \(.*\)/, ""),
-    "the machine id of web1 holds a slot that this machine did not ask for, under another boot id and host web1",
+    "the machine id of web1 holds a slot that this machine did not request, under another boot id and host web1",
   );
   world.ledger.entries = entries;
   await world.time.ended(world.keeper(MACHINE, "web").recover());

@@ -110,8 +110,8 @@ Deno.test("Lock.acquire() whose outcome stays unknown says so, neither yes nor n
   const error = await assertRejects(() => line.time.ended(lock.acquire("A", daemonHold("A"))), LockError);
   assertEquals([error.kind, error.message, error.hint], [
     "unknown",
-    "nobody can tell whether lock in group web happened: memory: no answer in time",
-    "the request may have reached the store; look with 'locksmith status' before you go on",
+    "cannot tell whether lock in group web took effect: memory: no answer in time",
+    "the request may have reached the store; check with 'locksmith status' before you continue",
   ]);
 });
 
@@ -158,7 +158,7 @@ Deno.test("Lock gives up when others win every swap, and says that nothing was c
     assertEquals([error.kind, error.message, error.hint], [
       "contended",
       `cannot ${verb} in group web at memory: other machines changed ` +
-      "coreos.com/updateengine/rebootlock/groups/web/semaphore at every try",
+      "coreos.com/updateengine/rebootlock/groups/web/semaphore on every attempt",
       "nothing was changed; try again",
     ]);
     const commits = store.takeCalls().filter((call) => call === "commit").length;
@@ -291,7 +291,7 @@ Deno.test("Lock.replace() without an answer says that nobody can tell", async ()
   const error = await assertRejects(() => line.time.ended(lock.replace(entry, FRESH)), LockError);
   assertEquals([error.kind, error.message], [
     "unknown",
-    "nobody can tell whether repair in group web happened: memory: no answer in time",
+    "cannot tell whether repair in group web took effect: memory: no answer in time",
   ]);
 });
 

@@ -188,7 +188,7 @@ Deno.test("Lock refuses a document that contradicts itself, names key and fault,
     assertEquals([error.kind, error.message, error.hint], [
       "document",
       `${line.key} at memory is corrupt (left unchanged): ` +
-      '"semaphore" is 1, but max 1 less 1 holders is 0',
+      '"semaphore" is 1, but max 1 minus 1 holders is 0',
       "see what a repair would do: locksmith repair --dry-run --group web",
     ]);
     assertEquals(line.memory.read(line.key)?.value, text);

@@ -25,7 +25,7 @@ Deno.test("combineNeed() never drops a need for want of a reason", () => {
 Deno.test("combineNeed() takes who is silent for nobody", () => {
   assertEquals(combined(SILENT, NOT), NOT);
   assertEquals(combined(SILENT, unknown("x")), unknown("d1: x"));
-  assertEquals(combined(SILENT), unknown("nothing is asked that could know"));
+  assertEquals(combined(SILENT), unknown("no source can tell"));
 });
 
 Deno.test("isCoveredBy() knows a need again, in part too, whoever answered first, and never one that something has joined", () => {
@@ -48,7 +48,7 @@ Deno.test("combineNeed() says not needed if one knows that and none says needed"
 
 Deno.test("combineNeed() says unknown, and who does not know why, if none knows", () => {
   assertEquals(combined(unknown("x"), unknown("y", "z")), unknown("d0: x", "d1: y", "d1: z"));
-  assertEquals(combined(), unknown("nothing is asked that could know"));
+  assertEquals(combined(), unknown("no source can tell"));
 });
 
 /** A need that only the detector `name` tells. */

@@ -9,9 +9,9 @@ Deno.test("reasonFault() takes what a person types in one line, and says what el
   const refused: [string, string][] = [
     ["", "a reason must not be empty"],
     [" \t", "a reason must not be empty"],
-    ["x".repeat(201), "a reason must not be longer than 200 characters, and this one has 201"],
-    ["a\nb", "a reason must not have control characters"],
-    ["\u001b[2J", "a reason must not have control characters"],
+    ["x".repeat(201), "a reason must not be longer than 200 characters; this one has 201"],
+    ["a\nb", "a reason must not contain control characters"],
+    ["\u001b[2J", "a reason must not contain control characters"],
     ["a\ud800", "a reason must be well-formed Unicode"],
   ];
   for (const [reason, fault] of refused) assertEquals(reasonFault(reason), fault);

@@ -82,7 +82,7 @@ Deno.test("removeGroup() says that nobody knows, where nobody answers any more",
   const error = await assertRejects(() => line.time.ended(removeGroup(lock)), LockError);
   assertEquals(error.kind, "unknown");
   const [first] = error.message.split(":");
-  assertEquals(first, "nobody can tell whether groups --remove in group web happened");
+  assertEquals(first, "cannot tell whether groups --remove in group web took effect");
   await assertRejects(() => line.time.ended(removeGroup(lock)), StoreError, "nobody answers");
 });
 

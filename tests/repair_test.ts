@@ -20,9 +20,9 @@ Deno.test("repairSemaphore() recounts, sorts and drops duplicates, and says so",
   assertEquals(mend('{"semaphore":7,"max":4,"holders":["b","a","b"]}'), [
     '{"semaphore":2,"max":4,"holders":["a","b"]}',
     [
-      'holders: "b" stood there twice',
+      'holders: "b" was listed twice',
       "holders: sorted",
-      "semaphore: 7 becomes 2 (max 4 less 2 holders)",
+      "semaphore: 7 becomes 2 (max 4 minus 2 holders)",
     ],
   ]);
 });
@@ -30,14 +30,14 @@ Deno.test("repairSemaphore() recounts, sorts and drops duplicates, and says so",
 Deno.test("repairSemaphore() of a count that is not there counts", () => {
   assertEquals(mend('{"max":1,"holders":["a"]}'), [
     '{"semaphore":0,"max":1,"holders":["a"]}',
-    ["semaphore: missing becomes 0 (max 1 less 1 holders)"],
+    ["semaphore: missing becomes 0 (max 1 minus 1 holders)"],
   ]);
 });
 
 Deno.test("repairSemaphore() never frees a slot: more holders than max stay", () => {
   assertEquals(mend('{"semaphore":0,"max":1,"holders":["a","b"]}'), [
     '{"semaphore":-1,"max":1,"holders":["a","b"]}',
-    ["semaphore: 0 becomes -1 (max 1 less 2 holders)"],
+    ["semaphore: 0 becomes -1 (max 1 minus 2 holders)"],
   ]);
 });
 
@@ -47,8 +47,8 @@ Deno.test("repairSemaphore() drops names that no machine can have", () => {
     [
       `holders: "" is dropped (a holder's name must not be empty)`,
       `holders: " b" is dropped (a holder's name must not begin or end with a blank)`,
-      `holders: 7 is dropped (a holder's name is a text)`,
-      "semaphore: 0 becomes 2 (max 3 less 1 holders)",
+      `holders: 7 is dropped (a holder's name must be a string)`,
+      "semaphore: 0 becomes 2 (max 3 minus 1 holders)",
     ],
   ]);
 });
@@ -59,7 +59,7 @@ Deno.test("repairSemaphore() drops details of no holder and details that cannot 
     [
       '{"semaphore":1,"max":3,"holders":["a","b"],"holds":{"b":{"boot":"b1"}}}',
       [
-        'holds: the details of "a" are dropped (they cannot be read); it stays a holder by hand',
+        'holds: the details of "a" are dropped (they cannot be read); its slot counts as taken by hand',
         'holds: the details of "z" are dropped (it is not a holder)',
       ],
     ],
@@ -85,11 +85,11 @@ Deno.test("repairSemaphore() keeps fields that it does not know, numbers of any 
 });
 
 Deno.test("repairSemaphore() guesses neither a max nor who holds a slot", () => {
-  assertEquals(refusal('{"total_slots":1}'), '"max" cannot be read, and nobody can tell what it was');
-  assertEquals(refusal('{"max":-1,"holders":[]}'), '"max" cannot be read, and nobody can tell what it was');
+  assertEquals(refusal('{"total_slots":1}'), '"max" cannot be read, so the limit is unknown');
+  assertEquals(refusal('{"max":-1,"holders":[]}'), '"max" cannot be read, so the limit is unknown');
   assertEquals(
     refusal('{"max":1,"holders":"a"}'),
-    '"holders" is not a list, and nobody can tell who holds a slot',
+    '"holders" is not a list, so the holders are unknown',
   );
   assertEquals(refusal("[]"), "it is [], not a JSON object");
 });

@@ -68,13 +68,13 @@ Deno.test("holderFault() refuses what could not be shown in one line or told apa
     ["  ", "a holder's name must not be empty"],
     [" a", "a holder's name must not begin or end with a blank"],
     ["a\u00a0", "a holder's name must not begin or end with a blank"],
-    ["a\nb", "a holder's name must not have control characters"],
-    ["a\u001b[2Jb", "a holder's name must not have control characters"],
-    ["a\u0085b", "a holder's name must not have control characters"],
-    ["a\u2028b", "a holder's name must not have control characters"],
+    ["a\nb", "a holder's name must not contain control characters"],
+    ["a\u001b[2Jb", "a holder's name must not contain control characters"],
+    ["a\u0085b", "a holder's name must not contain control characters"],
+    ["a\u2028b", "a holder's name must not contain control characters"],
     ["\ud800", "a holder's name must be well-formed Unicode"],
     ["a".repeat(HOLDER_LENGTH_LIMIT + 1), "a holder's name must not be longer than 256"],
-    [7, "a holder's name is a text"],
+    [7, "a holder's name must be a string"],
   ];
   for (const [name, fault] of refused) assertEquals(holderFault(name), fault, JSON.stringify(name));
   for (

@@ -11,7 +11,7 @@ const served = (fingerprint: string | null, repeated = false): Event => ({
 });
 const STILL =
   "warning: a reboot is still needed (a new kernel) right after a reboot for it: not rebooting again; " +
-  "mend the cause, or 'locksmith reset' allows another reboot";
+  "fix the cause, or allow another reboot with 'locksmith reset'";
 
 Deno.test("step() does not reboot for what the last reboot was for, and says so once", () => {
   const story = at([served("kernel"), NOTHING]);
@@ -47,8 +47,8 @@ Deno.test("step() gives its slot back when it hears that the need was served", (
 });
 
 const AGAIN =
-  "warning: a reboot is needed again (a new kernel) right after a reboot for it: it counts after a while, " +
-  "once, or at once after 'locksmith reset'";
+  "warning: a reboot is needed again (a new kernel) right after a reboot for it: rebooting for it once more after a while, " +
+  "or at once after 'locksmith reset'";
 const GONE = need({ kind: "not-needed" });
 
 Deno.test("step() takes a need that was gone after the boot and came again for a new one, after a rest", () => {

@@ -32,7 +32,7 @@ const FOUND: Extract<Event, { kind: "recovered" }> = {
   kind: "recovered",
   slot: SLOT,
   called: false,
-  note: "this machine has a slot and has not rebooted",
+  note: "this machine holds a slot and has not rebooted",
 };
 
 Deno.test("step() looks for a slot that came late while the window is closed too: others could wait for it for days", () => {

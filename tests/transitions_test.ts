@@ -70,7 +70,7 @@ Deno.test("step() with the lock: recover, need, host, slot, host, confirm, reboo
   assertEquals(story.log, [
     "info: got a slot in group web (a new kernel)",
     "notice: rebooting: a new kernel",
-    "notice: the reboot is accepted, this machine goes down",
+    "notice: the reboot is accepted; this machine is going down",
   ]);
 });
 
@@ -95,7 +95,7 @@ Deno.test("step() without a lock: a machine that is still up after its reboot wa
   assertEquals(story.wake(), ["inquire"]);
   assertEquals(
     story.said,
-    "warning: this machine is still up, although its reboot was called; looking again",
+    "warning: this machine is still up although its reboot was requested; checking again",
   );
   story.on(NOBODY, { kind: "reboot-unknown", why: "no answer" }, need(NOT_NEEDED));
   assertEquals(story.wake(), []);
@@ -197,7 +197,7 @@ Deno.test("step() never reboots on an unknown need: it keeps the slot for a minu
   story.on(need({ kind: "unknown", why: ["another reason"] }));
   assertEquals(story.due, NEED_PATIENCE_MS - 1_000, "another reason does not begin the patience anew");
   assertEquals(story.wake(), ["cancel"]);
-  assertEquals(story.said, "warning: nobody can tell whether a reboot is needed; giving the slot back");
+  assertEquals(story.said, "warning: cannot tell whether a reboot is needed; giving the slot back");
   assertEquals(story.kinds(RELEASED), []);
   assertEquals(story.phase, "idle");
 });
@@ -211,7 +211,7 @@ Deno.test("step() weighs an unknown need anew as soon as it is known", () => {
 Deno.test("step() gives the slot back when the reboot is refused, and tries again later (fault 4 of the old locksmith: a refused reboot kept the slot)", () => {
   const story = at(TO_CALL);
   assertEquals(story.kinds(REFUSED), ["cancel"]);
-  assertEquals(story.said, "error: the reboot was refused: apt is at work; the next try comes in 5 min");
+  assertEquals(story.said, "error: the reboot was refused: apt is at work; retrying in 5 min");
   assertEquals(story.kinds(RELEASED), []);
   assertEquals([story.phase, story.due], ["backing-off", REFUSED_BACKOFF_MS]);
   assertEquals(story.kinds(TICK, need(NEEDED), TICK), []);
@@ -227,7 +227,7 @@ Deno.test("step() keeps a slot that another process of its machine confirmed too
   const confirmed = at([...TO_CONFIRM, { kind: "confirmed", called: true }]);
   assertEquals(confirmed.kinds(REFUSED), [], "a refused call of its own is no reason to give it back");
   assertEquals([confirmed.phase, confirmed.state.slot], ["rebooting", SLOT]);
-  assertEquals(confirmed.said, "warning: the reboot was not called again: apt is at work");
+  assertEquals(confirmed.said, "warning: the reboot was not requested again: apt is at work");
 });
 
 Deno.test("step() never gives a slot back by itself once its reboot was accepted, or may have been", () => {
@@ -252,7 +252,7 @@ Deno.test("step() calls the reboot again, grace and confirm included, when the m
   const story = at([...TO_CALL, { kind: "reboot-unknown", why: "no answer" }]);
   assertEquals(
     story.said,
-    "warning: nobody can tell whether the reboot was accepted (no answer); keeping the slot",
+    "warning: cannot tell whether the reboot was accepted (no answer); keeping the slot",
   );
   assertEquals(story.wake(), ["recover"]);
   assertEquals(coordinatorState(story.state), "rebooting");
@@ -261,7 +261,7 @@ Deno.test("step() calls the reboot again, grace and confirm included, when the m
   assertEquals(story.wake(), ["confirm"]);
   assertEquals(story.kinds(CONFIRMED), ["reboot"]);
   assertEquals(story.kinds(REFUSED), []);
-  assertEquals(story.said, "warning: the reboot was not called again: apt is at work");
+  assertEquals(story.said, "warning: the reboot was not requested again: apt is at work");
   assertEquals([story.phase, story.state.slot], ["rebooting", SLOT]);
 });
 

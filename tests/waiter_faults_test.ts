@@ -28,7 +28,7 @@ for (const [how, fate, changes] of LOST) {
     member.store.fates.push(fate);
     member.start();
     await line.time.advance(10);
-    assertEquals(member.last, "cannot get in line, trying again: memory: no answer in time");
+    assertEquals(member.last, "cannot join the queue, trying again: memory: no answer in time");
     await line.time.advance(10_000);
     assertEquals(member.news.at(-1), { kind: "granted", grant: member.grant, called: false });
     assertEquals([line.semaphore.holders, line.changes], [["a"], changes]);
@@ -164,8 +164,8 @@ Deno.test("Waiter leaves a document that contradicts itself alone, says so, and 
   await line.time.advance(60_000);
   assertEquals(
     member.last,
-    `cannot get in line, trying again: ${line.key} at memory is corrupt (left unchanged): ` +
-      '"semaphore" is 5, but max 1 less 0 holders is 1',
+    `cannot join the queue, trying again: ${line.key} at memory is corrupt (left unchanged): ` +
+      '"semaphore" is 5, but max 1 minus 0 holders is 1',
   );
   line.write('{"semaphore": 1, "max": 1, "holders": []}');
   await line.time.advance(30_000);

@@ -98,7 +98,7 @@ Deno.test("Waiter.leave() with a grant in doubt makes sure that it never happens
     if (lined) line.unlock("anna");
     await line.time.advance(10);
     assertEquals([member.last, line.semaphore.holders], [
-      "cannot get in line, trying again: memory: no answer in time",
+      "cannot join the queue, trying again: memory: no answer in time",
       [],
     ]);
     member.waiter.leave();

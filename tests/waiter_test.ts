@@ -269,7 +269,7 @@ Deno.test("Waiter does not stand in line while its machine is held by hand, and 
   assertEquals(
     again.told,
     `warning: ${text} (since Thu 2026-01-01 01:00:00 +01:00, 0 s ago, by anna@desk, ` +
-      "because: a new disk); only 'locksmith unlock a --group web' ends that",
+      "because: a new disk); only 'locksmith unlock a --group web' releases it",
   );
   assertEquals([again.last, line.queue], [text, ["b"]]);
   line.unlock("anna");
@@ -330,8 +330,8 @@ Deno.test("Waiter never gives back what another machine of the same id holds, an
   assertEquals(
     member.told,
     "warning: machine id a holds a slot under another boot id and host twin (since Thu 2026-01-01 01:00:00 +01:00, " +
-      "12 min 30 s ago, by locksmithd, because: a new kernel); do two machines share this id? give one of them another; " +
-      "if this machine was renamed, 'locksmith unlock a --group web' ends it",
+      "12 min 30 s ago, by locksmithd, because: a new kernel); do two machines share this id? give one of them a new one; " +
+      "if this machine was renamed, 'locksmith unlock a --group web' releases it",
   );
   assertEquals(line.semaphore.holds.get("a"), other);
   line.unlock("a");
@@ -383,7 +383,7 @@ Deno.test("Waiter waits while the group is paused, says who paused it, and is gr
   assertEquals(
     a.told,
     "warning: first in line, the group is paused (since Thu 2026-01-01 01:00:00 +01:00, 0 s ago, by anna@desk, " +
-      "because: a fair); 'locksmith resume --group web' ends that",
+      "because: a fair); 'locksmith resume --group web' ends the pause",
   );
   line.change(({ paused: _, ...semaphore }) => semaphore);
   await line.time.advance(SOON_MS);
@@ -403,7 +403,7 @@ Deno.test("Waiter names the machines whose reboot takes too long", async () => {
   assertEquals(
     first.told,
     `warning: ${FULL}${overdue}: overdue host slow (slow), granted 1 h 6 min ago, because: a new kernel; ` +
-      "anna, taken by hand 1 h 6 min ago by anna@desk, because: a new disk; look at what is overdue, or give its slot back: locksmith unlock 'host slow' --group web",
+      "anna, taken by hand 1 h 6 min ago by anna@desk, because: a new disk; check the overdue machine, or release its slot: locksmith unlock 'host slow' --group web",
   );
   line.unlock("slow");
   await line.time.advance(SOON_MS);

@@ -71,9 +71,9 @@ Deno.test("parseWindow() takes the days from Sun to Sat in any case", () => {
 });
 
 Deno.test("parseWindow() refuses starts that are no start, those too that the old parser took in part", () => {
-  const form = "allowed is HH:MM or Day HH:MM on the 24-hour clock, such as 14:00 or Thu 23:00";
+  const form = "allowed: HH:MM or Day HH:MM on the 24-hour clock, such as 14:00 or Thu 23:00";
   const days = "days are Sun, Mon, Tue, Wed, Thu, Fri, Sat";
-  const range = "is not a time of day; hours go from 00 to 23, minutes from 00 to 59";
+  const range = "is not a time of day; hours run from 00 to 23, minutes from 00 to 59";
   const refused: readonly (readonly [string, string])[] = [
     ["25:00", range],
     ["24:00", range],
@@ -106,10 +106,10 @@ Deno.test("parseWindow() refuses starts that are no start, those too that the ol
 });
 
 Deno.test("parseWindow() refuses lengths that are none, that never open or never close", () => {
-  const units = "allowed are numbers with the units h, m, s, ms, us or ns, such as 1h30m";
+  const units = "allowed: numbers with the units h, m, s, ms, us or ns, such as 1h30m";
   const daily = "a daily window is longer than 0s and shorter than 24h";
   const weekly = "a weekly window is longer than 0s and shorter than 168h";
-  const zero = "is zero, so that no reboot would ever be allowed";
+  const zero = "is zero, so no reboot would ever be allowed";
   const refused: readonly (readonly [string, string, string])[] = [
     ["14:00", "1j", `cannot be read: unknown unit "j"; ${units}`],
     ["14:00", "-1h", `is negative; ${daily}`],

@@ -106,7 +106,7 @@ function normalize(
       if (value === undefined || value === "true" || value === "false") take(value ?? "true");
       else faults.push(`${written} takes no value: '${value}'`);
     } else if (option.optional && value === "") {
-      faults.push(`${written}: nothing follows the '=': ${written}[=${option.value}]`);
+      faults.push(`${written}: no value after the '=': ${written}[=${option.value}]`);
     } else if (value !== undefined) take(value);
     else if (option.optional) {
       take("");
@@ -148,6 +148,8 @@ export function misplaced(
     const owners = option === undefined ? [] : commandsOf(option);
     if (option?.common || (command !== undefined && isOf(option, command))) return [];
     const where = command === undefined ? "without a command" : `of '${command}'`;
-    return [`${origin} is not an option ${where}, but of ${owners.map((owner) => `'${owner}'`).join(", ")}`];
+    return [
+      `${origin} is not an option ${where}; it belongs to ${owners.map((owner) => `'${owner}'`).join(", ")}`,
+    ];
   });
 }

@@ -31,9 +31,9 @@ export async function awaitEtcd(
   if (await listens()) return true;
   log(
     "info",
-    `strategy auto: nothing listens at ${endpoint}; looking for ${
+    `strategy auto: nothing listens at ${endpoint}; waiting ${
       formatDuration(PATIENCE_MS)
-    } before this machine ` +
+    } for etcd before this machine ` +
       "may reboot without a lock",
   );
   while (!signal.aborted && surroundings.elapsed() < endMs) {
@@ -55,7 +55,7 @@ export function unlessEtcd(
     async reboot(timeoutMs, fingerprint) {
       if (!await listens()) return await host.reboot(timeoutMs, fingerprint);
       came();
-      return { kind: "refused", why: `by now something listens at ${endpoint}` };
+      return { kind: "refused", why: `something now listens at ${endpoint}` };
     },
   };
 }

@@ -53,7 +53,7 @@ export async function setMax(context: Context<"set-max">): Promise<number> {
   const [text, ...more] = context.operands;
   if (text === undefined || more.length > 0) {
     context.err("New maximum value must be set.\n");
-    printHint(context, "one number: locksmith set-max 2");
+    printHint(context, "give one number: locksmith set-max 2");
     return 1;
   }
   const max = /^\d+$/.test(text) ? Number(text) : NaN;
@@ -76,50 +76,50 @@ export function repair(context: Context<"repair">): Promise<number> {
   return withLock(context, async (lock) => {
     const entry = await lock.entry();
     if (entry === null) {
-      context.out(`${lock.key} does not exist: there is nothing to mend\n`);
+      context.out(`${lock.key} does not exist: there is nothing to repair\n`);
       if (lock.group !== ALL_GROUPS) await tellNotStored(context, lock.store, lock.group);
       return 0;
     }
-    const mended = mend(entry.value, context.config.reset);
-    if ("fault" in mended) {
+    const repaired = repairText(entry.value, context.config.reset);
+    if ("fault" in repaired) {
       printError(
         context,
-        `cannot mend ${lock.key}: ${mended.fault}`,
-        "--reset starts it anew with max 1 and no holders",
+        `cannot repair ${lock.key}: ${repaired.fault}`,
+        "--reset starts over with max 1 and no holders",
       );
       return 1;
     }
-    if (mended.changes.length === 0) {
-      context.out(`${lock.key} is sound: there is nothing to mend\n`);
+    if (repaired.changes.length === 0) {
+      context.out(`${lock.key} is sound: there is nothing to repair\n`);
       return 0;
     }
     context.out(
-      `Key:    ${lock.key}\nBefore: ${oneLine(entry.value)}\nAfter:  ${serializeSemaphore(mended.next)}\n`,
+      `Key:    ${lock.key}\nBefore: ${oneLine(entry.value)}\nAfter:  ${serializeSemaphore(repaired.next)}\n`,
     );
-    for (const change of mended.changes) context.out(`- ${oneLine(change)}\n`);
+    for (const change of repaired.changes) context.out(`- ${oneLine(change)}\n`);
     if (context.config["dry-run"]) return 0;
     if (!context.config.yes && !(context.interactive && globalThis.confirm("Write it?"))) {
-      printError(context, `${lock.key} was left as it is`, "--yes writes what is shown");
+      printError(context, `${lock.key} was left unchanged`, "--yes writes what is shown");
       return 1;
     }
-    if (await lock.replace(entry, mended.next)) {
+    if (await lock.replace(entry, repaired.next)) {
       context.out("Written\n");
       return 0;
     }
     printError(
       context,
-      `${lock.key} changed meanwhile, and was left as it is`,
-      "look again: 'locksmith repair --dry-run'",
+      `${lock.key} changed in the meantime and was left unchanged`,
+      "check again: 'locksmith repair --dry-run'",
     );
     return 1;
   });
 }
 
-function mend(
+function repairText(
   value: string,
   reset: boolean,
 ): { next: Semaphore; changes: readonly string[] } | { fault: string } {
-  if (reset) return { next: FRESH, changes: ["everything in it is dropped, it starts anew"] };
+  if (reset) return { next: FRESH, changes: ["everything is dropped; it starts over"] };
   try {
     parseSemaphore(value);
     return { next: FRESH, changes: [] };

@@ -91,7 +91,7 @@ export async function daemon(context: DaemonContext): Promise<number> {
   );
   if (chosen !== AUTO) log("info", `strategy ${chosen}: ${why}`);
   if (chosen === "off") {
-    log("notice", "the strategy is off: this machine is not rebooted by locksmith; nothing to do");
+    log("notice", "the strategy is off: locksmith does not reboot this machine; nothing to do");
     const { hasStore, store } = config;
     const ledger = new DiskLedger(config.root, log);
     const configured = hasStore ? addressOf(store) : null;
@@ -100,11 +100,11 @@ export async function daemon(context: DaemonContext): Promise<number> {
     await stopping;
     return 0;
   }
-  if (config["dry-run"]) log("notice", "dry run: everything is done but the reboot call");
+  if (config["dry-run"]) log("notice", "dry run: doing everything except the reboot call");
   const { window, "session-grace": graceMs } = config;
   log(
     "info",
-    `what asks for reboots: ${
+    `reboot requests come from: ${
       below(config.root, config.sentinel)
     }, 'locksmith send-need-reboot', update-engine`,
   );
@@ -114,7 +114,7 @@ export async function daemon(context: DaemonContext): Promise<number> {
       "warning",
       `the window is shorter than the ${
         formatDuration(graceMs)
-      } of grace: while somebody is logged in, there is no reboot`,
+      } of grace: no reboot while somebody is logged in`,
     );
   }
   const serving = { context, machine, coordinator, log, running };
@@ -268,7 +268,7 @@ async function beTheOnlyOne(root: string, log: Log): Promise<HostOptions["coordi
   // it is held until the process ends
   await unlessFull(
     openLocked(below(root, DAEMON_LOCK), { mode: 0o600 }),
-    "another locksmithd would be known by coordinator.conf alone",
+    "only coordinator.conf would show another locksmithd",
   );
   return coordinator ?? { set: () => Promise.resolve() };
 }
@@ -280,7 +280,10 @@ async function serveByWhatIsThere(serving: Serving, why: string, signal: AbortSi
   const listens = () => listensAt(endpoint);
   if (!await awaitEtcd(endpoint, listens, surroundings, log, signal)) {
     if (signal.aborted) return;
-    log("info", `strategy reboot: auto is ${why}, no endpoint is, and nothing listens at ${endpoint}`);
+    log(
+      "info",
+      `strategy reboot: auto is ${why}, no endpoint is configured, and nothing listens at ${endpoint}`,
+    );
     const came = new AbortController();
     const guard = (host: Host) => unlessEtcd(host, endpoint, listens, () => came.abort());
     await serve("reboot", serving, AbortSignal.any([signal, came.signal]), guard);

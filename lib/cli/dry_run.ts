@@ -26,7 +26,7 @@ export function rehearsing(host: Host, method: RebootMethod): Host {
     warn(graceMs) {
       host.log(
         "notice",
-        `dry run: those logged in would be told that they have ${describeDuration(graceMs)}`,
+        `dry run: people logged in would be warned that they have ${describeDuration(graceMs)}`,
       );
       return Promise.resolve();
     },
@@ -36,7 +36,7 @@ export function rehearsing(host: Host, method: RebootMethod): Host {
         kind: "refused",
         why: foreseen.kind === "refused"
           ? foreseen.why
-          : `this is a dry run, and this machine would have rebooted now, ${foreseen.how}`,
+          : `this is a dry run; this machine would have rebooted now, ${foreseen.how}`,
       };
     },
   };

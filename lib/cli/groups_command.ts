@@ -74,7 +74,7 @@ async function tellRemoval(
       const { semaphore } = removal;
       const pause = pauseInForce(semaphore, now);
       const paused = pause === undefined ? "" : `, paused${describeHold(pause, clock)}`;
-      context.out(`group ${label} is removed; it had max ${semaphore.max}${paused}\n`);
+      context.out(`group ${label} removed; it had max ${semaphore.max}${paused}\n`);
       return 0;
     }
     case "not-stored":
@@ -97,7 +97,7 @@ async function tellRemoval(
       const who = first === undefined ? "somebody" : `${first.host ?? first.machine}${others}`;
       printError(
         context,
-        `cannot remove group ${label}: ${who} waits for a slot`,
+        `cannot remove group ${label}: ${who} is waiting for a slot`,
         `see the queue: locksmith status --verbose${groupFlag(group)}`,
       );
       return 1;

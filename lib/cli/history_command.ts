@@ -104,7 +104,7 @@ function knownFrom(complete: boolean, oldest: HistoryReport["oldest"]): string {
   if (complete) return "Known: from the beginning";
   if (oldest === null) return "Known: nothing, the store has dropped it";
   const time = oldest.at === undefined ? "" : `, ${oldest.at}`;
-  return oneLine(`Known: from revision ${oldest.revision}${time}; the store has dropped what was before`);
+  return oneLine(`Known: from revision ${oldest.revision}${time}; the store has dropped what came before`);
 }
 
 /** `set-max 2 (was 1)` */

@@ -92,7 +92,7 @@ async function tellOutcome(
     case "unknown":
       printError(
         context,
-        `nobody can tell whether the reboot was accepted: ${outcome.why}`,
+        `cannot tell whether the reboot was accepted: ${outcome.why}`,
         "the slot is kept",
       );
       return 1;
@@ -100,13 +100,13 @@ async function tellOutcome(
       printError(
         context,
         `the reboot was refused: ${outcome.why}`,
-        outcome.slotKept ? "the slot stays as it was" : "the slot was given back",
+        outcome.slotKept ? "the slot is left unchanged" : "the slot was given back",
       );
       return 1;
     case "lost":
       printError(
         context,
-        `this machine's slot is not ours any more, somebody unlocked ${name}; not rebooting`,
+        `this machine no longer holds its slot: somebody unlocked ${name}; not rebooting`,
       );
       return 1;
     case "no-slot":
@@ -121,7 +121,7 @@ async function tellOutcome(
         kind === "earlier-boot"
           ? `the slot is from an earlier boot${
             describeHold(hold, clock)
-          }; the daemon gives it back, or 'locksmith unlock ${machine.id}${groupFlag(lock.group)}'`
+          }; the daemon gives it back, or run 'locksmith unlock ${machine.id}${groupFlag(lock.group)}'`
           : other.why + other.details,
       );
       return 1;
@@ -151,7 +151,7 @@ export async function needReboot(context: Context<"send-need-reboot">): Promise<
     await leaveRequest(below(root, REQUEST_FILE), { boot, since, by: await administrator(root) });
   } catch (error) {
     if (!(error instanceof OwnedFileError)) throw error;
-    printError(context, error.message, Deno.uid() === 0 ? undefined : "only root can ask for a reboot");
+    printError(context, error.message, Deno.uid() === 0 ? undefined : "only root can request a reboot");
     return 1;
   }
   // nobody need hear the signal, and there need be no bus
@@ -167,8 +167,8 @@ export async function reset(context: Context<"reset">): Promise<number> {
     const known = await removeOwned(below(context.config.root, MEMORY_FILE));
     context.out(
       known
-        ? "this host may reboot again for what its last reboot was for\n"
-        : "nothing is remembered of the last reboot: there is nothing to reset\n",
+        ? "this host may reboot again for the same need as last time\n"
+        : "no earlier reboot is on record: nothing to reset\n",
     );
     return 0;
   } catch (error) {

@@ -86,7 +86,7 @@ async function unlockMeant(context: Context<"unlock">, lock: Lock, word: string)
   else {
     const { holders } = semaphore;
     const held = holders.length === 0 ? "nobody" : describeHolders(semaphore, holders, now);
-    printHint(context, `in group ${groupLabel(lock.group)} slots are held by ${held}`);
+    printHint(context, `slots in group ${groupLabel(lock.group)} are held by ${held}`);
   }
   return 1;
 }

@@ -44,7 +44,7 @@ export interface Wait {
 type Stop =
   | { readonly kind: "time"; readonly limitMs: number }
   | { readonly kind: "signal"; readonly name: keyof typeof EXIT_BY_SIGNAL }
-  /** Nothing that waiting could mend. */
+  /** Something that waiting cannot fix. */
   | { readonly kind: "error"; readonly error: StoreError | LockError };
 
 type Interruption = Stop & { readonly kind: "signal" };
@@ -127,13 +127,13 @@ export class LockByWaiting {
     const { context, lock } = this;
     switch (stop.kind) {
       case "signal":
-        context.err(`Error locking: ${stop.name}, the place in line was given up\n`);
+        context.err(`Error locking: ${stop.name}, gave up the place in the queue\n`);
         return EXIT_BY_SIGNAL[stop.name];
       case "error":
         throw stop.error;
       case "time": {
         context.err(
-          `Error locking: no slot within ${formatDuration(stop.limitMs)}, the place in line was given up\n`,
+          `Error locking: no slot within ${formatDuration(stop.limitMs)}, gave up the place in the queue\n`,
         );
         // who holds is worth a look, and not worth keeping somebody who interrupts
         const look = lock.readWithQueue().catch(() => undefined);
@@ -156,7 +156,7 @@ export class LockByWaiting {
     if (await Promise.race([given, this.#interruptionLimit()]) === true) {
       context.err(`Error locking: ${stop.name}, the slot was given back\n`);
     } else {
-      context.err(`Error locking: ${stop.name}, and the slot that came just then could not be given back\n`);
+      context.err(`Error locking: ${stop.name}, and the slot granted just then could not be given back\n`);
       printHint(context, `'locksmith unlock ${holder}${groupFlag(lock.group)}' gives it back`);
     }
     return EXIT_BY_SIGNAL[stop.name];
@@ -169,10 +169,10 @@ export class LockByWaiting {
     if (this.#waiter.inDoubt) {
       printError(
         context,
-        `nobody can tell whether lock in group ${
+        `cannot tell whether lock in group ${
           groupLabel(lock.group)
-        } happened: ${lock.store.name} does not answer`,
-        "the request may have reached the store; look with 'locksmith status' before you go on",
+        } took effect: ${lock.store.name} does not answer`,
+        "the request may have reached the store; check with 'locksmith status' before you continue",
       );
       return code ?? 1;
     }
@@ -181,7 +181,7 @@ export class LockByWaiting {
     context.err(`Error locking: ${why}\n`);
     printHint(
       context,
-      `${lock.store.name} does not answer; the place in line goes by itself within ${
+      `${lock.store.name} does not answer; the place in the queue expires within ${
         formatDuration(PLACE_TTL_MS)
       }`,
     );
@@ -235,7 +235,7 @@ function isStop(end: LastNews | Stop): end is Stop {
   return end.kind === "time" || end.kind === "signal" || end.kind === "error";
 }
 
-/** What fails for a reason that somebody has to mend is told; what may pass is waited for. */
+/** Whether somebody has to fix the cause, so that the wait ends; anything else may pass. */
 function isHopeless(error: StoreError | LockError): boolean {
   return error instanceof LockError
     ? error.kind === "document"

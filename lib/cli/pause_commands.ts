@@ -53,9 +53,9 @@ export function resume(context: Context<"resume">): Promise<number> {
         oneLine(`${subject(lock.group)} resumed: slots are granted again; it was paused${details}`) + "\n",
       );
     } else if (lock.group === ALL_GROUPS) {
-      context.out("there is no pause of all groups: there is nothing to resume\n");
+      context.out("there is no pause of all groups: nothing to resume\n");
     } else {
-      context.out(`${groupPhrase(lock.group)} is not paused: there is nothing to resume\n`);
+      context.out(`${groupPhrase(lock.group)} is not paused: nothing to resume\n`);
       if (await lock.entry() === null) await tellNotStored(context, lock.store, lock.group);
     }
     await tellOtherPauses(context, lock, clock);
@@ -72,7 +72,7 @@ function tellHolders(output: Output, semaphore: Semaphore, where: string, now: n
   if (holders.length === 0) return;
   printHint(
     output,
-    `whoever holds a slot${where} may still reboot: ${describeHolders(semaphore, holders, now)}`,
+    `machines that hold a slot${where} may still reboot: ${describeHolders(semaphore, holders, now)}`,
   );
 }
 
@@ -86,7 +86,7 @@ async function tellHoldersOfAll(output: Output, lock: Lock, now: number): Promis
     }
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    printHint(output, `who still holds a slot cannot be told: ${error.message}`);
+    printHint(output, `cannot find out who still holds a slot: ${error.message}`);
   }
 }
 
@@ -97,7 +97,7 @@ async function tellOtherPauses(output: Output, lock: Lock, clock: Clock): Promis
     if (pause === undefined) return;
     printHint(
       output,
-      `all groups are paused${describeHold(pause, clock)}; 'locksmith resume --all' ends that`,
+      `all groups are paused${describeHold(pause, clock)}; 'locksmith resume --all' ends the pause`,
     );
     return;
   }

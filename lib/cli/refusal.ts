@@ -23,7 +23,7 @@ export async function tellRefusal(
   switch (decision.kind) {
     case "held":
       context.err("Error locking: holder exists\n");
-      printHint(context, `it has a slot already: ${describeHolder(holder, decision.hold, clock.now)}`);
+      printHint(context, `it already holds a slot: ${describeHolder(holder, decision.hold, clock.now)}`);
       return 1;
     case "full": {
       context.err(`Error locking: semaphore is at ${decision.available}\n`);

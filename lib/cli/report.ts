@@ -230,8 +230,8 @@ export function whyNoSlot(
   }
   const [first] = queue;
   return first === undefined
-    ? `group ${label} has a free slot by now; try again`
-    : `group ${label} has a free slot by now, and ${
+    ? `group ${label} now has a free slot; try again`
+    : `group ${label} now has a free slot, but ${
       machineName(first.machine, first.host)
     } is first in line; 'locksmith status --verbose${groupFlag(group)}' shows the queue`;
 }

@@ -177,7 +177,7 @@ function explain(error: unknown, { name, debug }: Asked): number {
     printError(
       output,
       `this is a bug in locksmith ${VERSION}: ${known.name}: ${known.message}`,
-      "please report it, with what --debug shows",
+      "please report it, with the output of --debug",
     );
     if (debug) output.err(`${(known.stack ?? "").split("\n").map(oneLine).join("\n")}\n`);
   }

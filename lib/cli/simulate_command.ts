@@ -51,7 +51,7 @@ export async function simulate(context: Context<"simulate">): Promise<number> {
 function windowNote(window: WindowConfig | null): string {
   return window === null || window.origin.startsWith("--")
     ? ""
-    : ` (this host's window, by ${window.origin})`;
+    : ` (this host's window, set by ${window.origin})`;
 }
 
 function foundText({ config: { within } }: Context<"simulate">, { plan: { max } }: Rollout): string {

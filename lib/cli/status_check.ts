@@ -100,7 +100,7 @@ export function problemsOf({ group, semaphore }: Checked, limits: CheckLimits, n
   return [
     ...late,
     `${subject}: paused${whose} for ${lasted(paused.since, now)}, longer than ` +
-    `${formatDuration(limits.pauseMs)}${why}; to go on: locksmith resume${option}`,
+    `${formatDuration(limits.pauseMs)}${why}; to resume: locksmith resume${option}`,
   ];
 }
 

@@ -85,7 +85,7 @@ function composeStore({ part, readFile, faults }: Composer): StoreConfig | Fault
   for (const [one, other] of PAIRS) {
     const [given, missing] = part(one).origin === undefined ? [other, one] : [one, other];
     if (part(given).origin !== undefined && part(missing).origin === undefined) {
-      faults.push(`${part(given).origin}: needs --${missing} beside it`);
+      faults.push(`${part(given).origin}: needs --${missing} too`);
     }
   }
   const [ca, cert, key] = files.map(({ value, origin }) => {
@@ -140,7 +140,7 @@ function composeWindow({ part, faults }: Composer): WindowConfig | null | Faulty
   if (start.origin === undefined || length.origin === undefined) {
     const [given, missing] = start.origin === undefined ? [length, "start"] : [start, "length"];
     faults.push(
-      `${given.origin}: needs --reboot-window-${missing} beside it: a window has a start and a length`,
+      `${given.origin}: needs --reboot-window-${missing} too: a window has a start and a length`,
     );
     return FAULTY;
   }
@@ -167,7 +167,7 @@ function composeStrategy({ part, faults, hints }: Composer): StrategyChoice | Fa
   if (choice !== undefined) return choice;
   faults.push("neither a reboot strategy nor an endpoint is configured: the daemon does not start");
   hints.push(
-    `write two lines into ${OWN_FILE}, then check with 'locksmith config':`,
+    `add two lines to ${OWN_FILE}, then check with 'locksmith config':`,
     `  ${exampleLine("reboot-strategy")}`,
     `  ${exampleLine("endpoint")}`,
   );
@@ -202,7 +202,7 @@ function composeScope({ part, faults }: Composer): string | Faulty {
   if (part("all").value !== true) return group.value ?? FAULTY;
   // one that a file or the environment sets is this host's, and nobody meant it here
   if (group.origin?.startsWith("--") !== true) return ALL_GROUPS;
-  faults.push(`--all: ${group.origin} names one group; leave one of the two out`);
+  faults.push(`--all: ${group.origin} names one group; give only one of the two`);
   return FAULTY;
 }
 
@@ -222,7 +222,9 @@ function composePlan(composer: Composer): Omit<RolloutPlan, "startMs" | "schedul
   const [max, within, svg] = [part("max"), part("within"), part("svg")];
   const window = part("reboot-window-start");
   if (svg.value === "-" && part("json").value) faults.push("--svg=-: --json writes to stdout too");
-  if (within.value !== undefined && max.origin !== undefined) faults.push("--max: --within looks for it");
+  if (within.value !== undefined && max.origin !== undefined) {
+    faults.push("--max: cannot be combined with --within, which finds it");
+  }
   if (within.value !== undefined && "windows" in within.value && window.value === "none") {
     faults.push("--within: there is no window to count; give a time such as 48h, or a window");
   }

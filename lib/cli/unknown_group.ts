@@ -54,7 +54,7 @@ function describeGroups(groups: readonly string[]): string {
   if (groups.length === 0) return "nor for any other";
   const more = groups.length - NAMES_LIMIT;
   const names = groups.slice(0, NAMES_LIMIT).map(groupLabel).join(", ");
-  return `there are: ${names}${more > 0 ? ` and ${more} more` : ""}`;
+  return `existing groups: ${names}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
 /** A name with its numbers left open; of one without numbers nothing else has the same. */

@@ -30,14 +30,14 @@ export function parseEndpoint(text: string): string {
   if (scheme === undefined) throw refuse(`is not an endpoint, did you mean 'http://${shown}'?`);
   if (scheme !== "http" && scheme !== "https") {
     const meant = didYouMean(scheme, ["http", "https"]);
-    throw refuse(`has the scheme ${scheme}; allowed are http, https and sqlite${meant}`);
+    throw refuse(`has the scheme ${scheme}; allowed: http, https and sqlite${meant}`);
   }
   const url = URL.parse(text);
   if (url === null || url.port === "0") {
     throw refuse(`is not an endpoint: host or port cannot be read; ${ENDPOINT}`);
   }
   if (url.username !== "" || url.password !== "") {
-    throw refuse("has a user in it; use --etcd-username and --etcd-password");
+    throw refuse("contains a user; use --etcd-username and --etcd-password");
   }
   if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
     throw refuse(`has more than a host and a port; ${ENDPOINT}`);
@@ -66,7 +66,9 @@ export function parsePauseLength(text: string): number {
   const ms = parseDuration(text);
   if (ms >= PAUSE_MS.least && ms <= PAUSE_MS.most) return ms;
   throw new ValueError(
-    `'${text}' is not from ${formatDuration(PAUSE_MS.least)} to ${formatDuration(PAUSE_MS.most)} (a year)`,
+    `'${text}' is not between ${formatDuration(PAUSE_MS.least)} and ${
+      formatDuration(PAUSE_MS.most)
+    } (a year)`,
   );
 }
 
@@ -77,10 +79,10 @@ export function parseStrategy(text: string): StrategySetting {
   const known: readonly StrategySetting[] = [...STRATEGIES, AUTO];
   const strategy = known.find((strategy) => strategy === text);
   if (strategy !== undefined) return strategy;
-  if (text === "best-effort") throw new ValueError(`unknown strategy '${text}'; its name is '${AUTO}' now`);
+  if (text === "best-effort") throw new ValueError(`unknown strategy '${text}'; it is now called '${AUTO}'`);
   const meant = didYouMean(text, known);
   throw new ValueError(
-    `unknown strategy '${text}'${meant === "" ? "; " : `${meant} `}allowed are ${known.join(", ")}`,
+    `unknown strategy '${text}'${meant === "" ? "; " : `${meant} `}allowed: ${known.join(", ")}`,
   );
 }
 
@@ -125,7 +127,7 @@ export function parseGrace(text: string): number {
 function parseDay(text: string, leastMs: number): number {
   const ms = parseDuration(text);
   if (ms >= leastMs && ms <= LENGTH_LIMIT_MS) return ms;
-  throw new ValueError(`'${text}' is not from ${leastMs === 0 ? "0s" : `${leastMs}ms`} to 24h`);
+  throw new ValueError(`'${text}' is not between ${leastMs === 0 ? "0s" : `${leastMs}ms`} and 24h`);
 }
 
 /** What `--within` asks for: `2` windows, or a time such as `48h`. */
@@ -133,7 +135,7 @@ export function parseWithin(text: string): Limit {
   if (/^[0-9]+$/.test(text)) return { windows: wholeNumber(1, 1000)(text) };
   const ms = parseDuration(text);
   if (ms > 0) return { ms };
-  throw new ValueError(`'${text}' is not more than 0s`);
+  throw new ValueError(`'${text}' must be more than 0s`);
 }
 
 /** A share, such as `1%` or `0.5%`, from 0 to 1. */

@@ -114,7 +114,7 @@ export function parseInstant(text: string, zone: string): Temporal.ZonedDateTime
   }
   const [, year, month, day, hour = "00", minute = "00", second = "00", fraction = "", offset = ""] = match;
   // Temporal reads a 60th second as the 59th.
-  if (second === "60") throw refuse("is not a time of day; seconds go from 00 to 59");
+  if (second === "60") throw refuse("is not a time of day; seconds run from 00 to 59");
   const plain = `${year}-${month}-${day}T${hour}:${minute}:${second}${fraction}`;
   try {
     return offset === ""

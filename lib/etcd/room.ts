@@ -19,7 +19,7 @@ export function roomHint(max: number): string | undefined {
   if (max <= LARGE_MAX) return undefined;
   const most = Math.floor(REQUEST_BYTES / HOLDER_BYTES);
   if (max > most) {
-    return `etcd takes no document of more than 1.5 MiB, about ${
+    return `etcd accepts no document larger than 1.5 MiB, about ${
       count(most)
     } holders; beyond that no more slots are granted`;
   }
@@ -27,8 +27,8 @@ export function roomHint(max: number): string | undefined {
   const reboots = QUOTA_BYTES / (max * REBOOT_BYTES);
   return `with ${count(max)} holders each change writes ${
     count(kilobytes)
-  } kB: without compaction etcd's 2 GiB are full after ` +
-    `about ${count(Number(reboots.toPrecision(2)))} reboots, and then nobody can even unlock; ` +
+  } kB: without compaction etcd's 2 GiB fill up after ` +
+    `about ${count(Number(reboots.toPrecision(2)))} reboots, and then not even unlock works; ` +
     "start etcd with --auto-compaction-retention=1h";
 }
 

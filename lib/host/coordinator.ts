@@ -45,7 +45,7 @@ export class Coordinator {
       return Promise.resolve();
     } catch (error) {
       const message = `cannot write ${this.#path}: ${reasonOf(error)}`;
-      return Promise.reject(new LockedFileError("failed", message, "check the file system below it"));
+      return Promise.reject(new LockedFileError("failed", message, "check its file system"));
     }
   }
 

@@ -42,7 +42,7 @@ export async function requireLastingId(
   const base = root.replace(/\/+$/, "");
   const file = `${base}/etc/machine-id`;
   const why = await isSame(file, `${base}/run/machine-id`)
-    ? "systemd made it up for this boot"
+    ? "systemd generated it for this boot"
     // below another root the test of a machine may well lie in memory
     : base === ""
     ? await inMemory(file, questions)
@@ -52,15 +52,15 @@ export async function requireLastingId(
   if (sources.some((text) => text.toLowerCase().replaceAll("-", "").includes(id))) return;
   throw new MachineError(
     "Cannot use this machine-id",
-    `${file}: ${why}, it does not outlast the boot, and a slot would be held for ever`,
-    "keep it on the disk: systemd-machine-id-setup --commit; or give the same at each boot: systemd.machine_id= on the " +
-      "kernel's command line",
+    `${file}: ${why}, so it does not outlast the boot, and a slot would be held forever`,
+    "write it to disk: systemd-machine-id-setup --commit; or set the same id at each boot: systemd.machine_id= on the " +
+      "kernel command line",
   );
 }
 
 async function inMemory(file: string, questions: Questions): Promise<string | undefined> {
   const type = IN_MEMORY.get(await questions.fileSystem(file) ?? "");
-  return type === undefined ? undefined : `it lies in memory (${type})`;
+  return type === undefined ? undefined : `it is stored in memory (${type})`;
 }
 
 /** Whether two paths are the same file, as they are where one is mounted over the other. */

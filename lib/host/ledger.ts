@@ -31,7 +31,7 @@ export class DiskLedger implements Ledger {
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) {
         this.#tell(
-          `cannot read ${this.name}: ${reasonOf(error)}; which slots this machine has taken is not known`,
+          `cannot read ${this.name}: ${reasonOf(error)}; the slots that this machine has taken are unknown`,
         );
       }
       return undefined;
@@ -48,7 +48,7 @@ export class DiskLedger implements Ledger {
       await writeOwned(this.#path(taken.grant), text, { mode: 0o600, durable: true });
     } catch (error) {
       this.#tell(
-        `${messageOf(error)}; a slot that is taken now is not found again under another configuration`,
+        `${messageOf(error)}; a slot taken now will not be found under another configuration`,
       );
       return false;
     }
@@ -65,7 +65,7 @@ export class DiskLedger implements Ledger {
       // what a document says is no path
       if (!/^[0-9A-Za-z-]+$/.test(grant)) continue;
       await removeOwned(this.#path(grant)).catch((error) =>
-        this.#tell(`${messageOf(error)}; a slot that was given back stays remembered`)
+        this.#tell(`${messageOf(error)}; a slot that was given back is still on record`)
       );
     }
   }
@@ -75,9 +75,9 @@ export class DiskLedger implements Ledger {
       await Deno.mkdir(this.name, { recursive: true, mode: 0o700 });
     } catch (error) {
       this.#tell(
-        `cannot make ${this.name}: ${
+        `cannot create ${this.name}: ${
           reasonOf(error)
-        }; this machine's slots are told from a clone's by its name alone`,
+        }; only the host name tells this machine's slots from a clone's`,
       );
     }
   }
@@ -98,7 +98,7 @@ export class DiskLedger implements Ledger {
     if (taken !== undefined && `${taken.grant}${SUFFIX}` === name) return taken;
     await Deno.rename(path, `${path}.damaged`).catch(() => {});
     this.#tell(
-      `${path} is damaged, and was put aside as ${name}.damaged: the slot that it was about is not looked for, except ` +
+      `${path} is damaged and was renamed to ${name}.damaged: its slot is looked for only ` +
         "in the groups of the configured store; find it with 'locksmith groups'",
     );
     return undefined;

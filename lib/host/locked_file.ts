@@ -56,7 +56,7 @@ export async function openLocked(
       file?.close();
     }
   }
-  throw fault(new Error(`it is being replaced again and again (${MAX_TRIES} tries)`));
+  throw fault(new Error(`it keeps being replaced (${MAX_TRIES} tries)`));
 }
 
 async function held(path: string, info: Deno.FileInfo): Promise<LockedFileError> {
@@ -65,7 +65,7 @@ async function held(path: string, info: Deno.FileInfo): Promise<LockedFileError>
   const by = pid === null ? "" : ` (process ${pid})`;
   return new LockedFileError(
     "held",
-    `another locksmithd runs${by}: it holds ${path}`,
+    `another locksmithd is running${by}: it holds ${path}`,
     "stop it first, or give this one another --root",
   );
 }

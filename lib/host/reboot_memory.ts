@@ -32,13 +32,13 @@ export class RebootMemory {
     const repeated = same && (last.boot !== this.boot || last.repeated);
     const text = `${JSON.stringify({ boot: this.boot, fingerprint, repeated })}\n`;
     await writeOwned(this.#path, text, { mode: 0o600, durable: true }).catch((error) => {
-      this.#tell(error, "a need that a reboot does not meet would not be recognized");
+      this.#tell(error, "a reboot that does not help would not be noticed");
     });
   }
 
   /** What the reboot before this boot was for; `null`: nothing is known. Never throws. */
   async served(): Promise<Served | null> {
-    const last = await this.#read((error) => this.#tell(error, "what the last reboot was for is not known"));
+    const last = await this.#read((error) => this.#tell(error, "the reason for the last reboot is unknown"));
     if (last === null || last.boot === this.boot) return null;
     const { fingerprint, repeated } = last;
     return { fingerprint, repeated };
@@ -47,7 +47,7 @@ export class RebootMemory {
   /** The last reboot has helped, or a person wants another. Never throws. */
   async forget(): Promise<void> {
     await removeOwned(this.#path).catch((error) =>
-      this.#tell(error, "what the last reboot was for stays known")
+      this.#tell(error, "the reason for the last reboot stays on record")
     );
   }
 

@@ -48,7 +48,7 @@ const PARTS: readonly Part[] = [
 /** How fast histories with faults are played, on every core. */
 async function simulationRate(): Promise<Section> {
   const { histories, seconds, simulatedHours, reboots, failure } = await simulate(1, HISTORIES);
-  if (failure !== null) throw new Error(`history ${failure.seed} went wrong: ${failure.text}`);
+  if (failure !== null) throw new Error(`history ${failure.seed} failed: ${failure.text}`);
   return {
     text: `${histories} random histories with faults on ${navigator.hardwareConcurrency} cores: ${
       seconds.toFixed(0)
@@ -87,8 +87,8 @@ async function main(): Promise<number> {
 
 Made by \`deno task bench\` on ${Deno.build.arch} ${Deno.build.os}, ${navigator.hardwareConcurrency} cores, Deno ${Deno.version.deno}; load between ${
     Math.min(...loads).toFixed(1)
-  } and ${Math.max(...loads).toFixed(1)}. Trust what is
-measured beside something else in the same run.
+  } and ${Math.max(...loads).toFixed(1)}. Trust the
+figures that compare two things in the same run.
 
 ${figureGrid(figures)}
 ${measured.map(({ title, section }) => `## ${title}\n\n${section.text}`).join("\n")}`;

@@ -121,16 +121,16 @@ export async function commandTimes(path: string): Promise<Section> {
       [1, 1],
     ));
     if (limit !== undefined) {
-      figures.push(atMost(`\`${name}\` beside \`etcdctl get\`, wall`, wall, limit, 2, " x"));
-      figures.push(atMost(`\`${name}\` beside \`etcdctl get\`, processor`, cpu, limit, 2, " x"));
+      figures.push(atMost(`\`${name}\` relative to \`etcdctl get\`, wall`, wall, limit, 2, " x"));
+      figures.push(atMost(`\`${name}\` relative to \`etcdctl get\`, processor`, cpu, limit, 2, " x"));
     }
   }
   const { size } = await Deno.stat(path);
   return {
-    text: `Time and memory of whole processes of the built file (${
+    text: `Time and memory of whole processes of the executable (${
       (size / 2 ** 20).toFixed(1)
     } MiB), medians of ${RUNS}, each
-beside an etcdctl of its own a moment later; the ratios, of wall and of processor time, are the medians of theirs.
+compared with an etcdctl run right after it. The ratios, of wall and of processor time, are medians too.
 
 ${grid(["command", "wall", "processor", "peak memory", "ratios to etcdctl"], rows)}`,
     figures,
@@ -173,9 +173,7 @@ export async function commandCalls(path: string): Promise<Section> {
     ));
   }
   return {
-    text: `Calls to etcd, and writes, from etcd's own count:\n\n${
-      grid(["command", "calls", "writes"], rows)
-    }`,
+    text: `Calls to etcd, and writes, as etcd counts them:\n\n${grid(["command", "calls", "writes"], rows)}`,
     figures,
   };
 }
@@ -198,23 +196,29 @@ export async function idleDaemons(path: string): Promise<Section> {
   const count = ({ calls }: Idle) => calls.reduce((sum, [, count]) => sum + count, 0);
   return {
     text:
-      `Daemons that have nothing to do, over ${IDLE_SECONDS} s. One that waits has a watch open, and says three times in
-30 s that it lives, for its place in line; one that needs no reboot asks nothing of etcd.
+      `Daemons with nothing to do, over ${IDLE_SECONDS} s. A waiting one has a watch open and sends three keep-alives in
+30 s for its place in the queue; one that needs no reboot makes no calls to etcd.
 
 ${
         grid(["daemon", "resident", "processor", "calls to etcd"], [
           row("needs no reboot", resting),
-          row("waits, the first in line", waiting),
+          row("waits, first in line", waiting),
         ])
       }`,
     figures: [
-      atMost("idle daemon without need, resident", resting.rssMiB, IDLE_MIB_MAX, 1, " MiB"),
-      atMost(`idle daemon without need over ${IDLE_SECONDS} s, processor`, resting.cpuPercent, 0.2, 2, " %"),
-      atMost(`idle daemon without need over ${IDLE_SECONDS} s, calls to etcd`, count(resting), 0, 0),
+      atMost("idle daemon, no reboot needed, resident", resting.rssMiB, IDLE_MIB_MAX, 1, " MiB"),
+      atMost(
+        `idle daemon, no reboot needed over ${IDLE_SECONDS} s, processor`,
+        resting.cpuPercent,
+        0.2,
+        2,
+        " %",
+      ),
+      atMost(`idle daemon, no reboot needed over ${IDLE_SECONDS} s, calls to etcd`, count(resting), 0, 0),
       atMost("waiting daemon with one watch, resident", waiting.rssMiB, IDLE_MIB_MAX, 1, " MiB"),
       atMost(`waiting daemon over ${IDLE_SECONDS} s, processor`, waiting.cpuPercent, 0.2, 2, " %"),
       atMost(
-        `waiting daemon over ${IDLE_SECONDS} s, signs of life of its place`,
+        `waiting daemon over ${IDLE_SECONDS} s, keep-alives of its place`,
         count(waiting),
         SIGNS_MAX,
         0,

@@ -57,8 +57,8 @@ export async function embeddedHandOvers(path: string): Promise<Section> {
     const ms = (share: number) => quantile(handoversMs, share);
     return {
       text:
-        `${PROCESSES} processes of \`lock --wait\` in line for one slot of an embedded store, on the disk of this machine. From the
-answer to a release to the moment at which the next one's grant can be read; milliseconds.
+        `${PROCESSES} processes of \`lock --wait\` queue for one slot of an embedded store, on this machine's disk. Milliseconds from the
+answer to a release to the moment when the next grant can be read.
 
 ${
           grid(
@@ -67,8 +67,8 @@ ${
               "p50",
               "p90",
               "longest",
-              "order of grants is that of arrival",
-              "processor, each, while it waits",
+              "granted in order of arrival",
+              "processor, each, while waiting",
             ],
             [[
               String(PROCESSES),
@@ -80,9 +80,9 @@ ${
         }`,
       figures: [
         atMost(`hand-over on the embedded store, ${PROCESSES} processes, p50`, ms(0.5), 30, 1, " ms"),
-        atMost("processor of a process that waits on the embedded store", idlePercent, 0.5, 2, " %"),
+        atMost("processor of a process waiting on the embedded store", idlePercent, 0.5, 2, " %"),
         must(
-          "grants of the embedded store in the order of arrival, every process with exit code 0",
+          "embedded store grants in order of arrival, every process exits 0",
           order.join() === names.join() && codes.every((code) => code === 0),
         ),
       ],

@@ -114,13 +114,13 @@ export async function handOvers(progress: (text: string) => void): Promise<Secti
   const ms = (values: readonly number[], share: number) => quantile(values, share).toFixed(1);
   return {
     text:
-      `Hand-over of a slot on a real etcd, its data in memory (/dev/shm): ${MACHINES.many} machines in one process, each with
-its own connections, watch and lease, come one after the other and are away for ${REBOOT_MS} ms each. Measured from the answer to
-a release to the answer to the grant that it makes possible; in brackets from the sending of the release on. Milliseconds.
+      `Hand-over of a slot on a real etcd with its data in memory (/dev/shm): ${MACHINES.many} machines in one process, each with
+its own connections, watch and lease, arrive one after another and are away for ${REBOOT_MS} ms each. Milliseconds from the answer
+to a release to the answer to the grant that it makes possible; in brackets, from the moment the release is sent.
 
 ${
         grid(
-          ["machines", "max", "p50", "p90", "p99", "longest", "order of grants is that of arrival"],
+          ["machines", "max", "p50", "p90", "p99", "longest", "granted in order of arrival"],
           all.map(({ machines, max, handoversMs, fromSendingMs, inOrder }) => [
             String(machines),
             String(max),
@@ -129,13 +129,13 @@ ${
           ]),
         )
       }
-Requests to etcd per machine, from its arrival to the return of its slot, from etcd's own count (of streams what was said on
-them), and writes: transactions that wrote, and leases granted or revoked. \`Lease/LeaseKeepAlive\` are signs of life of a
-place in line, one in 10 s of waiting. A lease that no place stands under any more ends by itself, 30 s later.
+Requests to etcd per machine, from its arrival to the return of its slot, as etcd counts them (for streams, the messages sent
+on them), and writes: transactions that wrote, and leases granted or revoked. \`Lease/LeaseKeepAlive\` are keep-alives of a
+place in the queue, one per 10 s of waiting. A lease without a place expires 30 s later.
 
 ${
         grid(
-          ["machines", "max", ...kinds, "together", "without signs of life", "writes"],
+          ["machines", "max", ...kinds, "total", "without keep-alives", "writes"],
           all.map((run) => [
             String(run.machines),
             String(run.max),
@@ -151,22 +151,22 @@ ${
         atMost(`hand-over of a slot, max ${max}, p50`, quantileOf(of, 0.5), 2, 1, " ms"),
         atMost(`hand-over of a slot, max ${max}, p99`, quantileOf(of, 0.99), 15, 1, " ms"),
       ]),
-      must("grants in the order of arrival, max 1 and 5", all.every(({ inOrder }) => inOrder)),
+      must("grants in order of arrival, max 1 and 5", all.every(({ inOrder }) => inOrder)),
       atMost(
-        `requests to etcd per machine, ${MACHINES.many} machines, signs of life included`,
+        `requests to etcd per machine, ${MACHINES.many} machines, keep-alives included`,
         usual((run) => total(run) + (run.requests[SIGN] ?? 0)),
         12,
         1,
       ),
       atMost(
-        `requests per machine, ${MACHINES.many} machines more than ${MACHINES.few}, signs of life apart`,
+        `requests per machine, ${MACHINES.many} machines compared with ${MACHINES.few}, without keep-alives`,
         cost - total(few),
         CONSTANT_WITHIN,
         1,
       ),
       atMost("writes to etcd per machine", Math.max(...all.map(({ writes }) => writes)), 5, 1),
       must(
-        "etcd made as many revisions as the machines say they made",
+        "etcd made as many revisions as the machines report",
         all.every(({ writes, revisions }) => Math.abs(writes - 1 - revisions) < 1e-9),
       ),
     ],

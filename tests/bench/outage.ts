@@ -37,11 +37,11 @@ interface Outage {
 export async function outages(): Promise<Section> {
   const all = await Promise.all([outage("killed"), outage("cut off")]);
   return {
-    text: `${MACHINES} machines in line for one slot, whose etcd is away for ${
+    text: `${MACHINES} machines queue for one slot while etcd is away for ${
       AWAY_MS / 1000
     } s: killed and started again, or cut off for so
-long that their places are gone. Attempts to connect, a second and machine, as a proxy counts them; from the moment at which
-etcd is back to the first grant; connections a machine once all have found back.
+long that their places expire. Attempts to connect per second and machine, as a proxy counts them; time from etcd's return
+to the first grant; connections per machine once all are back.
 
 ${
       grid(
@@ -56,7 +56,7 @@ ${
     }`,
     figures: [
       atMost(
-        "attempts to connect while etcd is away, a second and machine",
+        "attempts to connect while etcd is away, per second and machine",
         Math.max(...all.map(({ attempts }) => attempts)),
         ATTEMPTS_MAX,
         2,
@@ -69,7 +69,7 @@ ${
         " s",
       ),
       atMost(
-        "connections after an outage, a machine",
+        "connections per machine after an outage",
         Math.max(...all.map(({ connections }) => connections)),
         CONNECTIONS_MAX,
         2,

@@ -26,18 +26,18 @@ export async function callRates(): Promise<Section> {
   const [clear, secure] = [await waysRates(undefined), await waysRates(certificates)];
   const row = (name: string, rates: readonly number[]) => [name, ...rates.map((rate) => rate.toFixed(0))];
   return {
-    text: `Reads of one key, a second, by one process over one connection; medians of ${RUNS}.
+    text: `Reads of one key per second, by one process over one connection; medians of ${RUNS}.
 
 ${
       grid(["", ...CALLERS.map((callers) => `${callers} at once`)], [
-        row("in the clear", clear),
+        row("without TLS", clear),
         row("over TLS", secure),
       ])
     }`,
     figures: CALLERS.flatMap((callers, index) => {
       const bound = RATES_MIN[callers];
       if (bound === undefined) return [];
-      return [atLeast(`calls a second, ${callers} at once, in the clear`, clear[index] ?? NaN, bound, 0)];
+      return [atLeast(`calls per second, ${callers} at once, without TLS`, clear[index] ?? NaN, bound, 0)];
     }),
   };
 }

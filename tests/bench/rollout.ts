@@ -57,14 +57,14 @@ export async function rollOuts(progress: (text: string) => void): Promise<Sectio
   }
   const worst = all.reduce((one, other) => other.ratio > one.ratio ? other : one);
   return {
-    text: `Roll-out of a fleet whose machines may all reboot from one moment on, ${
+    text: `Roll-out of a fleet whose machines may all reboot from the same moment on, ${
       REBOOT_MS / 1000
-    } s each, simulated on the program's
-own daemon, queue and lock: total time beside the ideal (machines x ${
+    } s each, simulated with the program's
+own daemon, queue and lock: total time relative to the ideal (machines x ${
       REBOOT_MS / 1000
-    } s / max), and beside the old program's logic,
-simulated in the same run. Requests to the store per machine, with those that say "still there" (a sign of life in 10 s, a
-look in 5 to 7.5 minutes) behind the plus; transactions that came too late, and swaps that the old program lost.
+    } s / max), and the same for the old program's
+logic, simulated in the same run. Requests to the store per machine, those of waiting (a keep-alive per 10 s, a look every
+5 to 7.5 minutes) after the plus; transactions that were too late, and swaps that the old program lost.
 
 ${
       grid(
@@ -72,11 +72,11 @@ ${
           "machines",
           "max",
           "of the ideal",
-          "the old",
+          "old program",
           "requests",
-          "the old",
-          "came too late",
-          "lost by the old",
+          "old program",
+          "too late",
+          "lost by the old program",
           "simulated in",
         ],
         all.map((run) => [
@@ -94,7 +94,7 @@ ${
     }`,
     figures: [
       atMost(
-        `roll-out beside the ideal, the worst of all (${worst.machines} machines, max ${worst.max})`,
+        `roll-out relative to the ideal, worst case (${worst.machines} machines, max ${worst.max})`,
         worst.ratio,
         RATIO_MAX,
         4,
@@ -181,6 +181,6 @@ async function play(
   });
   await fleet.run(() => released === count, NEVER_MS);
   const [fault] = [...fleet.judge.violations.map(({ text }) => text), ...fleet.crashes];
-  if (fault !== undefined) throw new Error(`a roll-out went wrong: ${fault}`);
+  if (fault !== undefined) throw new Error(`a roll-out failed: ${fault}`);
   return [endMs, released];
 }

@@ -1,5 +1,5 @@
 /**
- * Storms on a real etcd: many machines that want the same document at one moment. All give back their slots after a power
+ * Storms on a real etcd: many machines that want the same document at the same moment. All give back their slots after a power
  * cut, all reboot at once on as many slots as there are machines, all confirm at once.
  *
  * Each machine has a connection of its own, over which it has looked before; all of them run in this one process, so that
@@ -18,7 +18,7 @@ import { BenchMachine, GROUP, looked } from "./machine.ts";
 import { oldReturn, oldRollOut } from "./old_locksmith.ts";
 import { atMost, grid, median, must, type Section } from "./page.ts";
 
-/** How many give back their slots at one moment, and in how many seconds all are to be done. */
+/** How many give back their slots at the same moment, and in how many seconds all are to be done. */
 const RETURNS = [[100, 1], [200, 2.5], [400, 8]] as const;
 /** How many reboot at once on as many slots, how long each is away, and in how many seconds all are to be done. */
 const REBOOTS = [[200, 50, 1.5], [1_000, 2_000, 20]] as const;
@@ -46,16 +46,16 @@ interface Storm {
 export async function storms(progress: (text: string) => void): Promise<Section> {
   const returns = [];
   for (const [machines, bound] of RETURNS) {
-    progress(`${machines} machines give back their slots at one moment`);
+    progress(`${machines} machines give back their slots at the same moment`);
     returns.push({ machines, bound, runs: await several(RUNS, () => returning(machines)) });
   }
   const reboots = [];
   for (const [machines, rebootMs, bound] of REBOOTS) {
-    progress(`${machines} machines reboot on ${machines} slots at one moment`);
+    progress(`${machines} machines reboot on ${machines} slots at the same moment`);
     const runs = await several(machines < LONG_STORM ? RUNS : 1, () => rebooting(machines, rebootMs));
     reboots.push({ machines, rebootMs, bound, runs });
   }
-  progress(`${CONFIRMS} machines confirm at one moment`);
+  progress(`${CONFIRMS} machines confirm at the same moment`);
   const confirms = await several(RUNS, () => confirming(CONFIRMS));
   const seconds = (runs: readonly Storm[]) => median(runs.map((run) => run.seconds));
   const failed = (runs: readonly Storm[]) => runs.reduce((sum, run) => sum + run.failed, 0);
@@ -71,14 +71,14 @@ export async function storms(progress: (text: string) => void): Promise<Section>
   ];
   return {
     text:
-      `Many machines that want the same document at one moment, on a real etcd, its data in memory (/dev/shm): all of them in
-one process, each with a connection of its own, over which it has looked before. From that moment to the last answer, the median of
-${RUNS} runs, in brackets each; machines that failed in any run; swaps that were refused, the median. Beside them the old
-program's logic, simulated in the same run, on an etcd that answers within 4 ms whatever it is asked.
+      `Many machines change the same document at the same moment, on a real etcd with its data in memory (/dev/shm): all of them in
+one process, each with a connection of its own that it has used before. Time from that moment to the last answer, median of
+${RUNS} runs, each run in brackets; machines that failed in any run; refused swaps, median. For comparison, the old
+program's logic, simulated in the same run, on an etcd that always answers within 4 ms.
 
 ${
         grid(
-          ["storm", "machines", "over after", "failed", "refused swaps", "the old program's logic"],
+          ["storm", "machines", "took", "failed", "refused swaps", "the old program's logic"],
           [
             ...returns.map(({ machines, runs }) => {
               const old = oldReturn(machines, new Random(SEED));
@@ -95,7 +95,7 @@ ${
       }`,
     figures: [
       ...returns.map(({ machines, bound, runs }) =>
-        atMost(`${machines} machines give back their slots at one moment`, seconds(runs), bound, 2, " s")
+        atMost(`${machines} machines give back their slots at the same moment`, seconds(runs), bound, 2, " s")
       ),
       ...reboots.map(({ machines, rebootMs, bound, runs }) =>
         atMost(
@@ -109,7 +109,7 @@ ${
       must("no machine failed in any of these storms", all.every(({ runs }) => failed(runs) === 0)),
       atMost(`refused swaps when ${CONFIRMS} machines confirm at once`, refused(confirms), REFUSED_MAX, 0),
       atMost(
-        "connections to etcd, a machine, at the height of these storms",
+        "connections to etcd per machine, at the height of these storms",
         Math.max(...all.flatMap(({ runs }) => runs.map((run) => run.connections))),
         CONNECTIONS_MAX,
         2,
@@ -144,7 +144,7 @@ export function confirming(machines: number): Promise<Storm> {
 }
 
 /**
- * Lets `machines` do the same thing at one moment, in a group that has a slot for each.
+ * Lets `machines` do the same thing at the same moment, in a group that has a slot for each.
  *
  * @param held what stands in the holds of all of them; `null`: they hold nothing
  */

@@ -106,15 +106,15 @@ Deno.test("parseCommandLine() takes no option for the value of another", () => {
 
 Deno.test("parseCommandLine() tells an option of another command, and whose it is", () => {
   assertEquals(faults("status", "--reason", "x"), [
-    "--reason is not an option of 'status', but of 'lock', 'pause'",
+    "--reason is not an option of 'status'; it belongs to 'lock', 'pause'",
   ]);
   assertEquals(faults("pause", "--priority=1"), [
-    "--priority is not an option of 'pause', but of 'lock', 'daemon'",
+    "--priority is not an option of 'pause'; it belongs to 'lock', 'daemon'",
   ]);
   // what can be set in files belongs to the command that shows it
   assertEquals(faults("config", "--zone", "UTC"), []);
   assertEquals(faults("--zone=UTC"), [
-    "--zone is not an option without a command, but of 'daemon', 'config'",
+    "--zone is not an option without a command; it belongs to 'daemon', 'config'",
   ]);
   // a command that is none is fault enough
   assertEquals(faults("stauts", "--reason", "x"), []);
@@ -159,5 +159,5 @@ Deno.test("parseCommandLine() asks whether a word behind an optional value was m
   for (const words of [["lock", "--wait", "5m"], ["lock", "A", "--wait", "5m", "--reason=x"]]) {
     assertEquals(faults(...words), ["--wait takes its value after '=', did you mean --wait=5m?"]);
   }
-  assertEquals(faults("lock", "--wait="), ["--wait: nothing follows the '=': --wait[=DURATION]"]);
+  assertEquals(faults("lock", "--wait="), ["--wait: no value after the '=': --wait[=DURATION]"]);
 });

@@ -39,7 +39,7 @@ Deno.test("awaitEtcd() takes an etcd that comes seconds or minutes later, and gi
     await time.advance(LOOK_MS);
     assertEquals(state.answer, true);
     assertEquals(log, [
-      "info: strategy auto: nothing listens at http://127.0.0.1:2379; looking for 5m before this machine may reboot " +
+      "info: strategy auto: nothing listens at http://127.0.0.1:2379; waiting 5m for etcd before this machine may reboot " +
       "without a lock",
     ]);
   }
@@ -70,7 +70,7 @@ Deno.test("unlessEtcd() looks once more right before the reboot, and refuses it 
   assertEquals([await guarded.reboot(1, "kernel"), calls], [{ kind: "accepted" }, []]);
   there = true;
   assertEquals([await guarded.reboot(1, "kernel"), calls], [
-    { kind: "refused", why: "by now something listens at http://127.0.0.1:2379" },
+    { kind: "refused", why: "something now listens at http://127.0.0.1:2379" },
     ["came"],
   ]);
 });

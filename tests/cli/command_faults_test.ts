@@ -154,7 +154,7 @@ Deno.test("fault 10 of the old locksmith: TLS with the CA alone works, and what 
   );
   assertEquals(missing.code, 2);
   assertStringIncludes(missing.stderr, "--etcd-cafile: cannot read '/nowhere/ca.pem'");
-  assertStringIncludes(missing.stderr, "--etcd-certfile: needs --etcd-keyfile beside it");
+  assertStringIncludes(missing.stderr, "--etcd-certfile: needs --etcd-keyfile too");
 });
 
 Deno.test("a server that wants a client certificate says so to who has none, and lets in who has one", async () => {

@@ -156,14 +156,14 @@ Deno.test("configure() tells every fault of the store at once", () => {
     }),
     [
       "--endpoint: 'localhost:2379' is not an endpoint, did you mean 'http://localhost:2379'?",
-      "--endpoint: 'ftp://a' has the scheme ftp; allowed are http, https and sqlite",
-      "--endpoint: 'htp://a' has the scheme htp; allowed are http, https and sqlite, did you mean 'http'?",
+      "--endpoint: 'ftp://a' has the scheme ftp; allowed: http, https and sqlite",
+      "--endpoint: 'htp://a' has the scheme htp; allowed: http, https and sqlite, did you mean 'http'?",
       "--endpoint: 'http://a:99999' is not an endpoint: host or port cannot be read; an endpoint is http(s)://HOST:PORT or sqlite:PATH",
       "--endpoint: 'http://a/v3' has more than a host and a port; an endpoint is http(s)://HOST:PORT or sqlite:PATH",
       "--endpoint: '' is empty; an endpoint is http(s)://HOST:PORT or sqlite:PATH",
       "--endpoint: 'http://...@a' is not an endpoint: host or port cannot be read; an endpoint is http(s)://HOST:PORT or sqlite:PATH",
-      "--etcd-certfile: needs --etcd-keyfile beside it",
-      "--etcd-username: needs --etcd-password beside it",
+      "--etcd-certfile: needs --etcd-keyfile too",
+      "--etcd-username: needs --etcd-password too",
       "--etcd-cafile: cannot read '/nowhere.pem': no such file or directory",
     ],
   );
@@ -171,7 +171,7 @@ Deno.test("configure() tells every fault of the store at once", () => {
 
 Deno.test("configure() shows no password of an endpoint", () => {
   assertEquals(faultsOf("status", { endpoint: ["http://u:secret@a", "u:secret@a:2379"] }), [
-    "--endpoint: 'http://...@a' has a user in it; use --etcd-username and --etcd-password",
+    "--endpoint: 'http://...@a' contains a user; use --etcd-username and --etcd-password",
     "--endpoint: '...@a:2379' is not an endpoint, did you mean 'http://...@a:2379'?",
   ]);
 });
@@ -197,7 +197,7 @@ Deno.test("configure() refuses a store that would not be what was meant: mixed s
 
 Deno.test("configure() names a wrong group", () => {
   assertEquals(faultsOf("status", { group: ".." }), [
-    '--group: "..": a group must not be called . or .., which would point out of the tree of groups',
+    '--group: "..": a group must not be named . or .., which would point outside the tree of groups',
   ]);
 });
 
@@ -205,20 +205,20 @@ Deno.test("configure() takes --all for every group, whatever group this host is 
   assertEquals(configOf("pause", { all: "true", group: filed("web") }).scope, ALL_GROUPS);
   assertEquals(configOf("resume", { group: "web" }).scope, "web");
   assertEquals(faultsOf("pause", { all: "true", group: "web" }), [
-    "--all: --group names one group; leave one of the two out",
+    "--all: --group names one group; give only one of the two",
   ]);
 });
 
 Deno.test("configure() bounds what people type of a pause: its reason and its length", () => {
   assertEquals(configOf("pause", { for: "2h", reason: "a fair" }).for, 7_200_000);
   assertEquals(faultsOf("pause", { for: "8761h", reason: "x".repeat(201) }), [
-    "--reason: a reason must not be longer than 200 characters, and this one has 201",
-    "--for: '8761h' is not from 1s to 8760h (a year)",
+    "--reason: a reason must not be longer than 200 characters; this one has 201",
+    "--for: '8761h' is not between 1s and 8760h (a year)",
   ]);
   assertEquals(faultsOf("unlock", { reason: "a\nb" }), [
-    "--reason: a reason must not have control characters",
+    "--reason: a reason must not contain control characters",
   ]);
-  assertEquals(faultsOf("pause", { for: "0s" }), ["--for: '0s' is not from 1s to 8760h (a year)"]);
+  assertEquals(faultsOf("pause", { for: "0s" }), ["--for: '0s' is not between 1s and 8760h (a year)"]);
 });
 
 Deno.test("configure() takes the group that is to be removed, the default group too", () => {
@@ -228,12 +228,12 @@ Deno.test("configure() takes the group that is to be removed, the default group 
 });
 
 Deno.test("configure() names a mistyped strategy, and what 'best-effort' is called now (fault 11 of the old locksmith: noticed only when the update came)", () => {
-  const allowed = "allowed are etcd-lock, reboot, off, auto";
+  const allowed = "allowed: etcd-lock, reboot, off, auto";
   const texts: [string, string][] = [
     ["etcdlock", `unknown strategy 'etcdlock', did you mean 'etcd-lock'? ${allowed}`],
     ["Off", `unknown strategy 'Off', did you mean 'off'? ${allowed}`],
     ["best", `unknown strategy 'best'; ${allowed}`],
-    ["best-effort", "unknown strategy 'best-effort'; its name is 'auto' now"],
+    ["best-effort", "unknown strategy 'best-effort'; it is now called 'auto'"],
   ];
   for (const [name, fault] of texts) {
     assertEquals(faultsOf("daemon", { "reboot-strategy": name }), [`--reboot-strategy: ${fault}`]);
@@ -255,7 +255,7 @@ Deno.test("configure() refuses a daemon without a strategy and an endpoint, and 
     "neither a reboot strategy nor an endpoint is configured: the daemon does not start",
   ]);
   assertEquals(hints, [
-    "write two lines into /etc/locksmith/locksmith.conf, then check with 'locksmith config':",
+    "add two lines to /etc/locksmith/locksmith.conf, then check with 'locksmith config':",
     "  LOCKSMITHD_REBOOT_STRATEGY=etcd-lock",
     "  LOCKSMITHD_ENDPOINT=https://etcd1.example.net:2379",
   ]);
@@ -279,10 +279,10 @@ Deno.test("configure() gives the window in its zone and what set it, null where 
 
 Deno.test("configure() tells every fault of start, length and zone at once (fault 11 of the old locksmith: noticed only when the update came)", () => {
   assertEquals(daemonFaults({ "reboot-window-length": "1h" }), [
-    "--reboot-window-length: needs --reboot-window-start beside it: a window has a start and a length",
+    "--reboot-window-length: needs --reboot-window-start too: a window has a start and a length",
   ]);
   assertEquals(daemonFaults({ "reboot-window-start": { texts: ["23:00"], origin: "--start" } }), [
-    "--start: needs --reboot-window-length beside it: a window has a start and a length",
+    "--start: needs --reboot-window-length too: a window has a start and a length",
   ]);
   const wrong = { "reboot-window-start": "25:00", "reboot-window-length": "1j", zone: "Europe/Berln" };
   assertEquals(daemonFaults(wrong).map((fault) => fault.replace(/(["'][^"']*["']).*/, "$1")), [
@@ -302,7 +302,7 @@ Deno.test("configure() refuses a duration in two words, and does not cut it", ()
 
 Deno.test("configure() says where a comment has to stand, of a value that is none because of one", () => {
   assertEquals(faultsOf("daemon", { "reboot-strategy": filed("off # never") }), [
-    "/etc/locksmith/locksmith.conf:3: unknown strategy 'off # never'; allowed are etcd-lock, reboot, off, auto; " +
+    "/etc/locksmith/locksmith.conf:3: unknown strategy 'off # never'; allowed: etcd-lock, reboot, off, auto; " +
     "put the comment on a line of its own",
   ]);
 });
@@ -346,7 +346,7 @@ Deno.test("configure() tells what options of a simulation do not mean beside eac
   ]);
   assertEquals(simulation({ within: "48h", max: "3", svg: "-", json: "true" }), [
     "--svg=-: --json writes to stdout too",
-    "--max: --within looks for it",
+    "--max: cannot be combined with --within, which finds it",
   ]);
   assertEquals(simulation({ "reboot-time": "1m-5m" }), ["--reboot-time: '1m-5m': write a range as 1m..5m"]);
   assertEquals(simulation({ fail: "3" }), ["--fail: '3' is not a share from 0% to 100%"]);

@@ -20,7 +20,7 @@ import { leashed } from "../support/child.ts";
 const CALL = { timeoutMs: 5_000 };
 /** Who interrupts a program waits no longer than this, its own end included. */
 const INTERRUPTION_LIMIT_MS = 1_000;
-const LEFT = "the place in line was given up";
+const LEFT = "gave up the place in the queue";
 const HELD_BY_A =
   /^locksmith: hint: group \(default\) is full, held by A, taken by hand \d+ s ago by admin@.+\n$/;
 
@@ -208,7 +208,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
     assertEquals([code, stdout], [1, ""]);
     assertMatch(
       stderr,
-      /^Error locking: holder exists\nlocksmith: hint: it has a slot already: A, taken by hand \d+ s ago by admin@.+\n$/,
+      /^Error locking: holder exists\nlocksmith: hint: it already holds a slot: A, taken by hand \d+ s ago by admin@.+\n$/,
     );
   });
 
@@ -222,7 +222,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
     const { code, stderr } = await waiter.ended;
     assertEquals(
       [code, stderr],
-      [1, "Error locking: holder exists\nlocksmith: hint: it has a slot already: B\n"],
+      [1, "Error locking: holder exists\nlocksmith: hint: it already holds a slot: B\n"],
     );
     assertEquals(await place.status(), { holders: ["A", "B"], waiting: [] });
   });
@@ -237,7 +237,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
     const ends = await Promise.all([first.ended, second.ended]);
     assertEquals(ends.map(({ code }) => code).sort(), [0, 1]);
     const other = ends.find(({ code }) => code === 1)?.stderr ?? "";
-    assertMatch(other, /^Error locking: holder exists\nlocksmith: hint: it has a slot already: B, /);
+    assertMatch(other, /^Error locking: holder exists\nlocksmith: hint: it already holds a slot: B, /);
     assertEquals(await place.status(), { holders: ["B"], waiting: [] });
   });
 
@@ -305,7 +305,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
   });
 }
 
-Deno.test("lock --wait on a frozen etcd ends within a second of SIGTERM, and says that its place goes by itself", async () => {
+Deno.test("lock --wait on a frozen etcd ends within a second of SIGTERM, and says that its place expires", async () => {
   await using etcd = await startEtcd();
   const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());
@@ -321,7 +321,7 @@ Deno.test("lock --wait on a frozen etcd ends within a second of SIGTERM, and say
     assertEquals([code, stderr], [
       143,
       `Error locking: SIGTERM\nlocksmith: hint: ${etcd.endpoint} does not answer; ` +
-      "the place in line goes by itself within 30s\n",
+      "the place in the queue expires within 30s\n",
     ]);
   } finally {
     etcd.thaw();
@@ -341,7 +341,7 @@ Deno.test("lock --wait whose time is over while etcd is frozen still ends, with 
       code: 75,
       stdout: "",
       stderr: `Error locking: no slot within 2s\nlocksmith: hint: ${etcd.endpoint} does not answer; ` +
-        "the place in line goes by itself within 30s\n",
+        "the place in the queue expires within 30s\n",
     });
   } finally {
     etcd.thaw();
@@ -438,8 +438,8 @@ Deno.test({
     });
     assertEquals([code, stderr], [
       143,
-      "locksmith: error: nobody can tell whether lock in group (default) happened: memory does not answer\n" +
-      "locksmith: hint: the request may have reached the store; look with 'locksmith status' before you go on\n",
+      "locksmith: error: cannot tell whether lock in group (default) took effect: memory does not answer\n" +
+      "locksmith: hint: the request may have reached the store; check with 'locksmith status' before you continue\n",
     ]);
     cease({ kind: "refused", ...memory.view([]) });
   },

@@ -145,11 +145,11 @@ Deno.test("who got no slot is told what stands in the way", () => {
   );
   assertEquals(
     whyNoSlot("", { ...SEEN, semaphore: FRESH }, CLOCK),
-    "group (default) has a free slot by now, and db1 (D) is first in line; 'locksmith status --verbose' shows the queue",
+    "group (default) now has a free slot, but db1 (D) is first in line; 'locksmith status --verbose' shows the queue",
   );
   assertEquals(
     whyNoSlot("", { ...SEEN, semaphore: FRESH, queue: [] }, CLOCK),
-    "group (default) has a free slot by now; try again",
+    "group (default) now has a free slot; try again",
   );
   const holders = Array.from({ length: 5_000 }, (_, index) => `web${index + 1}`);
   assertEquals(

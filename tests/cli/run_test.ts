@@ -24,7 +24,7 @@ async function withBug(bug: string, ...words: string[]) {
 }
 
 const LINES =
-  /^locksmith: error: this is a bug in locksmith \S+: TypeError: no such thing\nlocksmith: hint: please report it, with what --debug shows\n/;
+  /^locksmith: error: this is a bug in locksmith \S+: TypeError: no such thing\nlocksmith: hint: please report it, with the output of --debug\n/;
 
 const BUGS: Record<string, string> = {
   "thrown by a command": 'Deno.stdin.isTerminal = () => { throw new TypeError("no such thing"); }',

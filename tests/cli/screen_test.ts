@@ -122,7 +122,7 @@ Deno.test("history on a terminal names hosts first and has its clock; what is st
   };
   assertEquals(
     historyOn(SCREEN, report),
-    `Known: from revision 7, Sun 2026-11-29 17:00:00 +01:00; the store has dropped what was before
+    `Known: from revision 7, Sun 2026-11-29 17:00:00 +01:00; the store has dropped what came before
 
 TIME                            WHAT   MACHINE
 Sun 2026-11-29 18:00:00 +01:00  grant  web1 (bcbd63b7\u2026)

@@ -36,9 +36,9 @@ Deno.test("problemsOf() names a pause older than the limit, and one whose age no
   assertEquals(paused("2026-05-20T12:00:00Z"), []);
   assertEquals(paused("2026-05-22T12:00:00Z"), []);
   assertEquals(paused("2026-05-20T11:59:59Z"), [
-    "group (default): paused for 1 d, longer than 24h; to go on: locksmith resume",
+    "group (default): paused for 1 d, longer than 24h; to resume: locksmith resume",
   ]);
   assertEquals(paused(), [
-    "group (default): paused for an unknown time, longer than 24h; to go on: locksmith resume",
+    "group (default): paused for an unknown time, longer than 24h; to resume: locksmith resume",
   ]);
 });

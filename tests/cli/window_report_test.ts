@@ -166,8 +166,8 @@ Deno.test("parseInstant() refuses other texts, and dates and times that do not e
     ["2015-05-21 24:00", missing],
     ["2015-05-21 12:60", missing],
     ["2015-05-21 12:33+25:00", missing],
-    ["2015-05-21 12:33:60", "is not a time of day; seconds go from 00 to 59"],
-    ["2015-05-21 12:33:60Z", "is not a time of day; seconds go from 00 to 59"],
+    ["2015-05-21 12:33:60", "is not a time of day; seconds run from 00 to 59"],
+    ["2015-05-21 12:33:60Z", "is not a time of day; seconds run from 00 to 59"],
   ];
   for (const [text, why] of refused) {
     const error = assertThrows(() => parseInstant(text, "America/New_York"), WindowError);

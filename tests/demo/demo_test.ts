@@ -239,7 +239,7 @@ Deno.test("parseOptions() takes what the demo can do and tells every fault at on
     faults: [
       "--machines: '1.5' is not a whole number from 1 to 50",
       "--max: '-1' is not a whole number from 1 to 2147483647",
-      "--endpoint: 'ftp://x' has the scheme ftp; allowed are http, https and sqlite",
+      "--endpoint: 'ftp://x' has the scheme ftp; allowed: http, https and sqlite",
     ],
   });
   assertEquals(parseOptions(["--hosts", "--machines", "30", "--endpoint", "http://127.0.0.1:2379"]), {

@@ -217,7 +217,7 @@ Deno.test("Daemon does not reboot when an administrator unlocked its machine dur
   assertEquals(box.log, [
     "info: got a slot in group web (a new kernel)",
     "notice: anna logged in; rebooting in 5 min",
-    "warning: the slot is not ours any more, somebody unlocked this machine; starting over",
+    "warning: this machine no longer holds its slot: somebody unlocked it; starting over",
     "info: a reboot is needed (a new kernel); waiting for a slot: first in line, all slots are held (available: 0): " +
     "anna, taken by hand 5 min 1 s ago by anna@desk, because: a new disk",
   ]);
@@ -246,7 +246,7 @@ Deno.test("Daemon whose machine is held by hand says so once in days", async () 
   assertEquals(box.log, [
     "info: no reboot is needed now",
     "info: this machine's slot was taken by hand (since 2026-01-01T00:00:00.000Z, 0 s ago, by anna@desk, " +
-    "because: a new disk); only 'locksmith unlock a --group web' ends it",
+    "because: a new disk); only 'locksmith unlock a --group web' releases it",
   ]);
 });
 

@@ -159,10 +159,10 @@ Deno.test("lock whose reply is lost, and etcd with it, says that nobody can tell
   await group.dropper[Symbol.asyncDispose]();
   const { code, stdout, stderr } = await locked;
   assertEquals([code, stdout], [1, ""]);
-  assertMatch(stderr, /^locksmith: error: nobody can tell whether lock in group never known happened: /);
+  assertMatch(stderr, /^locksmith: error: cannot tell whether lock in group never known took effect: /);
   assertMatch(
     stderr,
-    /\nlocksmith: hint: the request may have reached the store; look with 'locksmith status'/,
+    /\nlocksmith: hint: the request may have reached the store; check with 'locksmith status'/,
   );
 });
 

@@ -64,7 +64,7 @@ Deno.test("Coordinator.open() refuses while another process holds the lock, name
     first.close();
     const holder = await holdLock(path);
     const error = await assertRejects(() => Coordinator.open(path), LockedFileError);
-    assertEquals(error.message, `another locksmithd runs (process ${holder.pid}): it holds ${path}`);
+    assertEquals(error.message, `another locksmithd is running (process ${holder.pid}): it holds ${path}`);
     assertEquals(error.kind, "held");
     assertEquals(await Deno.readTextFile(path), "NAME=locksmithd\nSTRATEGY=etcd-lock\nSTATE=running\n");
     holder.kill("SIGKILL");

@@ -5,8 +5,8 @@ import { type Questions, requireLastingId } from "../../lib/host/lasting_id.ts";
 const ID = "69d27b356a94476da859461d3a3bc6fd";
 const DISK: Questions = { fileSystem: () => Promise.resolve("ef53"), kernelFile: () => Promise.resolve("") };
 const MEMORY: Questions = { ...DISK, fileSystem: () => Promise.resolve("1021994") };
-const HINT = "keep it on the disk: systemd-machine-id-setup --commit; or give the same at each boot: " +
-  "systemd.machine_id= on the kernel's command line";
+const HINT = "write it to disk: systemd-machine-id-setup --commit; or set the same id at each boot: " +
+  "systemd.machine_id= on the kernel command line";
 
 Deno.test("requireLastingId() refuses an id that systemd mounted over the file for this boot, and says what to do", async () => {
   const root = await Deno.makeTempDir();
@@ -21,8 +21,8 @@ Deno.test("requireLastingId() refuses an id that systemd mounted over the file f
   await Deno.link(`${root}/etc/machine-id`, `${root}/run/machine-id`);
   const error = await assertRejects(() => requireLastingId(root, ID, DISK), MachineError);
   assertEquals([error.message, error.hint], [
-    `Cannot use this machine-id: ${root}/etc/machine-id: systemd made it up for this boot, it does not outlast the boot, ` +
-    "and a slot would be held for ever",
+    `Cannot use this machine-id: ${root}/etc/machine-id: systemd generated it for this boot, so it does not outlast the boot, ` +
+    "and a slot would be held forever",
     HINT,
   ]);
   await Deno.remove(root, { recursive: true });
@@ -32,7 +32,7 @@ Deno.test("requireLastingId() refuses an id in memory, unless the same comes aga
   const error = await assertRejects(() => requireLastingId("/", ID, MEMORY), MachineError);
   assertEquals(
     error.detail,
-    "/etc/machine-id: it lies in memory (tmpfs), it does not outlast the boot, and a slot would be held for ever",
+    "/etc/machine-id: it is stored in memory (tmpfs), so it does not outlast the boot, and a slot would be held forever",
   );
   const sources = {
     "/proc/cmdline": `quiet systemd.machine_id=${ID} ro`,

@@ -64,7 +64,7 @@ Deno.test("DiskLedger puts a damaged entry aside with a warning, and keeps the o
     assertEquals(log.length, damaged.length, log.join("\n"));
     assertMatch(
       log.toSorted()[0] ?? "",
-      /^warning: .*\/d0\.json is damaged, and was put aside as d0\.json\.damaged: .*'locksmith groups'$/,
+      /^warning: .*\/d0\.json is damaged and was renamed to d0\.json\.damaged: .*'locksmith groups'$/,
     );
     assertEquals(await Deno.readTextFile(`${folder}/d1.json.damaged`), "{");
   });
@@ -79,7 +79,7 @@ Deno.test("DiskLedger that cannot be written says so once, and that nothing is r
       await ledger.begin();
     }
     assertEquals(log.filter((line) => line.includes("cannot write")).length, 1, log.join("\n"));
-    assertEquals(log.filter((line) => line.includes("cannot make")).length, 1, log.join("\n"));
+    assertEquals(log.filter((line) => line.includes("cannot create")).length, 1, log.join("\n"));
   });
 });
 

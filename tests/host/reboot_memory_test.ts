@@ -37,7 +37,7 @@ Deno.test("RebootMemory that cannot be written says so, and stops nothing", asyn
     assertEquals(log.length, 1);
     assertMatch(
       log[0] ?? "",
-      /^warning: cannot write .*a need that a reboot does not meet would not be recognized$/,
+      /^warning: cannot write .*a reboot that does not help would not be noticed$/,
     );
   });
 });

@@ -33,18 +33,19 @@ interface ModelReport {
 /** What the checks hold to be true. */
 const MEANING: Readonly<Record<Check, string>> = {
   I1:
-    "machines between grant and return are never more than max at the time of the grant, short of an administrator's force",
+    "never more machines between grant and return than max at the time of the grant, unless an administrator forces it",
   I2: "no reboot call without a committed confirm that names this machine, boot and hold",
   I3:
-    "a hold leaves in three ways only (its machine booted anew, its owner cancelled, an administrator unlocked), and each is recorded",
-  I4: "crashes, partitions and restarts of the store neither lose nor duplicate nor alter a hold",
-  I5: "grants are first come, first served within a priority; the dead are skipped, and never granted",
-  I6: "the window is open at the reboot call, by the clock of the machine",
-  I7: "what is read and written again is the same, unknown fields and large numbers too",
-  L1: "once faults stop, every machine that waits and whose window recurs reboots and gives its slot back",
-  L2: "lost and late watch events only delay",
-  S1: "machines that come at one moment do not refuse one another's swaps again and again",
-  S2: "a daemon calls a store that is away no more often than every other second",
+    "a hold ends in only three ways (its machine rebooted, its owner cancelled, an administrator unlocked), and each is recorded",
+  I4: "crashes, partitions and restarts of the store never lose, duplicate or alter a hold",
+  I5:
+    "grants are first come, first served within a priority; dead machines are skipped, and never granted a slot",
+  I6: "the window is open at the reboot call, by the machine's clock",
+  I7: "reading a document and writing it back changes nothing, not even unknown fields and large numbers",
+  L1: "once faults stop, every waiting machine whose window recurs reboots and gives its slot back",
+  L2: "lost and late watch events only cause delay",
+  S1: "machines that arrive at the same moment do not keep refusing each other's swaps",
+  S2: "a daemon calls an unreachable store at most every other second",
   S3: "once the store is back, a free slot is taken as soon as the watches are back",
 };
 
@@ -55,9 +56,9 @@ function page(figures: Figures, commit: string, findings: readonly Finding[], mo
   return [
     "# Reliability",
     "",
-    "Made by `deno task reliability`. The real lock, queue, waiter, agent and windows run over a simulated store, clock,",
-    "network and fleet, from a seed; a judge looks on from outside and trusts nothing that a machine believes. First faults",
-    "come at every step, then they stop and everything must converge. Seed and commit reproduce a run:",
+    "Made by `deno task reliability`. The real lock, queue, waiter, agent and windows run on a simulated store, clock,",
+    "network and fleet, from a seed; a judge watches from outside and trusts nothing that a machine believes. First, faults",
+    "strike at every step; then they stop and everything must converge. Seed and commit reproduce a run:",
     "`deno task simulate --seed S --trace`.",
     "",
     "## Histories",
@@ -75,7 +76,7 @@ function page(figures: Figures, commit: string, findings: readonly Finding[], mo
     row("longest time to converge", `${hours.toFixed(1)} h`),
     row("longest share of its bound", `${(100 * figures.longestShareOfBound).toFixed(0)} %`),
     "",
-    "## What must never break, and how often it was put to the test",
+    "## What must never break, and how often it was tested",
     "",
     row("check", "promise", "times"),
     row("---", "---", "---"),
@@ -89,21 +90,21 @@ function page(figures: Figures, commit: string, findings: readonly Finding[], mo
     "",
     "## Planted bugs",
     "",
-    `Each is planted in a copy of the sources and must be noticed within ${
+    `Each is planted in a copy of the sources and must be caught within ${
       count(HISTORIES_LIMIT)
     } histories: ` +
     `${findings.filter(({ caught }) => caught).length} of ${findings.length} were.`,
     "",
-    row("bug", "noticed at seed", "by"),
+    row("bug", "caught at seed", "by"),
     row("---", "---", "---"),
     ...findings.map(({ name, caught, seed, text }) =>
-      row(name, seed ?? "-", caught ? text.slice(0, 2) : "**not noticed**")
+      row(name, seed ?? "-", caught ? text.slice(0, 2) : "**not caught**")
     ),
     "",
     "## Model",
     "",
-    `The lock, the confirm, the reboot and the release with lost and late replies and crashes, in Promela ` +
-    `(tests/model/lock.pml), checked to the end by ${model.spin}.`,
+    `Lock, confirm, reboot and release, with lost and late replies and crashes, in Promela ` +
+    `(tests/model/lock.pml), checked exhaustively by ${model.spin}.`,
     "",
     row("configuration", "states", "transitions", "depth", "errors"),
     row("---", "---", "---", "---", "---"),
@@ -111,9 +112,9 @@ function page(figures: Figures, commit: string, findings: readonly Finding[], mo
       row(name, count(states), count(transitions), count(depth), errors)
     ),
     "",
-    `Mutants that must fail: ${
+    `${
       model.mutants.filter(({ caught }) => caught).length
-    } of ${model.mutants.length} did.`,
+    } of ${model.mutants.length} mutants failed, as all of them must.`,
     "",
     row("mutant", "breaks"),
     row("---", "---"),
@@ -132,7 +133,7 @@ async function commitOf(): Promise<string> {
   const cwd = new URL("../..", import.meta.url).pathname;
   const commit = await output("git", ["-C", cwd, "rev-parse", "--short=12", "HEAD"]);
   const changed = await output("git", ["-C", cwd, "status", "--porcelain", "--", "lib", "tests"]);
-  return changed === "" ? commit : `${commit} and changes that are not committed`;
+  return changed === "" ? commit : `${commit} with uncommitted changes`;
 }
 
 async function huntAll(): Promise<Finding[]> {
@@ -177,7 +178,7 @@ async function main(): Promise<number> {
   const sound = figures.failure === null && unexercised(figures).length === 0 &&
     findings.every(({ caught }) => caught) && model.mutants.every(({ caught }) => caught) &&
     model.configurations.every(({ errors }) => errors === 0);
-  console.log(`docs/reliability.md: ${sound ? "all promises hold" : "something is broken, see there"}`);
+  console.log(`docs/reliability.md: ${sound ? "all promises hold" : "something is broken, see the page"}`);
   return sound ? 0 : 1;
 }
 

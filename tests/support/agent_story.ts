@@ -57,9 +57,9 @@ export const REFUSED: Extract<Event, { kind: "reboot-refused" }> = {
 };
 export const need = (need: Need): Event => ({ kind: "need", need });
 export const failed = (why = "etcd is away"): Event => ({ kind: "failed", why });
-export const LOST_TEXT = "the slot is not ours any more, somebody unlocked this machine; starting over";
-export const KEPT_TEXT = "keeping the slot, a reboot was called under it and may still come; " +
-  "if not, 'locksmith unlock' ends it";
+export const LOST_TEXT = "this machine no longer holds its slot: somebody unlocked it; starting over";
+export const KEPT_TEXT = "keeping the slot: a reboot was requested under it and may still happen; " +
+  "if not, 'locksmith unlock' releases it";
 
 export const ALWAYS = (now: number): WindowState => ({ open: true, closesAt: Infinity, nextOpensAt: now });
 /** Windows from `start` to `end` every `everyMs`; the end belongs to the window. */

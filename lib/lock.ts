@@ -349,7 +349,7 @@ export class Lock {
         if (outcome.kind === "unknown") doubt ??= { sinceMs: triedMs, cause: outcome.cause };
         else {
           const tookMs = surroundings.elapsed() - sentMs;
-          pauseMs = contention.lost(tookMs, current.holders.length, surroundings.random());
+          pauseMs = contention.lost(tookMs, crowdOf(current, note.machine), surroundings.random());
           if (contention.isFresh(pauseMs)) brought = sightOf(outcome, asksAll);
         }
       } catch (error) {
@@ -403,6 +403,15 @@ export class Lock {
       { cause },
     );
   }
+}
+
+/** How many machines may be at the same as `machine`: the holders whose holds are as far as its own. */
+function crowdOf({ holders, holds }: Semaphore, machine: string | undefined): number {
+  const own = machine === undefined ? undefined : holds.get(machine);
+  if (own === undefined) return holders.length;
+  let crowd = 0;
+  for (const { phase } of holds.values()) if (phase === own.phase) crowd++;
+  return crowd;
 }
 
 /** A mark that no other request has. */

@@ -61,6 +61,8 @@ export async function whoElseWrites(path: string): Promise<string | null> {
 /** The text of such a file, `null` where there is none. Throws {@linkcode OwnedFileError}. */
 export async function readOwned(path: string): Promise<string | null> {
   try {
+    // mostly there is none, and then nobody else has put it there
+    await Deno.lstat(path);
     const fault = await whoElseWrites(path);
     if (fault !== null) throw new OwnedFileError("untrusted", `cannot trust ${path}: ${fault}`);
     const info = await Deno.stat(path);

@@ -40,28 +40,34 @@ async function main(args: readonly string[]): Promise<number> {
   const targets = args.some((arg) => arg.startsWith("tests/")) ? [] : ["tests/"];
   const summary = args.length > 0
     ? await run([...targets, ...args], { nice: false, show })
-    : total(await Promise.all([runRest(), ...LANES.map(runBeside)]));
+    : total(await Promise.all([runRest(), runBeside()]));
   console.log(summary.text);
   return summary.failures === 0 ? 0 : 1;
 }
 
-/** What runs beside the rest. `nice`: it computes for minutes, promises nothing about time, and gets the time that others leave. */
-const LANES: readonly { readonly paths: readonly string[]; readonly nice: boolean }[] = [
+/**
+ * What runs beside the rest, one after the other: the simulation, which computes for minutes, promises nothing about time and
+ * gets the time that others leave; then what mostly waits for hosts and buses.
+ */
+const BESIDE: readonly { readonly paths: readonly string[]; readonly nice: boolean }[] = [
   { paths: ["tests/simulation/"], nice: true },
-  { paths: ["tests/hosts/", "tests/host/", "tests/need/", "tests/faults/"], nice: false },
+  { paths: ["tests/hosts/", "tests/host/", "tests/need/"], nice: false },
 ];
 
 function runRest(): Promise<Summary> {
-  const beside = LANES.flatMap(({ paths }) => paths);
+  const beside = BESIDE.flatMap(({ paths }) => paths);
   return run(["tests/", `--ignore=${beside.join(",")}`], { nice: false, show });
 }
 
-/** Shown as a whole once it has ended. */
-async function runBeside({ paths, nice }: typeof LANES[number]): Promise<Summary> {
-  const output: Uint8Array[] = [];
-  const summary = await run(paths, { nice, show: (chunk) => output.push(chunk) });
-  output.forEach(show);
-  return summary;
+/** Each is shown as a whole once it has ended. */
+async function runBeside(): Promise<Summary> {
+  const summaries: Summary[] = [];
+  for (const { paths, nice } of BESIDE) {
+    const output: Uint8Array[] = [];
+    summaries.push(await run(paths, { nice, show: (chunk) => output.push(chunk) }));
+    output.forEach(show);
+  }
+  return total(summaries);
 }
 
 interface RunOptions {

@@ -18,8 +18,8 @@ import { REAL } from "../../lib/surroundings.ts";
 import { leashed } from "../support/child.ts";
 
 const CALL = { timeoutMs: 5_000 };
-/** Who interrupts a program waits no longer than this, its own end included. */
-const INTERRUPTION_LIMIT_MS = 1_000;
+/** Who interrupts a program does not wait for a call that gets no answer: that takes longer. */
+const INTERRUPTION_LIMIT_MS = 3_000;
 const LEFT = "gave up the place in the queue";
 const HELD_BY_A =
   /^locksmith: hint: group \(default\) is full, held by A, taken by hand \d+ s ago by admin@.+\n$/;
@@ -305,7 +305,7 @@ for (const [name, setUp] of Object.entries(STORES)) {
   });
 }
 
-Deno.test("lock --wait on a frozen etcd ends within a second of SIGTERM, and says that its place expires", async () => {
+Deno.test("lock --wait on a frozen etcd does not wait for it after SIGTERM, and says that its place expires", async () => {
   await using etcd = await startEtcd();
   const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());

@@ -334,8 +334,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "the pause after a lost swap does not grow with what a try took",
     patches: [{
       file: "lib/contention.ts",
-      find: `this.#longestMs = Math.max(this.#longestMs * PAUSE.fading, tookMs);`,
-      replace: `this.#longestMs = 1;`,
+      find: `      this.#longestMs = tookMs;`,
+      replace: `      this.#longestMs = 1;`,
     }],
     exit: EXIT.liveness,
   },

@@ -198,12 +198,20 @@ async function startStranger(address: string, uid: number): Promise<Stranger> {
   const child = new Deno.Command(program, { args, stdin: "piped", stdout: "piped" }).spawn();
   const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   const input = child.stdin.getWriter();
+  let rest = "";
   const next = async () => {
-    const { value, done } = await lines.read();
-    if (done) {
-      throw new Error(`a process of uid ${uid} on the test bus ended (other users are only for root)`);
+    // a line may come in pieces
+    while (!rest.includes("\n")) {
+      const { value, done } = await lines.read();
+      if (done) {
+        throw new Error(`a process of uid ${uid} on the test bus ended (other users are only for root)`);
+      }
+      rest += value;
     }
-    return value.trim();
+    const end = rest.indexOf("\n");
+    const line = rest.slice(0, end);
+    rest = rest.slice(end + 1);
+    return line;
   };
   const ask = async (line: string) => {
     await input.write(new TextEncoder().encode(`${line}\n`));

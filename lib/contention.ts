@@ -1,5 +1,7 @@
 /** Swaps lost to other machines that change the same document: how long to pause before the next try. */
 
+import type { Semaphore } from "./semaphore.ts";
+
 /**
  * The pause is drawn from nothing up to a limit: `tries` times the longest try. The more are at it, the longer a try takes,
  * since a store serves one after the other; so the limit is what it takes to serve all of them a few times, be they ten or
@@ -11,6 +13,15 @@ const PAUSE = {
   growth: 1.1,
   lastMs: 10_000,
 };
+
+/** How many machines may be at the same as `machine`: the holders whose holds are as far as its own. */
+export function crowdOf({ holders, holds }: Semaphore, machine: string | undefined): number {
+  const own = machine === undefined ? undefined : holds.get(machine);
+  if (own === undefined) return holders.length;
+  let crowd = 0;
+  for (const { phase } of holds.values()) if (phase === own.phase) crowd++;
+  return crowd;
+}
 
 export class Contention {
   #losses = 0;

@@ -11,7 +11,7 @@
  */
 
 import { backoffMs } from "./backoff.ts";
-import { Contention } from "./contention.ts";
+import { Contention, crowdOf } from "./contention.ts";
 import { parseSemaphore, serializeSemaphore } from "./document.ts";
 import { ALL_GROUPS, ALL_KEY, groupFlag, groupPhrase, semaphoreKey } from "./group.ts";
 import type { Machine } from "./machine.ts";
@@ -403,15 +403,6 @@ export class Lock {
       { cause },
     );
   }
-}
-
-/** How many machines may be at the same as `machine`: the holders whose holds are as far as its own. */
-function crowdOf({ holders, holds }: Semaphore, machine: string | undefined): number {
-  const own = machine === undefined ? undefined : holds.get(machine);
-  if (own === undefined) return holders.length;
-  let crowd = 0;
-  for (const { phase } of holds.values()) if (phase === own.phase) crowd++;
-  return crowd;
 }
 
 /** A mark that no other request has. */

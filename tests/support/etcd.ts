@@ -182,6 +182,21 @@ class Member implements EtcdServer {
 
   freeze(): void {
     this.#signal("SIGSTOP");
+    // each of its threads stops at its own time, and may answer until then
+    while (!this.#stands()) { /* a moment */ }
+  }
+
+  /** Whether every thread of it is stopped (`T`, proc(5)). */
+  #stands(): boolean {
+    const tasks = `/proc/${this.pid}/task`;
+    return Array.from(Deno.readDirSync(tasks)).every(({ name }) => {
+      try {
+        return /\) T /.test(Deno.readTextFileSync(`${tasks}/${name}/stat`));
+      } catch {
+        // it has just ended: look again
+        return false;
+      }
+    });
   }
 
   thaw(): void {

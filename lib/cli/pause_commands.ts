@@ -50,7 +50,8 @@ export function resume(context: Context<"resume">): Promise<number> {
     if (before !== undefined) {
       const details = describeHold(before, clock);
       context.out(
-        oneLine(`${subject(lock.group)} resumed: slots are granted again; it was paused${details}`) + "\n",
+        oneLine(`${subject(lock.group)} resumed: slots are granted again; this ended the pause${details}`) +
+          "\n",
       );
     } else if (lock.group === ALL_GROUPS) {
       context.out("there is no pause of all groups: nothing to resume\n");

@@ -1,6 +1,7 @@
 /** Where a store is, as a machine remembers it of the slots that it took, and how it is opened again by today's settings. */
 
 import { resolve } from "node:path";
+import { isThere } from "../host/regular_file.ts";
 import { openStore } from "./open_store.ts";
 import type { StoreConfig } from "./together.ts";
 import { type Store, StoreError } from "../store.ts";
@@ -21,7 +22,14 @@ export async function withStoreAt<T>(
   work: (store: Store | null) => Promise<T>,
 ): Promise<T> {
   const config = configAt(address, today);
-  if (config.kind === "sqlite" && !await isThere(config.path)) return await work(null);
+  if (config.kind === "sqlite") {
+    const found = await isThere(config.path).catch((cause) => {
+      throw new StoreError("failed", `cannot look for ${config.path}: ${reasonOf(cause)}`, undefined, {
+        cause,
+      });
+    });
+    if (!found) return await work(null);
+  }
   const store = await openStore(config);
   try {
     return await work(store);
@@ -42,16 +50,4 @@ export function configAt(address: string, today: StoreConfig): StoreConfig {
     ? {}
     : { username, password };
   return { kind: "etcd", endpoints, ...login };
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw new StoreError("failed", `cannot look for ${path}: ${reasonOf(error)}`, undefined, {
-      cause: error,
-    });
-  }
 }

@@ -1,5 +1,5 @@
 /**
- * Small files that are read whole: configuration, certificates, ids. A pipe in the place of one would be waited for for
+ * Small files that are read whole: configuration, certificates, ids. A pipe in the place of one would hold us up for
  * ever, and some devices never end; both are refused before they are opened. `/dev/null` is an empty file, as it is to
  * systemd, where a link to it masks what it stands for.
  */
@@ -17,4 +17,15 @@ export function readRegularFile(path: string): Uint8Array {
   }
   if (size > BYTES_MAX) throw new Error(`it is larger than ${BYTES_MAX / 1024 / 1024} MiB`);
   return Deno.readFileSync(path);
+}
+
+/** Whether anything is at a path. Throws what else the system says. */
+export async function isThere(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }

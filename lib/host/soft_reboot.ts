@@ -10,6 +10,7 @@
 
 import { runChild } from "./child.ts";
 import { OwnedFileError, readOwned, writeOwned } from "./owned_file.ts";
+import { isThere } from "./regular_file.ts";
 
 /** Where it is looked. */
 export interface Places {
@@ -77,14 +78,4 @@ async function countMoments(bootId: string, moment: string, record: string): Pro
     if (!(error instanceof OwnedFileError)) throw error;
   }
   return moments.length;
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

@@ -30,6 +30,11 @@ const PAUSE_MS = { first: 100, last: 1_600 };
 const RETRIES_MAX = 5;
 /** How long they are asked again for that reason: an election of a leader does not last longer, if there can be one. */
 const ELECTION_MS = 2_500;
+/**
+ * With less than this, in milliseconds, or less than this part of the time of a question, nobody is asked once more: that
+ * would end with the news that there was no answer, and hide what was answered before.
+ */
+const LAST_ROUND = { leastMs: 500, leastPart: 0.25 };
 /** How often all endpoints are asked at most, within the deadline. */
 const ROUNDS_MAX = 100;
 const DEFAULT_PORT = 2379;
@@ -97,6 +102,7 @@ export class EtcdEndpoints {
     if (this.#closed) throw closedError(what);
     const endMs = performance.now() + timeoutMs;
     const leftMs = () => endMs - performance.now();
+    const lateMs = endMs - Math.min(LAST_ROUND.leastMs, timeoutMs * LAST_ROUND.leastPart);
     let lastRoundMs: number | undefined;
     const failures = new Map<string, EtcdFailure>();
     let cause: unknown;
@@ -122,7 +128,7 @@ export class EtcdEndpoints {
         }
       }
       const restMs = pauseMs * (0.5 + this.random());
-      lastRoundMs ??= Math.min(endMs, performance.now() + ELECTION_MS);
+      lastRoundMs ??= Math.min(lateMs, performance.now() + ELECTION_MS);
       if (!again || performance.now() + restMs > lastRoundMs) break;
       await new Promise((resolve) => setTimeout(resolve, restMs));
       pauseMs = Math.min(2 * pauseMs, PAUSE_MS.last);

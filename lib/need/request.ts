@@ -8,7 +8,7 @@
 
 import { OwnedFileError, readOwned, writeOwned } from "../host/owned_file.ts";
 import type { Answer } from "../need.ts";
-import { watchByLooking } from "./sentinel.ts";
+import { watchByLooking } from "./looking.ts";
 
 /** Where the word is left, below the root directory. */
 export const REQUEST_FILE = "/run/locksmith/need-reboot";

@@ -5,9 +5,10 @@
  * could reboot the machine, and the answer is unknown and names the place that others can write to.
  */
 
-import { pause, reasonOf } from "../host/child.ts";
+import { reasonOf } from "../host/child.ts";
 import { whoElseWrites } from "../host/owned_file.ts";
 import type { Need } from "../need.ts";
+import { digest, watchByLooking } from "./looking.ts";
 
 const MAX_PACKAGES_NAMED = 5;
 /** So much of a file is read. */
@@ -70,12 +71,6 @@ function describePackages(names: readonly string[]): string {
   })`;
 }
 
-/** Sixteen hexadecimal digits of the texts' SHA-256. */
-async function digest(texts: readonly string[]): Promise<string> {
-  const bytes = new TextEncoder().encode(JSON.stringify(texts));
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 16);
-}
-
 /**
  * Watches a sentinel file until `signal` aborts, by looking every `recheckMs` (5 s).
  *
@@ -90,22 +85,4 @@ export async function watchSentinel(
   options: { readonly recheckMs?: number } = {},
 ): Promise<void> {
   await watchByLooking(() => readSentinel(path), signal, listener, options.recheckMs);
-}
-
-/** Looks every `recheckMs` (5 s) until `signal` aborts, and tells each answer that is another than the one before. */
-export async function watchByLooking<T>(
-  look: () => Promise<T>,
-  signal: AbortSignal,
-  listener: (answer: T) => void,
-  recheckMs = 5000,
-): Promise<void> {
-  let last = "";
-  while (!signal.aborted) {
-    const answer = await look();
-    if (signal.aborted) return;
-    const text = JSON.stringify(answer);
-    if (text !== last) listener(answer);
-    last = text;
-    await pause(recheckMs, signal);
-  }
 }

@@ -1,0 +1,27 @@
+/** What all that look at the machine share: to look now and then, and to know again what was seen. */
+
+import { pause } from "../host/child.ts";
+
+/** Looks every `recheckMs` (5 s) until `signal` aborts, and tells each answer that is another than the one before. */
+export async function watchByLooking<T>(
+  look: () => Promise<T>,
+  signal: AbortSignal,
+  listener: (answer: T) => void,
+  recheckMs = 5000,
+): Promise<void> {
+  let last = "";
+  while (!signal.aborted) {
+    const answer = await look();
+    if (signal.aborted) return;
+    const text = JSON.stringify(answer);
+    if (text !== last) listener(answer);
+    last = text;
+    await pause(recheckMs, signal);
+  }
+}
+
+/** Sixteen hexadecimal digits of the texts' SHA-256: a fingerprint of what is too long for one. */
+export async function digest(texts: readonly string[]): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify(texts));
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 16);
+}

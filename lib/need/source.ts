@@ -1,0 +1,135 @@
+/**
+ * A system's own way to say that a reboot is needed, all in one shape: whether it is there, and what it says.
+ *
+ * What stands in files is looked at often; a program is asked now and then. A program that is missing, fails, or says what
+ * nobody expects makes the answer unknown, never needed: a check that failed must not reboot machines.
+ */
+
+import type { Answer, Detector } from "../need.ts";
+import { type ChildEnd, pause, runChild } from "../host/child.ts";
+import { isThere } from "../host/regular_file.ts";
+import type { Surroundings } from "../surroundings.ts";
+import { reasonOf } from "../system_error.ts";
+import { watchByLooking } from "./looking.ts";
+
+/** The machine, as a source sees it. */
+export interface Ground {
+  /** An absolute path, below the directory that stands for `/`. */
+  path(path: string): string;
+  /** Runs a program in the C locale to its end or its deadline. */
+  run(program: string, args: readonly string[]): Promise<ChildEnd>;
+}
+
+export interface Source {
+  /** As it is called on the command line and in the log. */
+  readonly name: string;
+  /** What it asks, for the help. */
+  readonly about: string;
+  /** `file`: looking costs next to nothing; `program`: it is asked only now and then. */
+  readonly cost: "file" | "program";
+  /** Whether its system is on this machine. Never throws. */
+  isHere(ground: Ground): Promise<boolean>;
+  /** Asks. Never throws. */
+  ask(ground: Ground): Promise<Answer>;
+}
+
+/** How long a program has, in milliseconds: some load the metadata of a package manager. */
+const PROGRAM_LIMIT_MS = 5 * 60_000;
+/** How often files are looked at, in milliseconds. */
+const FILE_INTERVAL_MS = 1_000;
+/** So much of an output is told where it is not understood. */
+const TOLD_LENGTH = 120;
+
+/** This machine; `root` stands for `/` in its files, not in its programs. */
+export function groundAt(root: string): Ground {
+  const below = root.replace(/\/+$/, "");
+  return {
+    path: (path) => `${below}${path}`,
+    run: (program, args) =>
+      runChild(program, args, { env: { LC_ALL: "C" }, timeoutMs: PROGRAM_LIMIT_MS, ownGroup: true }),
+  };
+}
+
+/** A detector of one source. Programs are asked every `intervalMs`, lengthened by up to a tenth, and one at a time. */
+export function detectorOf(
+  source: Source,
+  ground: Ground,
+  intervalMs: number,
+  { random }: Pick<Surroundings, "random">,
+  turns: Turns,
+): Detector {
+  if (source.cost === "file") {
+    return (signal, listener) => watchByLooking(() => source.ask(ground), signal, listener, FILE_INTERVAL_MS);
+  }
+  return async (signal, listener) => {
+    let last = "";
+    while (!signal.aborted) {
+      const answer = await turns.take(() => source.ask(ground));
+      if (signal.aborted) return;
+      const text = JSON.stringify(answer);
+      if (text !== last) listener(answer);
+      last = text;
+      await pause(intervalMs * (1 + random() / 10), signal);
+    }
+  };
+}
+
+/** Lets one after the other work: package managers wait for each other's locks, or fail on them. */
+export class Turns {
+  #last: Promise<unknown> = Promise.resolve();
+
+  take<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+}
+
+export function needed(reasons: readonly string[], fingerprint: string): Answer {
+  return { kind: "needed", reasons, fingerprint };
+}
+
+export const NOT_NEEDED: Answer = { kind: "not-needed" };
+
+export function unknown(why: string): Answer {
+  return { kind: "unknown", why: [why] };
+}
+
+/** Whether a path is there; what cannot be looked at is not. */
+export async function has(ground: Ground, path: string): Promise<boolean> {
+  return await isThere(ground.path(path)).catch(() => false);
+}
+
+/** Whether a program is in one of the places where distributions put theirs. */
+export async function hasProgram(ground: Ground, name: string): Promise<boolean> {
+  for (const folder of ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]) {
+    if (await has(ground, `${folder}/${name}`)) return true;
+  }
+  return false;
+}
+
+/** Does `look`; what it throws makes the answer unknown. */
+export async function answered(what: string, look: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await look();
+  } catch (error) {
+    return unknown(`cannot ${what}: ${reasonOf(error)}`);
+  }
+}
+
+/** Why an end of a child is no answer. */
+export function failure(program: string, end: ChildEnd): Answer {
+  switch (end.kind) {
+    case "not-started":
+      return unknown(`cannot run ${program}: ${end.why}`);
+    case "timeout":
+      return unknown(`${program} did not end within ${PROGRAM_LIMIT_MS / 60_000} minutes`);
+    case "aborted":
+      return unknown(`${program} was stopped`);
+    case "exited": {
+      const how = end.signal === null ? `exited with ${end.code}` : `was ended by ${end.signal}`;
+      const said = (end.stderr.trim() || end.stdout.trim()).split("\n")[0]?.slice(0, TOLD_LENGTH) ?? "";
+      return unknown(`${program} ${how}${said === "" ? "" : `: ${said}`}`);
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import type { Answer } from "../../lib/need.ts";
+import { commandSource } from "../../lib/need/own.ts";
+import { detectorOf, groundAt, NOT_NEEDED, type Source, Turns } from "../../lib/need/source.ts";
+import { chosenSources, sourceNamed, SOURCES } from "../../lib/need/sources.ts";
+import { exited, TestGround } from "./ground.ts";
+
+Deno.test("command: exit 0 is a need with the last line as the reason, 1 is none, everything else unknown", async () => {
+  const said = async (command: string) => {
+    const answer = await commandSource(command).ask(groundAt("/"));
+    return answer.kind === "needed"
+      ? answer.reasons.join()
+      : answer.kind === "unknown"
+      ? answer.why.join()
+      : answer.kind;
+  };
+  assertEquals(await said("echo checking; echo firmware 1.2 is staged"), "firmware 1.2 is staged");
+  assertEquals(await said("true"), "'true' says so");
+  assertEquals(await said("false"), "not-needed");
+  assertEquals(await said("echo oops >&2; exit 3"), "'echo oops >&2; exit 3' exited with 3: oops");
+  assertMatch(await said("no-such-program-here"), /^'no-such-program-here' exited with 127: .*not found$/);
+  assertEquals((await said("kill -s KILL $$")).startsWith("'kill -s KILL $$' was ended by SIGKILL"), true);
+});
+
+Deno.test("sourceNamed() knows every source of the table, files and commands", () => {
+  assertEquals(SOURCES.map(({ name }) => sourceNamed(name)?.name), SOURCES.map(({ name }) => name));
+  assertEquals(sourceNamed("file:/run/x")?.name, "file:/run/x");
+  assertEquals(sourceNamed("command:test -e /x")?.name, "command:test -e /x");
+  for (const word of ["", "nothing", "file:", "file:relative", "command:"]) {
+    assertEquals(sourceNamed(word), undefined, word);
+  }
+});
+
+Deno.test("chosenSources() with auto are those whose system is there", async () => {
+  await using ground = await TestGround.make();
+  assertEquals(await chosenSources("auto", ground), []);
+  await ground.write("/var/lib/dpkg/status");
+  await ground.write("/lib/modules/6.1/modules.dep");
+  await ground.write("/usr/sbin/needrestart");
+  assertEquals((await chosenSources("auto", ground)).map(({ name }) => name), [
+    "debian",
+    "needrestart",
+    "kernel",
+  ]);
+});
+
+Deno.test("detectorOf() asks one program at a time, and tells an answer that is another than before", async () => {
+  await using ground = await TestGround.make();
+  let running = 0;
+  let most = 0;
+  const source = (name: string): Source => ({
+    name,
+    about: "",
+    cost: "program",
+    isHere: () => Promise.resolve(true),
+    ask: async (ground) => {
+      most = Math.max(most, ++running);
+      await ground.run(name, []);
+      running--;
+      return NOT_NEEDED;
+    },
+  });
+  ground.answers.set("a", exited(0, ""));
+  const stop = new AbortController();
+  const turns = new Turns();
+  const heard: Answer[] = [];
+  const { promise: both, resolve } = Promise.withResolvers<void>();
+  const detectors = ["a", "b"].map((name) =>
+    detectorOf(source(name), ground, 1, { random: () => 0 }, turns)(stop.signal, (answer) => {
+      heard.push(answer);
+      if (heard.length === 2) resolve();
+    })
+  );
+  await both;
+  while (ground.ran.length < 8) await new Promise((resolve) => setTimeout(resolve, 1));
+  stop.abort();
+  await Promise.all(detectors);
+  assertEquals(most, 1);
+  assertEquals(heard, [NOT_NEEDED, NOT_NEEDED]);
+});

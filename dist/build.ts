@@ -47,7 +47,20 @@ const PERMISSIONS: readonly string[] = [
 ];
 
 /** The programs that it may run; sh runs the commands of the operator. */
-const RUN: readonly string[] = ["busctl", "sh", "systemd-notify", "wall"];
+const RUN: readonly string[] = [
+  "busctl",
+  "sh",
+  "systemd-notify",
+  "wall",
+  // what says whether a reboot is needed: see lib/need/
+  "bootc",
+  "dnf",
+  "dnf5",
+  "needrestart",
+  "needs-restarting",
+  "rpm-ostree",
+  "/usr/lib/systemd/systemd-sysupdate",
+];
 
 /** Variables that would change how the runtime works, and are not meant for it. */
 const VARIABLES: readonly string[] = [

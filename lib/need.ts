@@ -35,6 +35,7 @@ export function combineNeed(answers: ReadonlyMap<string, Answer>): Need {
   const reasons: string[] = [];
   const parts: string[] = [];
   const why: string[] = [];
+  const silent: string[] = [];
   let known = false;
   for (const [name, answer] of answers) {
     switch (answer.kind) {
@@ -49,12 +50,14 @@ export function combineNeed(answers: ReadonlyMap<string, Answer>): Need {
         known = true;
         break;
       case "silent":
+        if (answer.why !== undefined) silent.push(`${name}: ${answer.why}`);
         break;
     }
   }
   if (parts.length > 0) return { kind: "needed", reasons, fingerprint: parts.sort().join(" ") };
   if (known) return { kind: "not-needed" };
-  return { kind: "unknown", why: why.length > 0 ? why : ["no source can tell"] };
+  if (why.length > 0) return { kind: "unknown", why };
+  return { kind: "unknown", why: silent.length > 0 ? silent : ["no source can tell"] };
 }
 
 /**

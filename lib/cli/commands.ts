@@ -98,6 +98,15 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     example: "locksmith reboot --reason 'new kernel'",
     run: async (context) => (await import("./host_commands.ts")).reboot(context),
   },
+  "needs-reboot": {
+    operands: NONE,
+    summary: "Show whether this machine needs a reboot, and what says so",
+    description:
+      "Asks every source that this system has, or those of --need. Exits 0 if a reboot is needed, 1 if not, 2 if nobody " +
+      "knows: a check that fails is never a need.",
+    example: "locksmith needs-reboot && locksmith reboot",
+    run: async (context) => (await import("./needs_command.ts")).needsReboot(context),
+  },
   "send-need-reboot": {
     operands: NONE,
     summary: "Tell this host's daemon that a reboot is needed",

@@ -25,7 +25,8 @@ import { readMachine } from "../host/identity.ts";
 import { requireLastingId } from "../host/lasting_id.ts";
 import { type Machine, machineName } from "../machine.ts";
 import { VERSION } from "./version.ts";
-import { type Detector, watchNeed } from "../need.ts";
+import { watchNeed } from "../need.ts";
+import { describeNeedSources, needDetectors } from "./need_detectors.ts";
 import { openStore } from "./open_store.ts";
 import { addressOf, withStoreAt } from "./store_address.ts";
 import { logLine, printError } from "./output.ts";
@@ -34,14 +35,11 @@ import { below } from "./settings.ts";
 import { AUTO, type Strategy, windowStateAt } from "../strategy.ts";
 import type { WindowConfig } from "./together.ts";
 import { seldom } from "../seldom.ts";
-import { watchUpdateEngine } from "../need/update_engine.ts";
 import { BY_DAEMON } from "../semaphore.ts";
 import { LOOK_INTERVAL_MS } from "../wait.ts";
 import { describeWindow } from "../window.ts";
 import type { Log } from "../surroundings.ts";
 import { reasonOf } from "../system_error.ts";
-import { REQUEST_FILE, watchRequest } from "../need/request.ts";
-import { watchSentinel } from "../need/sentinel.ts";
 
 const COORDINATOR = "/run/update-engine/coordinator.conf";
 /** How long a daemon that is told to stop may take to give its place in the line up, in milliseconds. */
@@ -102,12 +100,7 @@ export async function daemon(context: DaemonContext): Promise<number> {
   }
   if (config["dry-run"]) log("notice", "dry run: doing everything except the reboot call");
   const { window, "session-grace": graceMs } = config;
-  log(
-    "info",
-    `reboot requests come from: ${
-      below(config.root, config.sentinel)
-    }, 'locksmith send-need-reboot', update-engine`,
-  );
+  log("info", `reboot requests come from: ${await describeNeedSources(config)}`);
   log("info", describeWindowNow(window, context.surroundings.now()));
   if (window !== null && window.window.lengthMs < graceMs) {
     log(
@@ -190,19 +183,7 @@ async function serve(
     tickMs: TICK_INTERVAL_MS,
     host: guard(config["dry-run"] ? rehearsing(host, method) : host),
   }, signal);
-  const sentinel = below(config.root, config.sentinel);
-  const detectors = told(
-    new Map<string, Detector>([
-      ["update-engine", (signal, listener) => {
-        return watchUpdateEngine(bus, signal, listener, { onIgnored: (why) => log("warning", why) });
-      }],
-      ["sentinel", (signal, listener) => watchSentinel(sentinel, signal, listener)],
-      ["send-need-reboot", (signal, listener) => {
-        return watchRequest(below(config.root, REQUEST_FILE), machine.bootId, signal, listener);
-      }],
-    ]),
-    log,
-  );
+  const detectors = told(await needDetectors(config, { bus, machine, log, surroundings }), log);
   const started = daemon.start();
   // known before any need is: a need that was served already is none
   daemon.dispatch({ kind: "served", served: await memory.served() });

@@ -7,6 +7,7 @@ import { type Option, parseLength, parsePath, parseSwitch, parseText, wholeNumbe
 import { PRIORITY_LIMIT } from "../queue.ts";
 import { MAX_LIMIT } from "../semaphore.ts";
 import { MACHINES_LIMIT } from "../simulation/plan.ts";
+import { parseNeed, parseNeedInterval } from "./need_values.ts";
 import {
   parseEndpoint,
   parseGrace,
@@ -35,6 +36,7 @@ export const COMMAND_NAMES = [
   "resume",
   "history",
   "reboot",
+  "needs-reboot",
   "send-need-reboot",
   "reset",
   "window",
@@ -194,6 +196,26 @@ export const OPTIONS = {
     fallback: "/run/reboot-required",
     sample: "/run/reboot-required",
     parse: parsePath,
+  },
+  "need": {
+    value: "LIST",
+    help:
+      "what says whether a reboot is needed: auto (all that is there), or names separated by commas, file:PATH, " +
+      "command:COMMAND (the last)",
+    by: ["needs-reboot", "daemon"],
+    variable: "prefixed",
+    fallback: "auto",
+    sample: "debian,kernel",
+    parse: parseNeed,
+  },
+  "need-interval": {
+    value: "DURATION",
+    help: "how often programs are asked whether a reboot is needed",
+    by: ["daemon"],
+    variable: "prefixed",
+    fallback: "15m",
+    sample: "1h",
+    parse: parseNeedInterval,
   },
   "reboot-command": {
     value: "COMMAND",
@@ -369,7 +391,7 @@ export const OPTIONS = {
   "yes": { help: "write without asking", by: ["repair"], ...SWITCH },
   "json": {
     help: "one line of JSON, for programs",
-    by: ["status", "groups", "history", "window", "simulate", "config"],
+    by: ["status", "groups", "history", "needs-reboot", "window", "simulate", "config"],
     ...SWITCH,
   },
 } as const satisfies Readonly<Record<string, Option & { readonly by: readonly Reader[] }>>;

@@ -4,6 +4,7 @@
 
 import type { Answer } from "../need.ts";
 import type { ChildEnd } from "../host/child.ts";
+import { digest } from "./looking.ts";
 import {
   answered,
   failure,
@@ -69,41 +70,33 @@ export function readBootc(end: ChildEnd): Answer {
     if (!isRecord(staged)) return null;
     if (staged.downloadOnly === true) return NOT_NEEDED;
     const image = isRecord(staged.image) ? staged.image : {};
-    const [version, digest] = [textOf(image.version), textOf(image.imageDigest)];
+    const [version, checksum] = [textOf(image.version), textOf(image.imageDigest)];
     return needed(
-      [`bootc: ${version ?? digest?.slice(0, 19) ?? "an image"} is staged`],
-      digest ?? version ?? "staged",
+      [`bootc: ${version ?? checksum?.slice(0, 19) ?? "an image"} is staged`],
+      checksum ?? version ?? "staged",
     );
   });
 }
 
-const SYSUPDATE = ["/usr/lib/systemd/systemd-sysupdate", "/lib/systemd/systemd-sysupdate"];
+const SYSUPDATE = "/usr/lib/systemd/systemd-sysupdate";
 
 export const SYSUPDATE_SOURCE: Source = {
   name: "sysupdate",
   about: "systemd-sysupdate has installed a newer version than runs",
   cost: "program",
   isHere: async (ground) =>
-    await programOf(ground) !== null &&
+    await has(ground, SYSUPDATE) &&
     (await has(ground, "/etc/sysupdate.d") || await has(ground, "/usr/lib/sysupdate.d")),
   ask: async (ground) => {
-    const program = await programOf(ground);
-    if (program === null) return unknown("systemd-sysupdate is not installed");
-    const end = await ground.run(program, ["pending"]);
+    const end = await ground.run(SYSUPDATE, ["pending"]);
     if (end.kind !== "exited" || end.signal !== null) return failure("systemd-sysupdate", end);
     if (end.code === 0) {
-      const versions = end.stdout.trim().split(/\s+/).slice(-1).join("");
-      return needed(["systemd-sysupdate: a newer version is installed"], versions || "pending");
+      return needed(["systemd-sysupdate: a newer version is installed"], await digest([end.stdout.trim()]));
     }
     // what fails says so
     return end.code === 1 && end.stderr.trim() === "" ? NOT_NEEDED : failure("systemd-sysupdate", end);
   },
 };
-
-async function programOf(ground: Ground): Promise<string | null> {
-  for (const path of SYSUPDATE) if (await has(ground, path)) return path;
-  return null;
-}
 
 const BOOTED = "/run/booted-system";
 const NEXT = "/nix/var/nix/profiles/system";

@@ -20,12 +20,9 @@ export const SOURCES: readonly Source[] = [
   KERNEL,
 ];
 
-/** What `--need` names: everything that is there, or these. */
-export type NeedChoice = "auto" | readonly Source[];
-
-/** The sources that are asked. With `auto` those whose system is there. */
-export async function chosenSources(choice: NeedChoice, ground: Ground): Promise<Source[]> {
-  if (choice !== "auto") return [...choice];
+/** The sources that these words name, which were checked; with `auto` those whose system is there. */
+export async function chosenSources(words: "auto" | readonly string[], ground: Ground): Promise<Source[]> {
+  if (words !== "auto") return words.flatMap((word) => sourceNamed(word) ?? []);
   const here = await Promise.all(SOURCES.map((source) => source.isHere(ground)));
   return SOURCES.filter((_, i) => here[i]);
 }

@@ -2,6 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import type { Answer } from "../../lib/need.ts";
 import { commandSource } from "../../lib/need/own.ts";
 import { detectorOf, groundAt, NOT_NEEDED, type Source, Turns } from "../../lib/need/source.ts";
+import { SOURCE_NAMES } from "../../lib/cli/need_values.ts";
 import { chosenSources, sourceNamed, SOURCES } from "../../lib/need/sources.ts";
 import { exited, TestGround } from "./ground.ts";
 
@@ -34,6 +35,11 @@ Deno.test("sourceNamed() knows every source of the table, files and commands", (
 Deno.test("chosenSources() with auto are those whose system is there", async () => {
   await using ground = await TestGround.make();
   assertEquals(await chosenSources("auto", ground), []);
+  assertEquals<readonly string[]>(
+    SOURCE_NAMES,
+    SOURCES.map(({ name }) => name),
+    "the command line has the names by heart",
+  );
   await ground.write("/var/lib/dpkg/status");
   await ground.write("/lib/modules/6.1/modules.dep");
   await ground.write("/usr/sbin/needrestart");

@@ -1,0 +1,81 @@
+/** `needs-reboot`: does this machine need a reboot, which of its sources says what, and an exit code for scripts. */
+
+import type { Context } from "./command.ts";
+import { type Answer, combineNeed } from "../need.ts";
+import { groundAt } from "../need/source.ts";
+import { chosenSources } from "../need/sources.ts";
+import { table } from "./output.ts";
+
+/** The exit codes. An answer that nobody knows is no failure of the command. */
+const EXIT = { "needed": 0, "not-needed": 1, "unknown": 2 } as const;
+
+/** The shape of `needs-reboot --json`. */
+export interface NeedReport {
+  readonly need: keyof typeof EXIT;
+  /** Why it is needed, or why nobody knows. */
+  readonly reasons: readonly string[];
+  readonly sources: readonly {
+    readonly name: string;
+    readonly answer: Answer["kind"];
+    readonly reasons: readonly string[];
+  }[];
+}
+
+export async function needsReboot({ config, out }: Context<"needs-reboot">): Promise<number> {
+  const ground = groundAt(config.root);
+  const answers = new Map<string, Answer>();
+  // one after the other: package managers wait for each other's locks
+  for (const source of await chosenSources(config.need, ground)) {
+    answers.set(source.name, await source.ask(ground));
+  }
+  const report = reportOf(answers);
+  out(config.json ? `${JSON.stringify(report)}\n` : renderNeed(report));
+  return EXIT[report.need];
+}
+
+function reportOf(answers: ReadonlyMap<string, Answer>): NeedReport {
+  const need = combineNeed(answers);
+  return {
+    need: need.kind,
+    reasons: need.kind === "needed" ? need.reasons : need.kind === "unknown" ? need.why : [],
+    sources: [...answers].map(([name, answer]) => ({
+      name,
+      answer: answer.kind,
+      reasons: reasonsOf(answer),
+    })),
+  };
+}
+
+function reasonsOf(answer: Answer): readonly string[] {
+  switch (answer.kind) {
+    case "needed":
+      return answer.reasons;
+    case "unknown":
+      return answer.why;
+    case "silent":
+      return answer.why === undefined ? [] : [answer.why];
+    case "not-needed":
+      return [];
+  }
+}
+
+const WORDS = {
+  "needed": "needed",
+  "not-needed": "not needed",
+  "unknown": "unknown",
+  "silent": "cannot tell",
+} as const;
+
+function renderNeed({ need, reasons, sources }: NeedReport): string {
+  const head = need === "needed"
+    ? "a reboot is needed"
+    : need === "not-needed"
+    ? "no reboot is needed"
+    : "unknown whether a reboot is needed";
+  if (sources.length === 0) {
+    return `${head}: this system has no way to tell that locksmith knows; name one with --need file:PATH or command:COMMAND\n`;
+  }
+  const why = reasons.length > 0 ? `: ${reasons.join("; ")}` : "";
+  const rows = sources.map(({ name, answer, reasons }) => [name, WORDS[answer], reasons.join("; ")]);
+  return `${head}${why}\n\n${table([["SOURCE", "REBOOT", "WHY"], ...rows])}`;
+}

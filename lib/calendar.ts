@@ -168,7 +168,9 @@ class Reader {
       const pattern = new RegExp(`^(${number})(?:\\.\\.(${number}))?(?:/(${number}))?$`);
       const [, from, to, every] = pattern.exec(item) ?? [];
       if (from === undefined) {
-        throw new CalendarError(`has a ${what} that cannot be read: ${JSON.stringify(item)}`);
+        throw new CalendarError(
+          `has ${what === "hour" ? "an" : "a"} ${what} that cannot be read: ${JSON.stringify(item)}`,
+        );
       }
       const value = (text: string) => what === "second" ? Math.round(Number(text) * SECOND_US) : Number(text);
       const step = every === undefined ? undefined : value(every);
@@ -201,7 +203,9 @@ function checked(part: Part, { from, to }: { from: number; to: number }, what: s
     const end = stop ?? to;
     if (start < from || start > to || end < from || end > to) {
       const [least, most] = what === "second" ? [0, 59] : [from, to];
-      throw new CalendarError(`has a ${what} that is not between ${least} and ${most}`);
+      throw new CalendarError(
+        `has ${what === "hour" ? "an" : "a"} ${what} that is not between ${least} and ${most}`,
+      );
     }
     if (start + step > end) throw new CalendarError(`has a range or step of the ${what} that leads nowhere`);
   }

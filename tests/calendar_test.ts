@@ -86,7 +86,7 @@ Deno.test("what is no calendar expression is refused, with what is wrong with it
       'names an unknown day "Funday"; days are Mon, Tue, Wed, Thu, Fri, Sat, Sun, or a name such as daily, weekly, monthly',
     ],
     ["Fri..Mon 02:00", 'has a range of days that ends before it begins: "Fri..Mon"'],
-    ["25:00", "has a hour that is not between 0 and 23"],
+    ["25:00", "has an hour that is not between 0 and 23"],
     ["12:60", "has a minute that is not between 0 and 59"],
     ["*-13-01", "has a month that is not between 1 and 12"],
     ["*-*-32", "has a day that is not between 1 and 31"],

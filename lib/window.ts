@@ -1,28 +1,28 @@
 /**
- * Reboot windows: a start that comes back every day or every week, and a length.
+ * Reboot windows: a start that comes back, by a calendar expression, and a length.
  *
  * Promises: a text is taken whole or refused with all of its faults; arithmetic follows the clock of the zone that
- * `now` carries. A start that a clock change leaps over moves forward by the leap (02:30 becomes 03:30); of a start
- * that comes twice the first counts; a length is elapsed time. Both ends belong to the window.
+ * the calendar names, or else `now` carries. A start that a clock change leaps over moves forward by the leap (02:30 becomes
+ * 03:30); of a start that comes twice the first counts; a length is elapsed time. Both ends belong to the window.
  *
- * Where clock changes bring two openings so close together that they touch or overlap (a daily window of 23h59m on a
- * day of 23 hours), they are one {@linkcode Occurrence}: it begins with the first and ends with the last. So what is
+ * Where openings come so close together that they touch or overlap (a daily window of 23h59m on a day of 23 hours), they
+ * are one {@linkcode Occurrence}: it begins with the first and ends with the last. So what is
  * said of an occurrence is always what an operator sees: from its start to its end the window is open without a break,
  * and around it, it is closed. A day that a zone leaves out altogether (Apia, 2011-12-30) is such a leap too.
  *
- * This module knows the old windows, `HH:MM` and `Day HH:MM`. Its rules have no clock: every question names its `now`.
+ * The rules have no clock: every question names its `now`.
  */
 
+import { type Calendar, CalendarError, momentsAfter, parseCalendar } from "./calendar.ts";
 import { DurationError, formatDuration, parseDuration } from "./duration.ts";
 import { didYouMean, suggest } from "./suggest.ts";
 
-/** A start on the clock of whatever zone it is asked in, and a length. Made by {@linkcode parseWindow}. */
+/** When it opens, and for how long. Made by {@linkcode parseWindow}. */
 export interface Window {
-  /** 1 is Monday and 7 is Sunday, as in ISO 8601; `null`: every day. */
-  readonly weekday: number | null;
-  readonly hour: number;
-  readonly minute: number;
-  /** Elapsed time, more than zero, less than the distance between two starts (24 or 168 hours). */
+  readonly calendar: Calendar;
+  /** When it opens, for people: `every Thu at 23:00`. */
+  readonly start: string;
+  /** Elapsed time, more than zero, and so long that the window closes at times. */
   readonly lengthMs: number;
 }
 
@@ -44,58 +44,138 @@ export class WindowError extends Error {
 }
 
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] as const;
-const START_ALLOWED = "allowed: HH:MM or Day HH:MM on the 24-hour clock, such as 14:00 or Thu 23:00";
+const DAY_NAMES = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"] as const;
+const START_ALLOWED = "allowed: HH:MM or Day HH:MM on the 24-hour clock, such as 14:00 or Thu 23:00, " +
+  "or a calendar expression of systemd.time(7), such as 'Mon..Fri 02:00' or 'Sat *-*-1..7 03:00'";
+
+/** How often a window opens at most: more is one that is open all day. */
+const STARTS_PER_DAY = 48;
+const DAY_MS = 24 * 3_600_000;
+/** No window is open longer without a break: it would be one that is always open, but for some days. */
+const STRETCH_LIMIT_MS = 8 * DAY_MS;
+/** Where the openings of a calendar are looked at: a year that was no leap year, and the two after it. */
+const PROBED = { from: Temporal.ZonedDateTime.from("2026-01-01T00:00:00+00:00[UTC]"), openings: 1_500 };
 
 /**
  * A window from its two texts, such as `Thu 23:00` and `1h30m`.
  *
- * The start is `HH:MM` (every day) or `Day HH:MM` (every week; `Sun` to `Sat` in any case, full names are not taken);
- * an hour may have one digit, a minute has two. The length is a duration of {@linkcode parseDuration}, shorter than
- * 24 hours for a daily window and than 168 hours for a weekly one. A length of zero is refused: the window is asked again at
+ * The start is `HH:MM` (every day), `Day HH:MM` (every week; an hour may have one digit, a minute has two), or any calendar
+ * expression of systemd.time(7) without a year, also with a time zone behind it. The length is a duration of
+ * {@linkcode parseDuration}, shorter than 24 hours for a daily window and than 168 hours for a weekly one; others must
+ * not be open for more than 8 days without a break. A length of zero is refused: the window is asked again at
  * the moment of the reboot, which a window without length would never let pass.
  *
  * Throws {@linkcode WindowError} with the faults of both texts.
  */
 export function parseWindow(start: string, length: string): Window {
   const faults: string[] = [];
-  const calendar = parseStart(start, faults);
-  const lengthMs = parseLength(length, /^\s*[a-z]/i.test(start), faults);
-  if (calendar === null || lengthMs === null) throw new WindowError(faults);
-  return { ...calendar, lengthMs };
+  const simple = SIMPLE.test(start);
+  const opening = simple ? parseSimpleStart(start, faults) : parseCalendarStart(start, faults);
+  const kind = simple || start.trim() === "" ? (/^\s*[a-z]/i.test(start) ? "weekly" : "daily") : "window";
+  const lengthMs = parseLength(length, kind, faults);
+  if (opening === null || lengthMs === null) throw new WindowError(faults);
+  if (!simple) {
+    const fault = openFault(opening.calendar, lengthMs);
+    if (fault !== undefined) throw new WindowError([`window start ${JSON.stringify(start)} ${fault}`]);
+  }
+  return { ...opening, lengthMs };
 }
 
-function parseStart(text: string, faults: string[]): Omit<Window, "lengthMs"> | null {
+type Opening = Omit<Window, "lengthMs">;
+
+/** A day and a time, or what is meant for one. Every other text is read as a calendar expression. */
+const SIMPLE = /^[ \t]*(?:[a-z]+[ \t]+)?[+-]?[0-9]+(?::[0-9]*)?[a-z]*[ \t]*$/i;
+
+function parseSimpleStart(text: string, faults: string[]): Opening | null {
   const before = faults.length;
   const refuse = (why: string) => faults.push(`window start ${JSON.stringify(text)} ${why}`);
   const words = text.split(/[ \t]+/).filter((word) => word !== "");
   const [first = "", second] = words;
-  if (words.length === 0) refuse(`is empty; ${START_ALLOWED}`);
-  else if (words.length > 2) refuse(`has more than a day and a time; ${START_ALLOWED}`);
   let weekday: number | null = null;
-  if (words.length === 2) {
-    const index = WEEKDAYS.findIndex((name) => name.toLowerCase() === first.toLowerCase());
+  if (second !== undefined) {
+    const day = first.toLowerCase();
+    const index = WEEKDAYS.findIndex((name, i) =>
+      [name, DAY_NAMES[i]].some((name) => name?.toLowerCase() === day)
+    );
     if (index < 0) {
-      const hint = /^[a-z]+$/i.test(first) ? didYouMean(first.slice(0, 3), WEEKDAYS) : "";
+      const hint = didYouMean(first.slice(0, 3), WEEKDAYS);
       refuse(
         `names an unknown day ${JSON.stringify(first)}; days are Sun, Mon, Tue, Wed, Thu, Fri, Sat${hint}`,
       );
     }
     weekday = index + 1;
   }
-  const time = second ?? first;
-  const [, hour = "", minute = ""] = /^([0-9]{1,2}):([0-9]{2})$/.exec(time) ?? [];
-  if (words.length === 1 || words.length === 2) {
-    if (hour === "") {
-      refuse(`has no time of the form HH:MM; ${START_ALLOWED}`);
-    } else if (Number(hour) > 23 || Number(minute) > 59) {
-      refuse("is not a time of day; hours run from 00 to 23, minutes from 00 to 59");
-    }
+  const [, hour = "", minute = ""] = /^([0-9]{1,2}):([0-9]{2})$/.exec(second ?? first) ?? [];
+  if (hour === "") {
+    refuse(
+      words.length === 0 ? `is empty; ${START_ALLOWED}` : `has no time of the form HH:MM; ${START_ALLOWED}`,
+    );
+  } else if (Number(hour) > 23 || Number(minute) > 59) {
+    refuse("is not a time of day; hours run from 00 to 23, minutes from 00 to 59");
   }
-  return faults.length > before ? null : { weekday, hour: Number(hour), minute: Number(minute) };
+  if (faults.length > before) return null;
+  const day = weekday === null ? "" : `${WEEKDAYS[weekday - 1]} `;
+  return {
+    calendar: parseCalendar(`${day}${hour}:${minute}`, () => false),
+    start: `every ${day === "" ? "day " : day}at ${hour.padStart(2, "0")}:${minute}`,
+  };
 }
 
-function parseLength(text: string, weekly: boolean, faults: string[]): number | null {
-  const [limit, kind] = weekly ? ["168h", "weekly"] : ["24h", "daily"];
+function parseCalendarStart(text: string, faults: string[]): Opening | null {
+  const refuse = (why: string) => {
+    faults.push(`window start ${JSON.stringify(text)} ${why}`);
+    return null;
+  };
+  try {
+    const calendar = parseCalendar(text, isZone);
+    if (calendar.years !== null) return refuse("names a year; a window comes back every year");
+    return { calendar, start: `at ${text.trim().replace(/\s+/g, " ")}` };
+  } catch (error) {
+    if (!(error instanceof CalendarError)) throw error;
+    return refuse(`${error.message}; ${START_ALLOWED}`);
+  }
+}
+
+/** Whether a word behind an expression is meant as a time zone, and is one. */
+function isZone(word: string): boolean {
+  if (!/^[a-z]/i.test(word) || /^(?:mon|tue|wed|thu|fri|sat|sun)/i.test(word)) return false;
+  try {
+    parseZone(word);
+    return true;
+  } catch (error) {
+    if (error instanceof WindowError) return false;
+    throw error;
+  }
+}
+
+/** What is wrong with how often it opens. */
+function openFault(calendar: Calendar, lengthMs: number): string | undefined {
+  const starts: number[] = [];
+  let stretchMs = 0;
+  for (const { epochMilliseconds } of momentsAfter(calendar, PROBED.from).take(PROBED.openings)) {
+    const last = starts.at(-1);
+    stretchMs = last !== undefined && epochMilliseconds - last <= lengthMs
+      ? stretchMs + epochMilliseconds - last
+      : lengthMs;
+    if (stretchMs > STRETCH_LIMIT_MS) return `with this length is open for more than 8 days without a break`;
+    const dayBefore = starts.at(-STARTS_PER_DAY);
+    if (dayBefore !== undefined && epochMilliseconds - dayBefore < DAY_MS) {
+      return `opens more than ${STARTS_PER_DAY} times a day; name one start and a length`;
+    }
+    starts.push(epochMilliseconds);
+  }
+  return starts.length === 0 ? "names a date that never comes" : undefined;
+}
+
+/** What a length must be shorter than. */
+const LIMITS = {
+  daily: { limit: "24h", rule: "a daily window is longer than 0s and shorter than 24h" },
+  weekly: { limit: "168h", rule: "a weekly window is longer than 0s and shorter than 168h" },
+  window: { limit: "168h", rule: "a window is longer than 0s and shorter than 168h" },
+} as const;
+
+function parseLength(text: string, kind: keyof typeof LIMITS, faults: string[]): number | null {
+  const { limit, rule } = LIMITS[kind];
   let why: string;
   try {
     const lengthMs = parseDuration(text);
@@ -103,7 +183,7 @@ function parseLength(text: string, weekly: boolean, faults: string[]): number | 
     if (lengthMs < 0) why = "is negative";
     else if (lengthMs === 0) why = "is zero, so no reboot would ever be allowed";
     else why = "is too long";
-    why += `; a ${kind} window is longer than 0s and shorter than ${limit}`;
+    why += `; ${rule}`;
   } catch (error) {
     if (!(error instanceof DurationError)) throw error;
     why = `cannot be read: ${error.reason}`;
@@ -112,18 +192,9 @@ function parseLength(text: string, weekly: boolean, faults: string[]): number | 
   return null;
 }
 
-/** The window in words: `every day at 14:00 for 1h`, `every Thu at 23:00 for 1h30m`. */
-export function describeWindow(window: Window): string {
-  const day = window.weekday === null ? "day" : WEEKDAYS[window.weekday - 1];
-  const [hour, minute] = [window.hour, window.minute].map((part) => String(part).padStart(2, "0"));
-  return `every ${day} at ${hour}:${minute} for ${formatDuration(window.lengthMs)}`;
-}
-
-/** What the calendar says of the window on a date, before openings that touch are joined. */
-function opening(window: Window, date: Temporal.PlainDate, zone: string): Occurrence {
-  const start = date.toPlainDateTime({ hour: window.hour, minute: window.minute })
-    .toZonedDateTime(zone, { disambiguation: "compatible" });
-  return { start, end: start.add({ nanoseconds: Math.round(window.lengthMs * 1e6) }) };
+/** The window in words: `every day at 14:00 for 1h`, `at Mon..Fri 02:00 for 1h30m`. */
+export function describeWindow({ start, lengthMs }: Window): string {
+  return `${start} for ${formatDuration(lengthMs)}`;
 }
 
 function isAfter(a: Temporal.ZonedDateTime, b: Temporal.ZonedDateTime): boolean {
@@ -132,39 +203,41 @@ function isAfter(a: Temporal.ZonedDateTime, b: Temporal.ZonedDateTime): boolean 
 
 /**
  * The occurrence that is open at `now`, or else the next one, and all that follow, in the zone of `now`. Between two
- * of them the window is closed. It does not end; near the year 275760 it throws Temporal's `RangeError`,
- * and at once for a window whose length {@linkcode parseWindow} would refuse.
+ * of them the window is closed. Throws a `RangeError` after the year 2199, where calendars end, and for a window that
+ * {@linkcode parseWindow} would refuse because it would never open.
  */
 export function* occurrences(window: Window, now: Temporal.ZonedDateTime): Generator<Occurrence, never> {
-  const zone = now.timeZoneId;
-  const step = { days: window.weekday === null ? 1 : 7 };
-  if (!(window.lengthMs > 0 && window.lengthMs < step.days * 24 * 3_600_000)) {
-    // Nothing would end the search for a break that is not there.
-    throw new RangeError(
-      `cannot compute a window of ${window.lengthMs} ms that comes every ${step.days} days`,
-    );
-  }
-  let date = now.toPlainDate();
-  if (window.weekday !== null) date = date.subtract({ days: (date.dayOfWeek - window.weekday + 7) % 7 });
-  let current = opening(window, date, zone);
-  // Starts come in order, for no clock leaps over more than a day. So go back to one that is not after now, at most two
-  // steps, and from there to where the unbroken stretch begins: as many steps as clock changes joined openings.
-  while (true) {
-    const previous = opening(window, date.subtract(step), zone);
-    if (!isAfter(current.start, now) && isAfter(current.start, previous.end)) break;
-    date = date.subtract(step);
-    current = previous;
-  }
-  while (true) {
-    date = date.add(step);
-    const next = opening(window, date, zone);
-    if (isAfter(next.start, current.end)) {
-      if (!isAfter(now, current.end)) yield current;
-      current = next;
-    } else {
-      current = { start: current.start, end: next.end };
+  const { lengthMs } = window;
+  if (!(lengthMs > 0)) throw new RangeError(`cannot compute a window of ${lengthMs} ms`);
+  for (let backMs = lengthMs + DAY_MS;; backMs *= 2) {
+    const from = now.subtract({ milliseconds: Math.ceil(backMs) });
+    const stretches = joined(window, from);
+    let current = stretches.next().value;
+    // before what was found first there may have been another that touches it
+    const unsure = current.start.epochMilliseconds - from.epochMilliseconds <= lengthMs;
+    if (unsure && !isAfter(now, current.end)) continue;
+    while (isAfter(now, current.end)) current = stretches.next().value;
+    while (true) {
+      yield current;
+      current = stretches.next().value;
     }
   }
+}
+
+/** The openings after `from`, those that touch each other as one. */
+function* joined({ calendar, lengthMs }: Window, from: Temporal.ZonedDateTime): Generator<Occurrence, never> {
+  const nanoseconds = Math.round(lengthMs * 1e6);
+  let current: Occurrence | undefined;
+  for (const moment of momentsAfter(calendar, from)) {
+    const start = moment.withTimeZone(from.timeZoneId);
+    const end = start.add({ nanoseconds });
+    if (current !== undefined && isAfter(start, current.end)) {
+      yield current;
+      current = undefined;
+    }
+    current = { start: current?.start ?? start, end };
+  }
+  throw new RangeError("cannot compute windows beyond the year 2199");
 }
 
 /** The occurrence that is open at `now`, or else the next one, in the zone of `now`. */

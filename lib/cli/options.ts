@@ -163,7 +163,7 @@ export const OPTIONS = {
   "reboot-window-start": {
     aliases: ["start", "window"],
     value: "TIME",
-    help: "start of the reboot window: 'HH:MM', 'Day HH:MM', or none (always open)",
+    help: "start of the reboot window: 'HH:MM', 'Day HH:MM' or systemd.time(7); none: always open",
     by: WINDOW,
     variable: "plain",
     fallback: "none",

@@ -423,7 +423,7 @@ function noteOf(what: ChangeKind, machine?: string, reason?: string): Note {
 }
 
 /** The document in an entry of `group`. Throws {@linkcode LockError} of kind `document`. */
-export function parseEntry(entry: Entry, group: string, store: Store): Semaphore {
+export function parseEntry(entry: Entry, group: string, store: Pick<Store, "name">): Semaphore {
   try {
     return parseSemaphore(entry.value);
   } catch (error) {
@@ -432,7 +432,12 @@ export function parseEntry(entry: Entry, group: string, store: Store): Semaphore
   }
 }
 
-function documentError(entry: Entry, group: string, store: Store, error: SemaphoreError): LockError {
+function documentError(
+  entry: Entry,
+  group: string,
+  store: Pick<Store, "name">,
+  error: SemaphoreError,
+): LockError {
   return new LockError(
     "document",
     `${entry.key} at ${store.name} is corrupt (left unchanged): ${error.message}`,

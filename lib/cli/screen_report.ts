@@ -3,7 +3,8 @@
 import { groupLabel } from "../group.ts";
 import { machineName } from "../machine.ts";
 import type { Place } from "../queue.ts";
-import { head, phase, type Seen } from "./report.ts";
+import { head, phase } from "./report.ts";
+import type { Seen } from "../status.ts";
 import { ageOn, type Column, fitTable, type Screen, timeOn } from "./screen.ts";
 import { available, type Hold, pauseInForce } from "../semaphore.ts";
 

@@ -7,7 +7,7 @@ import {
   ALL_KEY,
   DEFAULT_GROUP,
   groupOfKey,
-  groupOfQueueKey,
+  groupOfPlaceKey,
   GROUPS,
   ROOT,
   semaphoreKey,
@@ -52,7 +52,7 @@ export function readingOf(entries: readonly Entry[], store: Pick<Store, "name">)
     if (entry.key === ALL_KEY) all = readOne(entry, ALL_GROUPS, store);
     const group = groupOfKey(entry.key);
     if (group !== undefined) documents.set(group, entry);
-    const queued = groupOfQueueKey(entry.key);
+    const queued = groupOfPlaceKey(entry.key);
     if (queued === undefined) continue;
     const queue = places.get(queued);
     if (queue === undefined) places.set(queued, [entry]);

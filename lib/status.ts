@@ -51,6 +51,10 @@ type QueueJson = readonly {
   readonly host?: string;
   readonly by?: string;
   readonly reason?: string;
+  /** Its host is not there now: it asks a server from time to time. */
+  readonly away?: true;
+  /** A slot is kept for it until it asks again. */
+  readonly kept?: true;
 }[];
 
 /** The JSON of a group in `groups` whose document cannot be read. */
@@ -96,12 +100,14 @@ function pauseJson(semaphore: Semaphore, now: number): PauseJson {
 }
 
 function queueJson(queue: readonly Place[], now: number): QueueJson {
-  return queue.map(({ machine, priority, since, host, by, reason }) => ({
+  return queue.map(({ machine, priority, since, host, by, reason, away, kept }) => ({
     machine,
     priority,
     ...(since === undefined ? {} : { since, waitedSeconds: ageSeconds(since, now) }),
     ...(host === undefined ? {} : { host }),
     ...(by === undefined ? {} : { by }),
     ...(reason === undefined ? {} : { reason }),
+    ...(away === undefined ? {} : { away }),
+    ...(kept === undefined ? {} : { kept }),
   }));
 }

@@ -9,7 +9,15 @@ import { readingOf } from "../groups.ts";
 import { LockError } from "../lock.ts";
 import type { Mirror, MirrorState } from "../mirror.ts";
 import type { Place } from "../queue.ts";
-import { available, FRESH, type Hold, overdueHolders, type Pause, pauseInForce } from "../semaphore.ts";
+import {
+  available,
+  FRESH,
+  type Hold,
+  isByHand,
+  overdueHolders,
+  type Pause,
+  pauseInForce,
+} from "../semaphore.ts";
 import type { Seen } from "../status.ts";
 import type { Store } from "../store.ts";
 import type { Surroundings } from "../surroundings.ts";
@@ -121,7 +129,7 @@ export class Fleet {
     const holders = semaphore.holders.map((id): Holder => {
       const hold = semaphore.holds.get(id);
       const sinceMs = hold?.since === undefined ? undefined : now - 1000 * ageSeconds(hold.since, now);
-      return { id, hold, sinceMs, overdue: late.has(id), byHand: hold?.boot === undefined };
+      return { id, hold, sinceMs, overdue: late.has(id), byHand: isByHand(hold) };
     }).sort((a, b) => Number(b.overdue) - Number(a.overdue) || (a.sinceMs ?? now) - (b.sinceMs ?? now));
     return {
       group,

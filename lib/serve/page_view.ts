@@ -239,7 +239,7 @@ function commonReason(waiting: readonly Place[]): string | undefined {
 }
 
 function waitingRow(
-  { machine: id, host, priority, since, by, reason }: Place,
+  { machine: id, host, priority, since, by, reason, away, kept }: Place,
   common: string | undefined,
   now: number,
 ): Html {
@@ -249,6 +249,8 @@ function waitingRow(
       <div class="who">${machine(id, host)} ${priority !== 0 && html`
         <span class="phase">priority ${priority}</span>
       `}${detail([
+        away !== undefined &&
+        html`${kept ? "a slot is kept for it until it asks again" : "asks from time to time"}`,
         by !== undefined && by !== "locksmithd" && by !== "fleet-lock" && html`by ${name(by)}`,
         reason !== undefined && reason !== "" && reason !== common && name(reason),
       ])}</div>

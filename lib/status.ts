@@ -94,7 +94,8 @@ export function faultyGroupJson(
   return { group, fault, queue: queueJson(queue, now) };
 }
 
-function pauseJson(semaphore: Semaphore, now: number): PauseJson {
+/** The pause that is in force at `now`, in milliseconds since the epoch. */
+export function pauseJson(semaphore: Semaphore, now: number): PauseJson {
   const pause = pauseInForce(semaphore, now);
   return pause === undefined ? null : flat(pause);
 }

@@ -18,17 +18,25 @@ const STEP_MS = 10 * 60_000;
 /** Narrower bars would not be seen. */
 const BAR_LEAST = 1.5;
 
+/** So many bars at most say who they are. */
+const NAMED_MOST = 24;
+
+/** In the order in which they are drawn. */
+const LOOKS = ["done", "other", "now", "late"] as const;
+type Look = typeof LOOKS[number];
+
 /** A hold as it is drawn. */
 interface Bar {
   readonly fromMs: number;
   readonly toMs: number;
-  readonly look: "done" | "now" | "late" | "other";
+  readonly look: Look;
   readonly name: string;
 }
 
 /** The last day of a group as a picture; `undefined`: there is nothing to show. */
-export function dayChart({ day, holders, seen }: GroupView, now: number): Html | undefined {
+export function dayChart({ day, holders, seen }: GroupView, nowMs: number): Html | undefined {
   if (day === undefined) return undefined;
+  const now = fullMinute(nowMs);
   const bars: Bar[] = [
     ...day.holds.map(({ machine, host, fromMs, toMs, rebooted }): Bar => {
       return { fromMs, toMs, look: rebooted ? "done" : "other", name: host ?? machine };
@@ -58,12 +66,12 @@ export function dayChart({ day, holders, seen }: GroupView, now: number): Html |
   return html`
     <svg class="chart" role="img" aria-label="${said(day, bars, lanes.length)}" viewBox="0 0 ${WIDTH} ${drawn
       .height}"
-      preserveAspectRatio="none">${hours}${pauses}${drawn.picture}</svg>
+      preserveAspectRatio="none">${drawn.picture}${hours}${pauses}</svg>
   `;
 }
 
 /** What the picture shows, in a sentence. */
-export function said(day: PastDay, bars: readonly unknown[], most: number): string {
+function said(day: PastDay, bars: readonly unknown[], most: number): string {
   const reboots = day.holds.filter(({ rebooted }) => rebooted).length;
   const typical = median(day.rebootsMs);
   return [
@@ -97,16 +105,29 @@ function drawLanes(lanes: readonly (readonly Bar[])[], count: number, now: numbe
       <rect class="c-rail" x="0" y="${lane * pitch + 1}" width="${WIDTH}" height="${pitch - 2}" />
     `;
   });
-  const bars = lanes.flatMap((lane, index) =>
-    lane.map(({ fromMs, toMs, look, name }) => {
-      const [x, width] = span(fromMs, toMs, now);
-      return html`
-        <rect class="c-${look}" x="${x}" y="${index * pitch + 1}" width="${width}" height="${pitch - 2}">
-          <title>${name}, ${roughly(toMs - fromMs)}</title>
-        </rect>
-      `;
+  const drawn = lanes.flatMap((lane, index) =>
+    lane.map((bar) => {
+      const [x, width] = span(bar.fromMs, bar.toMs, now);
+      return { ...bar, x, y: index * pitch + 1, width, height: pitch - 2 };
     })
   );
+  // of a few each says who it is; many are one path a look, which is shorter
+  const bars = drawn.length <= NAMED_MOST
+    ? drawn.map(({ x, y, width, height, look, name, fromMs, toMs }) =>
+      html`
+        <rect class="c-${look}" x="${x}" y="${y}" width="${width}" height="${height}">
+          <title>${name}, ${roughly(toMs - fromMs)}</title>
+        </rect>
+      `
+    )
+    : LOOKS.map((look) => {
+      const path = drawn.filter((bar) => bar.look === look).map(({ x, y, width, height }) => {
+        return `M${x} ${y}h${width}v${height}H${x}z`;
+      });
+      return path.length > 0 && html`
+        <path class="c-${look}" d="${path.join("")}" />
+      `;
+    });
   return { picture: html`${rails}${bars}`, height: count * pitch };
 }
 
@@ -139,7 +160,8 @@ function span(fromMs: number, toMs: number, now: number): [number, number] {
 }
 
 /** The windows of the days to come as a picture. */
-export function windowChart(openings: readonly Opening[], now: number): Html {
+export function windowChart(openings: readonly Opening[], nowMs: number): Html {
+  const now = fullMinute(nowMs);
   const at = (ms: number) => WIDTH * Math.min(1, Math.max(0, (ms - now) / AHEAD_MS));
   const open = openings.filter(({ startMs }) => startMs < now + AHEAD_MS).map(({ startMs, endMs }) => {
     const width = Math.max(BAR_LEAST, at(endMs) - at(startMs));
@@ -158,6 +180,11 @@ export function windowChart(openings: readonly Opening[], now: number): Html {
       : `${open.length} windows`} in the next 7 days" viewBox="0 0 ${WIDTH} 14"
       preserveAspectRatio="none"><rect class="c-rail" x="0" y="1" width="${WIDTH}" height="12"/>${days}${open}</svg>
   `;
+}
+
+/** Pictures move once a minute: more is not seen, and each that is another is sent to everybody who looks. */
+function fullMinute(ms: number): number {
+  return Math.ceil(ms / 60_000) * 60_000;
 }
 
 function px(value: number): number {

@@ -65,6 +65,8 @@ export interface Answer {
    * which names who it was and from where.
    */
   readonly audit?: string;
+  /** Who did it, where the door knows and its caller is not known by a credential of the request: a session's. */
+  readonly by?: Caller;
 }
 
 /** A path and what answers there. */

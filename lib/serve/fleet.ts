@@ -3,7 +3,6 @@
  * day, and when each line will be through.
  */
 
-import { ageSeconds } from "../description.ts";
 import { ROOT } from "../group.ts";
 import { readingOf } from "../groups.ts";
 import { LockError } from "../lock.ts";
@@ -27,6 +26,9 @@ import { RecentPast } from "./recent_past.ts";
 
 /** How far windows are shown ahead, in milliseconds. */
 export const AHEAD_MS = 7 * DAY_MS;
+
+/** How long a first look waits for what the store remembers, in milliseconds. */
+const PAST_WAIT_MS = 150;
 
 /** What a fleet is seen by. */
 export interface FleetSources {
@@ -112,9 +114,22 @@ export class Fleet {
     return { now, state: mirror.state, pauseOfAll: pauseInForce(all, now), groups, faulty };
   }
 
-  /** Resolves when the past of these groups is known, as far as it can be. */
-  async past(groups: readonly string[]): Promise<void> {
-    await Promise.all(groups.map((group) => this.#past.load(group)));
+  /**
+   * Asks for the past of these groups where it is not known yet, and waits a moment for it. What comes later than that is
+   * said by `late`.
+   */
+  async past(groups: readonly string[], late: () => void = () => {}): Promise<void> {
+    const unknown = groups.filter((group) => !this.#past.isKnown(group));
+    if (unknown.length === 0) return;
+    const loaded = Promise.all(unknown.map((group) => this.#past.load(group)));
+    let isLate = false;
+    const waited = new Promise<void>((resolve) => {
+      this.sources.surroundings.after(PAST_WAIT_MS, () => {
+        isLate = true;
+        resolve();
+      });
+    });
+    await Promise.race([loaded.then(() => isLate && late()), waited]);
   }
 
   close(): void {
@@ -128,7 +143,10 @@ export class Fleet {
     const late = new Set(overdue);
     const holders = semaphore.holders.map((id): Holder => {
       const hold = semaphore.holds.get(id);
-      const sinceMs = hold?.since === undefined ? undefined : now - 1000 * ageSeconds(hold.since, now);
+      // a clock that goes ahead of ours puts it into the future
+      const sinceMs = hold?.since === undefined
+        ? undefined
+        : Math.min(now, Temporal.Instant.from(hold.since).epochMilliseconds);
       return { id, hold, sinceMs, overdue: late.has(id), byHand: isByHand(hold) };
     }).sort((a, b) => Number(b.overdue) - Number(a.overdue) || (a.sinceMs ?? now) - (b.sinceMs ?? now));
     return {

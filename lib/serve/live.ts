@@ -7,7 +7,7 @@
 import type { Mirror } from "../mirror.ts";
 import type { Surroundings, Timer } from "../surroundings.ts";
 import type { Fleet } from "./fleet.ts";
-import { type Audience, type PageView, pageView } from "./page_view.ts";
+import { type Audience, markOf, type PageView, pageView } from "./page_view.ts";
 
 /** So much time is between two events at least, in milliseconds. */
 export const GATHER_MS = 250;
@@ -24,8 +24,8 @@ export interface LiveEvent {
   readonly spoken: string;
   /** Every part there is, in order. */
   readonly order: readonly string[];
-  /** The HTML of those that are new or different. */
-  readonly parts: Readonly<Record<string, string>>;
+  /** Those that are new or different, each with what tells it from any other. */
+  readonly parts: Readonly<Record<string, { readonly html: string; readonly mark: string }>>;
 }
 
 /** Where live events come from. */
@@ -63,11 +63,18 @@ export class Live {
     });
   }
 
-  /** The events for one who looks, as text; `undefined`: too many look already. Ends with `gone` or {@linkcode close}. */
-  events(audience: () => Audience | undefined, gone: AbortSignal): AsyncIterable<string> | undefined {
+  /**
+   * The events for one who looks, as text; `undefined`: too many look already. `have` is what it has, by key and mark. Ends
+   * with `gone` or {@linkcode close}.
+   */
+  events(
+    audience: () => Audience | undefined,
+    have: ReadonlyMap<string, string>,
+    gone: AbortSignal,
+  ): AsyncIterable<string> | undefined {
     if (this.#lookers.size >= LOOKERS_MOST || this.#closed) return undefined;
     const left = new AbortController();
-    const events = this.#events(audience, AbortSignal.any([gone, left.signal]));
+    const events = this.#events(audience, have, AbortSignal.any([gone, left.signal]));
     return {
       [Symbol.asyncIterator]: () => ({
         next: () => events.next(),
@@ -88,7 +95,11 @@ export class Live {
     for (const wake of this.#lookers) wake();
   }
 
-  async *#events(audience: () => Audience | undefined, gone: AbortSignal): AsyncGenerator<string> {
+  async *#events(
+    audience: () => Audience | undefined,
+    have: ReadonlyMap<string, string>,
+    gone: AbortSignal,
+  ): AsyncGenerator<string> {
     let wake = () => {};
     let news = true;
     const hear = () => {
@@ -98,9 +109,8 @@ export class Live {
     this.#lookers.add(hear);
     gone.addEventListener("abort", hear);
     this.#startBeat();
-    const sent = new Map<string, string>();
+    const sent = new Map(have);
     try {
-      yield "retry: 2000\n\n";
       while (!gone.aborted && !this.#closed) {
         if (!news) await new Promise<void>((resolve) => wake = resolve);
         news = false;
@@ -149,11 +159,12 @@ export function seenBy({ groups, only }: Audience): (group: string) => boolean {
 
 /** What is new to one who has `sent` already; remembers it. */
 function eventOf({ title, spoken, parts }: PageView, sent: Map<string, string>, now: number): LiveEvent {
-  const fresh: Record<string, string> = {};
-  for (const [key, { text }] of parts) {
-    if (sent.get(key) === text) continue;
-    sent.set(key, text);
-    fresh[key] = text;
+  const fresh: Record<string, { html: string; mark: string }> = {};
+  for (const [key, part] of parts) {
+    const mark = markOf(part);
+    if (sent.get(key) === mark) continue;
+    sent.set(key, mark);
+    fresh[key] = { html: part.text, mark };
   }
   for (const key of sent.keys()) if (!parts.has(key)) sent.delete(key);
   return { now, title, spoken, order: [...parts.keys()], parts: fresh };

@@ -14,6 +14,8 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 /** How long no event may come before the connection counts as lost: the server sends one every 15 s. */
 const SILENCE_MS = 40_000;
+/** How long after it broke a connection is made again. */
+const AGAIN_MS = 2_000;
 /** What is said aloud is said so far apart at least. */
 const SAY_MS = 5_000;
 
@@ -69,7 +71,8 @@ function tick() {
 }
 
 /** Puts a part in its place. Who had the focus on a link of it has it on the same link again. */
-function put(place, html) {
+function put(place, { html, mark }) {
+  place.dataset.mark = mark;
   const focused = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   place.innerHTML = policy.createHTML(html);
   if (focused !== null) {
@@ -112,19 +115,24 @@ function show(state, text) {
   link.textContent = text;
 }
 
+/** Listens from what is shown on. A connection that breaks is made anew here: what is shown is another by then. */
 function listen() {
-  const source = new EventSource(document.body.dataset.events);
+  const url = new URL(document.body.dataset.events, location.href);
+  url.searchParams.set(
+    "have",
+    [...parts.children].map(({ dataset: { part, mark } }) => `${part}.${mark}`).join(" "),
+  );
+  const source = new EventSource(url);
   source.onmessage = ({ data }) => {
     heardMs = Date.now();
     take(JSON.parse(data));
     show("live", "live");
   };
   source.onerror = () => {
+    source.close();
     lost();
-    // refused: it is no use to the browser, which gives up; who was signed out finds that out by a reload
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 10_000);
+    setTimeout(listen, AGAIN_MS);
   };
-  return source;
 }
 
 function lost() {
@@ -134,8 +142,13 @@ function lost() {
 
 document.getElementById("zone").textContent = zone;
 tick();
-listen();
 setInterval(() => {
   if (!document.hidden) tick();
-  if (Date.now() - heardMs > SILENCE_MS) lost();
 }, 1000);
+// the forms do not change while somebody fills them in
+if (parts !== null) {
+  listen();
+  setInterval(() => {
+    if (Date.now() - heardMs > SILENCE_MS) lost();
+  }, 1000);
+}

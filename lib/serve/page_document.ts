@@ -10,7 +10,7 @@ import { REASON_LENGTH_LIMIT } from "../plain_text.ts";
 import type { Answer } from "./door.ts";
 import { clock } from "./clock.ts";
 import { type Html, html, name, type Part } from "./html.ts";
-import type { PageView } from "./page_view.ts";
+import { markOf, type PageView } from "./page_view.ts";
 import { type Action, icon, iconSymbols, type Subject } from "./page_links.ts";
 import type { Session } from "./sessions.ts";
 import SCRIPT from "./page.js" with { type: "text" };
@@ -77,13 +77,14 @@ function document({ title, now, session, events, links }: Frame, main: Html): Ht
     <!doctype html>
     <html lang="en">
       <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <meta name="color-scheme" content="light dark">
-    <title>${title} - locksmith</title>
-    <link rel="icon" href="${address("/icon.svg")}">
-    <link rel="stylesheet" href="${address("/page.css")}">
-    ${events !== undefined && html`<script src="${address("/page.js")}" defer></script>`}</head>
+        <meta charset="utf-8">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        <meta name="color-scheme" content="light dark">
+        <title>${title} - locksmith</title>
+        <link rel="icon" href="${address("/icon.svg")}">
+        <link rel="stylesheet" href="${address("/page.css")}">
+        <script src="${address("/page.js")}" defer></script>
+      </head>
       <body data-now="${now}" data-events="${events ?? ""}">
     <a class="skip" href="#main">Skip to the machines</a>
     ${iconSymbols()}
@@ -104,7 +105,10 @@ function sessionLinks(session: Session | undefined): Html {
   if (session === undefined) return html`<a class="act" href="/sign-in">Sign in</a>`;
   return html`
     <span class="me">${name(session.caller.name)}</span><form method="post"
-      action="/sign-out">${hidden("proof", session.proof)}<button class="act">Sign out</button></form>
+      action="/sign-out">${hidden(
+        "proof",
+        session.proof,
+      )}<button type="submit" class="act">Sign out</button></form>
   `;
 }
 
@@ -115,7 +119,9 @@ export function fleetMain({ parts, spoken }: PageView, told: string | undefined)
       html`<div class="note done" role="status">${
         icon("done")
       }<p>${told}</p></div>`}<p id="say" class="unseen" role="status" aria-live="polite">${spoken}</p><div
-      id="parts">${[...parts].map(([key, part]) => html`<div data-part="${key}">${part}</div>`)}</div>
+      id="parts">${[...parts].map(([key, part]) =>
+        html`<div data-part="${key}" data-mark="${markOf(part)}">${part}</div>`
+      )}</div>
   `;
 }
 
@@ -138,11 +144,12 @@ export function signInMain(fault: string | undefined, known: string | undefined)
           icon("late")
         }<p id="fault">${fault}</p></div>`}<p>To look takes a viewer's token where looking is restricted; to pause, resume and unlock takes an operator's.</p>
     <form method="post" action="/sign-in">${known === undefined
-      ? html`<label for="token">Token</label>
+      ? html`<input name="name" type="text" autocomplete="username" value="locksmith" hidden>
+<label for="token">Token</label>
 <input id="token" name="token" type="password" required autocomplete="current-password" spellcheck="false">`
       : html`<p>You are known already, as ${
         name(known)
-      }.</p>`}<div class="buttons"><button class="main">Sign in</button><a class="act" href="/">Back</a></div></form>
+      }.</p>`}<div class="buttons"><button type="submit" class="main">Sign in</button><a class="act" href="/">Back</a></div></form>
     <p class="detail">A token comes from <code>locksmith token add --role operator</code> on the server. The session ends after 8 hours, or when you sign out.</p></section>
   `;
 }
@@ -178,7 +185,7 @@ export function questionMain(question: Question, session: Session, fault: string
           name="for"><option value="">until somebody resumes</option><option value="1h">1 hour</option><option value="4h">4 hours</option><option value="24h">24 hours</option><option value="168h">a week</option></select>
       `}
     ${reasonField()}
-    <div class="buttons"><button class="${action === "unlock"
+    <div class="buttons"><button type="submit" class="${action === "unlock"
       ? "main grave"
       : "main"}">${button}</button><a class="act" href="/">Back</a></div></form></section>
   `;

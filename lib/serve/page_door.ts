@@ -10,7 +10,7 @@ import { ALL_GROUPS } from "../group.ts";
 import { machineName } from "../machine.ts";
 import type { Answer, Asked, Caller, Door, Route } from "./door.ts";
 import { age, clock } from "./clock.ts";
-import type { Fleet, FleetView, Holder } from "./fleet.ts";
+import type { Fleet, Holder } from "./fleet.ts";
 import { type Html, html, name } from "./html.ts";
 import { Live, seenBy } from "./live.ts";
 import type { Operations, Outcome, Wish } from "./operations.ts";
@@ -29,13 +29,11 @@ import {
   unlockQuestion,
 } from "./page_document.ts";
 import { type Action, actionLink, type Subject } from "./page_links.ts";
-import { type Audience, pageView } from "./page_view.ts";
+import { type Audience, cardsOf, pageView } from "./page_view.ts";
 import { isFromHere, isProven, mayLook, type Session, type SessionRules, Sessions } from "./sessions.ts";
 
 /** The longest form, in bytes. */
 const FORM_LIMIT = 8 * 1024;
-/** How long the first look at a page waits for the past of its groups, in milliseconds. */
-const PAST_WAIT_MS = 150;
 
 /** What the page is made of. */
 export interface PageSources extends SessionRules {
@@ -101,7 +99,8 @@ export class PageDoor implements Door {
         "Nothing is stored for this group. It may have been removed, or no machine has asked in it yet.";
       return documentAnswer(404, this.#frame(session, "no such group"), faultMain("No such group", why));
     }
-    await this.#past(view);
+    const shown = cardsOf(view.groups, audience).map(({ group }) => group);
+    await fleet.past(shown, () => this.#live.changed());
     const page = pageView(fleet.view(seenBy(audience)), audience);
     const told = session?.told;
     if (session !== undefined) session.told = undefined;
@@ -117,30 +116,12 @@ export class PageDoor implements Door {
     }, fleetMain(page, told));
   }
 
-  /** Waits a moment for what the store remembers; what comes later is an event. */
-  async #past({ groups }: FleetView): Promise<void> {
-    const { fleet, surroundings } = this.sources;
-    const known = groups.every(({ day }) => day !== undefined);
-    const past = fleet.past(groups.map(({ group }) => group));
-    if (known) return;
-    let late = false;
-    await Promise.race([
-      past.then(() => late && this.#live.changed()),
-      new Promise<void>((resolve) =>
-        surroundings.after(PAST_WAIT_MS, () => {
-          late = true;
-          resolve();
-        })
-      ),
-    ]);
-  }
-
   #events(asked: Asked): Answer {
     const audience = () => this.#audience(asked, this.#sessions.find(asked));
     if (audience() === undefined) {
       return { status: 401, kind: "unauthenticated", headers: HEADERS, body: "sign in\n" };
     }
-    const events = this.#live.events(audience, asked.gone);
+    const events = this.#live.events(audience, haveOf(asked), asked.gone);
     if (events === undefined) {
       return { status: 503, kind: "unavailable", headers: HEADERS, body: "too many look already\n" };
     }
@@ -228,7 +209,7 @@ export class PageDoor implements Door {
       return { ...ask(outcome.status, `Nothing was done: ${outcome.why}.`), kind: outcome.kind };
     }
     session.told = outcome.told;
-    return { ...leadsTo("/"), audit: `${outcome.audit} (signed in as ${session.caller.name})` };
+    return { ...leadsTo("/"), audit: outcome.audit, by: session.caller };
   }
 
   /** What is asked before it is done; `undefined`: there is nothing to do it to. */
@@ -311,6 +292,16 @@ function lengthOf(text: string): number | undefined {
 
 function isDone(outcome: Outcome): outcome is Extract<Outcome, { kind: "done" }> {
   return outcome.kind === "done";
+}
+
+/** What a page has, as it says: `key.mark` of each part. */
+function haveOf({ query }: Asked): Map<string, string> {
+  return new Map(
+    (query.get("have") ?? "").split(" ").flatMap((part) => {
+      const [, key, mark] = /^([a-z0-9-]{1,32})\.([\w-]{12})$/.exec(part) ?? [];
+      return key === undefined || mark === undefined ? [] : [[key, mark]];
+    }),
+  );
 }
 
 function formOf({ body }: Asked): URLSearchParams {

@@ -6,6 +6,7 @@
  * each list the first.
  */
 
+import { createHash } from "node:crypto";
 import { groupLabel } from "../group.ts";
 import { REBOOTING } from "../semaphore.ts";
 import { shellWord } from "../shell_word.ts";
@@ -19,11 +20,11 @@ import { actionLink, groupKey, groupLink, icon } from "./page_links.ts";
 import { groupBadges, groupSentence, pauseNote, stateNote } from "./page_words.ts";
 
 /** So many groups are shown in full; up to so many, those too that stand idle. */
-const CARDS_MOST = 6;
+const CARDS_MOST = 5;
 /** So many rows has the table of the others. */
-const ROWS_MOST = 100;
+const ROWS_MOST = 24;
 /** So many machines are listed in all, and in each list at least. */
-const MACHINES_MOST = { all: 96, least: 8 };
+const MACHINES_MOST = { all: 40, least: 4 };
 
 /** Who looks, as far as it changes what there is to see. */
 export interface Audience {
@@ -46,6 +47,15 @@ export interface PageView {
   /** What is said aloud when it changes: no times, which change all the time. */
   readonly spoken: string;
   readonly parts: Parts;
+}
+
+/**
+ * Tells a part from any other. How long ago something was is not in it: a browser reckons that itself, and needs no
+ * other part for it.
+ */
+export function markOf({ text }: Html): string {
+  const lasting = text.replaceAll(/(<time [^>]*>)[^<]*/g, "$1");
+  return createHash("sha256").update(lasting).digest("base64url").slice(0, 12);
 }
 
 /** The page of a view. */
@@ -75,7 +85,8 @@ export function pageView(view: FleetView, audience: Audience): PageView {
   return { title: counts, spoken: counts, parts };
 }
 
-function cardsOf(groups: readonly GroupView[], { only }: Audience): readonly GroupView[] {
+/** The groups that are shown in full. */
+export function cardsOf(groups: readonly GroupView[], { only }: Audience): readonly GroupView[] {
   if (only !== undefined || groups.length <= CARDS_MOST) return groups;
   const weight = ({ holders, waiting, pause }: GroupView) =>
     holders.filter(({ overdue }) => overdue).length * 1000 + holders.length + waiting.length +

@@ -47,13 +47,17 @@ export class RecentPast {
     return known?.day;
   }
 
+  /** Whether a group's past is known, and nothing of it was missed since. */
+  isKnown(group: string): boolean {
+    return this.#known.get(group)?.stale === false;
+  }
+
   /** Resolves when as much of a group is known as can be. Never rejects. */
   load(group: string): Promise<void> {
     const running = this.#loading.get(group);
     if (running !== undefined) return running;
     const failedMs = this.#failed.get(group);
-    const known = this.#known.get(group);
-    if (known !== undefined && !known.stale) return Promise.resolve();
+    if (this.isKnown(group)) return Promise.resolve();
     if (failedMs !== undefined && this.surroundings.elapsed() - failedMs < AGAIN_MS) return Promise.resolve();
     const loading = this.#turn.then(() => this.#load(group)).finally(() => this.#loading.delete(group));
     this.#turn = loading;

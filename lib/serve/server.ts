@@ -433,7 +433,7 @@ class DoorServer implements Server {
     },
   ): void {
     const { log } = this.options;
-    const from = () => `${plainLine(caller.name, NAME_MAX)} (${connection.address})`;
+    const from = (who = caller) => `${plainLine(who.name, NAME_MAX)} (${connection.address})`;
     const what = () => `${method} ${plainLine(path, PATH_MAX)}`;
     if (outcome === "gone") return this.#debug(() => `${from()}: ${what()}: gone [${requestId}]`);
     const { answer, error } = outcome;
@@ -445,8 +445,12 @@ class DoorServer implements Server {
       );
       this.#debug(stack);
     } else if (answer.audit !== undefined) {
-      const person = caller.role === "operator";
-      log(person ? "notice" : "info", `${person ? "audit: " : ""}${from()}: ${answer.audit} [${requestId}]`);
+      const { role } = answer.by ?? caller;
+      const person = role === "operator";
+      log(
+        person ? "notice" : "info",
+        `${person ? "audit: " : ""}${from(answer.by)}: ${answer.audit} [${requestId}]`,
+      );
     } else if (why !== undefined) {
       this.#tellSeldom("notice", `${from()}: ${what()}: ${answer.status}: ${why}`, requestId);
     } else {

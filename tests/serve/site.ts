@@ -2,19 +2,21 @@
  * A fleet in memory behind the page's doors, for tests: what the store has is written by hand, and nothing else acts on it.
  */
 
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { ALL_GROUPS, queuePrefix, semaphoreKey } from "../../lib/group.ts";
 import { serializeSemaphore } from "../../lib/document.ts";
 import type { Mirror, MirrorNews, MirrorState } from "../../lib/mirror.ts";
 import { type PlaceDetails, placeKey, serializePlace } from "../../lib/queue.ts";
 import { FRESH, type Hold, type LastChange, type Semaphore } from "../../lib/semaphore.ts";
-import type { Answer, Asked, Caller, Door, Route } from "../../lib/serve/door.ts";
+import type { Answer, Asked, Caller, Door } from "../../lib/serve/door.ts";
 import { Fleet, type FleetSources } from "../../lib/serve/fleet.ts";
 import { Operations } from "../../lib/serve/operations.ts";
 import { PageDoor } from "../../lib/serve/page_door.ts";
 import { Memory } from "../../lib/simulation/memory.ts";
 import { type Entry, type KeyRange, type Store, StoreError } from "../../lib/store.ts";
-import type { Surroundings } from "../../lib/surroundings.ts";
+import { formatListenAddress } from "../../lib/serve/listen_address.ts";
+import { Router } from "../../lib/serve/router.ts";
+import { serveDoors } from "../../lib/serve/server.ts";
+import { REAL, type Surroundings } from "../../lib/surroundings.ts";
 
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
@@ -223,64 +225,23 @@ export async function ask(door: Door, target: string, request: Request = {}): Pr
     requestId: "1",
     gone: gone ?? new AbortController().signal,
   };
-  const route = routeOf(door, url.pathname);
-  if (route === undefined) return { status: 404, body: "no such page\n" };
-  if (route.methods !== undefined && !route.methods.includes(method)) return { status: 405, body: "" };
+  const route = new Router([door]).find(url.pathname);
+  if (route === undefined) return { status: 404 };
+  if (route.methods !== undefined && !route.methods.includes(method)) return { status: 405 };
   return await route.answer(asked);
 }
 
-function routeOf(door: Door, path: string): Route | undefined {
-  return door.routes.find((route) => route.path === path) ??
-    door.routes.find((route) => route.path.endsWith("*") && path.startsWith(route.path.slice(0, -1)));
-}
-
-/** Serves doors over HTTP on this host. */
+/** Serves doors over HTTP on this host, to whoever comes as `caller`. */
 export async function listen(
   doors: readonly Door[],
   caller: Caller = ANYBODY,
-): Promise<AsyncDisposable & { url: string }> {
-  const door: Door = { routes: doors.flatMap(({ routes }) => routes) };
-  const server = createServer((request, response) => {
-    void respond(door, caller, request, response);
+  port = 0,
+): Promise<AsyncDisposable & { readonly url: string }> {
+  const server = serveDoors(doors, {
+    access: { version: {}, identify: () => ({ kind: "known", caller }) },
+    surroundings: REAL,
+    log: () => {},
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("no address");
-  return {
-    url: `http://127.0.0.1:${address.port}`,
-    async [Symbol.asyncDispose]() {
-      for (const one of doors) await one.close?.();
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
-async function respond(
-  door: Door,
-  caller: Caller,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  const gone = new AbortController();
-  response.on("close", () => gone.abort());
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of request) chunks.push(chunk);
-  const headers = Object.fromEntries(
-    Object.entries(request.headers).map(([name, value]) => [name, String(value)]),
-  );
-  const { status, headers: given, body = "" } = await ask(door, request.url ?? "/", {
-    method: request.method ?? "GET",
-    headers,
-    body: new TextDecoder().decode(await new Blob(chunks as BlobPart[]).arrayBuffer()),
-    caller,
-    gone: gone.signal,
-  });
-  response.writeHead(status, given);
-  if (typeof body === "string" || body instanceof Uint8Array) return void response.end(body);
-  for await (const piece of body) {
-    if (gone.signal.aborted) break;
-    response.write(piece);
-  }
-  response.end();
+  const address = await server.listen({ kind: "tcp", host: "127.0.0.1", port });
+  return { url: `http://${formatListenAddress(address)}`, [Symbol.asyncDispose]: () => server.stop() };
 }

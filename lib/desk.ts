@@ -17,7 +17,7 @@ import type { Patience, SlotAnswer, SlotRequest } from "./slot_server.ts";
 import { type Entry, StoreError } from "./store.ts";
 import type { Timer } from "./surroundings.ts";
 
-/** How long the place of a host that was told to ask again waits in the queue for it to do so, in milliseconds. */
+/** How long the place of a host that was told to ask again stays in the queue, unless its turn comes, in milliseconds. */
 export const RETURN_MS = 5_000;
 /** The pause after the store failed, in milliseconds. */
 const FAILURE_PAUSE_MS = { first: 250, last: 10_000 };
@@ -258,15 +258,17 @@ export class Desk {
   /** Gives a waiting host its place, as often as it takes. */
   #keepPlace(visitor: Visitor, failures = 0): void {
     if (!visitor.present || this.#closed) return;
+    const again = () => {
+      this.#after(this.#pauseMs(failures + 1), () => this.#keepPlace(visitor, failures + 1));
+    };
     this.#places.keep(visitor).then(() => {
-      if (visitor.present && this.#places.standing(visitor)?.key.beside) this.#beside.add(visitor);
+      const standing = this.#places.standing(visitor);
+      if (visitor.present && standing?.key.beside) this.#beside.add(visitor);
       else this.#beside.delete(visitor);
+      // what the store has is another by now than what was known
+      if (visitor.present && !this.#places.isOwn(visitor, standing) && !this.#counter.holds(visitor)) again();
       this.pump();
-    }).catch((error) =>
-      this.#troubled(error, () => {
-        this.#after(this.#pauseMs(failures + 1), () => this.#keepPlace(visitor, failures + 1));
-      })
-    );
+    }).catch((error) => this.#troubled(error, again));
   }
 
   /** The place of a host is another now, by another hand. */
@@ -289,6 +291,7 @@ export class Desk {
     for (const id of semaphore.holders) await this.#tellHolder(this.#visitors.get(id));
     const { gate } = counter;
     if (!gate.open) { for (const visitor of this.#waiting) visitor.wait?.end(counter.refusal(visitor)); }
+    await this.#passOver();
     while (gate.open && !this.#closed) {
       const next = this.#next();
       const wait = next?.wait;
@@ -308,6 +311,18 @@ export class Desk {
     this.#alarm?.cancel();
     if (this.#waiting.size === 0) return;
     this.#alarm = lock.surroundings.after(Math.min(LOOK_MS, counter.changesInMs), () => this.pump());
+  }
+
+  /** A free slot does not wait for a host that was told to ask again, and has not yet. */
+  async #passOver(): Promise<void> {
+    for (let { first } = this.line; first !== undefined; first = this.line.first) {
+      const visitor = this.#visitors.get(first.place.machine);
+      const absent = visitor !== undefined && !visitor.present && this.#places.isOwn(visitor, first) &&
+        first.place.kept === undefined && this.#counter.hasSlotFor(visitor.id);
+      if (!absent) return;
+      await this.#places.standAside(visitor).catch((error) => this.#later(error));
+      if (this.line.first === first) return;
+    }
   }
 
   /** The first of those who wait here and stand where they can be granted a slot. */

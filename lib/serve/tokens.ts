@@ -6,8 +6,7 @@
  * would protect nothing more and cost every request. What is compared is the hash, in a time that tells nothing.
  */
 
-import { timingSafeEqual } from "node:crypto";
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { groupFault } from "../group.ts";
 import { holderFault } from "../semaphore.ts";
 import { plainTextFault } from "../plain_text.ts";

@@ -6,7 +6,7 @@
 import type { Answer, Door } from "./door.ts";
 
 /** `unready` says why the server cannot serve now; `undefined`: it can. */
-export function healthDoor(unready: () => string | undefined): Door {
+export function healthDoor(unready: () => string | undefined | Promise<string | undefined>): Door {
   const methods = ["GET"];
   return {
     routes: [
@@ -15,8 +15,8 @@ export function healthDoor(unready: () => string | undefined): Door {
         path: "/readyz",
         methods,
         who: "anyone",
-        answer() {
-          const why = unready();
+        async answer() {
+          const why = await unready();
           return why === undefined ? text(200, "ok") : { ...text(503, why), kind: "unavailable" };
         },
       },

@@ -16,12 +16,12 @@ import type { Socket } from "node:net";
 import type { Server as TlsServer, TLSSocket } from "node:tls";
 import { type Access, type ClientCertificate, type Identity, namesOf } from "./access.ts";
 import type { Answer, Caller, Door, Route } from "./door.ts";
-import { exchange, type Outcome, refusal, type RefusalKind, type Running } from "./exchange.ts";
+import { exchange, refusal, type RefusalKind, type Running } from "./exchange.ts";
 import { Journal } from "./journal.ts";
 import { formatListenAddress, type ListenAddress } from "./listen_address.ts";
 import { quoted } from "../plain_text.ts";
 import { type Bucket, Buckets, type Rate } from "./rate.ts";
-import { allowed, Router } from "./router.ts";
+import { allowed, Router, targetOf } from "./router.ts";
 import type { Log, Surroundings } from "../surroundings.ts";
 import { reasonOf } from "../system_error.ts";
 
@@ -442,16 +442,4 @@ const NOWHERE: Route = {
 
 function contextOf({ cert, key, clientCa }: TlsFiles): { cert: string; key: string; ca?: string } {
   return { cert, key, ...(clientCa === undefined ? {} : { ca: clientCa }) };
-}
-
-/** The path and the query of a request line; one with a whole URL is from somebody who asks by a proxy. */
-function targetOf(url: string): { path: string; search: string } {
-  const target = url.startsWith("/") ? url : urlTarget(url);
-  const at = target.indexOf("?");
-  return at < 0 ? { path: target, search: "" } : { path: target.slice(0, at), search: target.slice(at) };
-}
-
-function urlTarget(url: string): string {
-  const parsed = URL.parse(url);
-  return parsed === null ? url : parsed.pathname + parsed.search;
 }

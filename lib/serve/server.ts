@@ -14,7 +14,8 @@ import {
 } from "node:http";
 import type { Socket } from "node:net";
 import type { Server as TlsServer, TLSSocket } from "node:tls";
-import { type Access, type ClientCertificate, type Identity, namesOf } from "./access.ts";
+import { type Access, type ClientCertificate, type Identity } from "./access.ts";
+import { certificateNames } from "./certificate_names.ts";
 import type { Answer, Caller, Door, Route } from "./door.ts";
 import { exchange, refusal, type RefusalKind, type Running } from "./exchange.ts";
 import { Journal } from "./journal.ts";
@@ -324,10 +325,13 @@ class DoorServer implements Server {
     const { authorized, authorizationError } = secure;
     const certificate = secure.getPeerCertificate();
     if (certificate === null || Object.keys(certificate ?? {}).length === 0) return undefined;
-    const names = namesOf(certificate);
-    return authorized
-      ? { names }
-      : { names, fault: String(authorizationError ?? "not signed by a known authority") };
+    const known = certificateNames(certificate.raw, certificate.subject?.CN);
+    if (authorized) return known;
+    const expired = Date.parse(certificate.valid_to) < this.options.surroundings.now();
+    return {
+      ...known,
+      fault: expired ? "it expired" : `the client CA did not sign it (${authorizationError})`,
+    };
   }
 
   /** `undefined`: no credential tells them apart, and nobody is held back. */

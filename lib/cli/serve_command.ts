@@ -15,8 +15,9 @@ import { notifyReady } from "../host/notify.ts";
 import { openStore } from "./open_store.ts";
 import { readCredentialList } from "../serve/tokens_file.ts";
 import { readRegularFile } from "../host/regular_file.ts";
-import { serveDoors, type Server, type TlsFiles } from "../serve/server.ts";
+import { serveDoors, type Server } from "../serve/server.ts";
 import type { ServingConfig } from "./together.ts";
+import { type TlsFiles, TlsFilesError } from "../serve/tls_files.ts";
 import { type Store, StoreError } from "../store.ts";
 import { reasonOf } from "../system_error.ts";
 import { VERSION } from "./version.ts";
@@ -65,15 +66,16 @@ export async function serve(context: ServeContext): Promise<number> {
     for (const address of listen) {
       const bound = formatListenAddress(
         await server.listen(address).catch((error) => {
-          throw new ListenError(`cannot listen at ${formatListenAddress(address)}: ${listenReason(error)}`);
+          throw new StartError(`cannot listen at ${formatListenAddress(address)}: ${listenReason(error)}`);
         }),
       );
       log("info", `listening at ${bound.startsWith("unix:") ? bound : `${scheme}://${bound}`}`);
     }
   } catch (error) {
     await ground.store.close();
-    if (!(error instanceof ListenError)) throw error;
-    printError(context, error.message, error.hint);
+    if (!(error instanceof StartError) && !(error instanceof TlsFilesError)) throw error;
+    const hint = error instanceof TlsFilesError ? "check --tls-cert, --tls-key and --client-ca" : undefined;
+    printError(context, error.message, hint);
     return 1;
   }
   log("info", `locksmith ${VERSION} serves ${ground.store.name}`);
@@ -117,23 +119,15 @@ export async function serve(context: ServeContext): Promise<number> {
 }
 
 /** The server cannot start. */
-class ListenError extends Error {
-  constructor(message: string, readonly hint?: string) {
-    super(message);
-  }
-}
+class StartError extends Error {}
 
-/** Throws {@linkcode ListenError} where they cannot be used. */
+/** Throws where a file cannot be read. */
 function readTls({ cert, key, clientCa }: NonNullable<ServingConfig["tls"]>): TlsFiles {
-  const pem = (path: string, label: string) => {
-    const text = new TextDecoder().decode(readRegularFile(path));
-    if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(text)) return text;
-    throw new ListenError(`cannot use ${path}: it has no ${label} in PEM format`);
-  };
+  const text = (path: string) => new TextDecoder().decode(readRegularFile(path));
   return {
-    cert: pem(cert, "CERTIFICATE"),
-    key: pem(key, "PRIVATE KEY"),
-    ...(clientCa === undefined ? {} : { clientCa: pem(clientCa, "CERTIFICATE") }),
+    cert: text(cert),
+    key: text(key),
+    ...(clientCa === undefined ? {} : { clientCa: text(clientCa) }),
   };
 }
 

@@ -25,13 +25,7 @@ import { type Bucket, Buckets, type Rate } from "./rate.ts";
 import { allowed, Router, targetOf } from "./router.ts";
 import type { Log, Surroundings } from "../surroundings.ts";
 import { reasonOf } from "../system_error.ts";
-
-/** The server's certificate and key, and the authorities that sign those of clients; PEM. */
-export interface TlsFiles {
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCa?: string;
-}
+import { tlsContext, type TlsFiles } from "./tls_files.ts";
 
 export interface Limits {
   /** Request line and headers, in bytes. */
@@ -177,7 +171,7 @@ class DoorServer implements Server {
       const https = await import("node:https");
       const secure = https.createServer({
         ...settings,
-        ...contextOf(this.#tls),
+        ...tlsContext(this.#tls),
         requestCert: this.#tls.clientCa !== undefined,
         // who has none may have a token; one that does not hold is refused with an answer
         rejectUnauthorized: false,
@@ -213,8 +207,9 @@ class DoorServer implements Server {
   }
 
   renew(files: TlsFiles): void {
+    const context = tlsContext(files);
     // https servers are tls servers
-    for (const server of this.#servers) (server as unknown as TlsServer).setSecureContext(contextOf(files));
+    for (const server of this.#servers) (server as unknown as TlsServer).setSecureContext(context);
     this.#tls = files;
   }
 
@@ -443,7 +438,3 @@ const NOWHERE: Route = {
   who: "anyone",
   answer: () => refusal(undefined, 404, "not_found", "there is nothing here"),
 };
-
-function contextOf({ cert, key, clientCa }: TlsFiles): { cert: string; key: string; ca?: string } {
-  return { cert, key, ...(clientCa === undefined ? {} : { ca: clientCa }) };
-}

@@ -14,7 +14,7 @@ import {
 } from "node:http";
 import type { Socket } from "node:net";
 import type { Server as TlsServer, TLSSocket } from "node:tls";
-import { type Access, type ClientCertificate, type Identity } from "./access.ts";
+import type { Access, ClientCertificate, Identity } from "./access.ts";
 import { certificateNames } from "./certificate_names.ts";
 import type { Answer, Caller, Door, Route } from "./door.ts";
 import { exchange, refusal, type RefusalKind, type Running } from "./exchange.ts";

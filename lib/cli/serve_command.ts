@@ -6,7 +6,6 @@
 import { CredentialAccess } from "../serve/access.ts";
 import type { Context } from "./command.ts";
 import type { Door } from "../serve/door.ts";
-import { DEFAULT_GROUP, semaphoreKey } from "../group.ts";
 import { formatListenAddress, isLocal } from "../serve/listen_address.ts";
 import { healthDoor } from "../serve/health_door.ts";
 import { isJournal } from "./process.ts";
@@ -18,25 +17,33 @@ import { readRegularFile } from "../host/regular_file.ts";
 import { serveDoors, type Server } from "../serve/server.ts";
 import type { ServingConfig } from "./together.ts";
 import { type TlsFiles, TlsFilesError } from "../serve/tls_files.ts";
-import { type Store, StoreError } from "../store.ts";
+import type { Store } from "../store.ts";
+import { type Mirror, StoreMirror } from "../mirror.ts";
+import { shareStore } from "../shared_store.ts";
+import { EVERYTHING } from "../group.ts";
 import { reasonOf } from "../system_error.ts";
 import { VERSION } from "./version.ts";
 import { watchFiles } from "../serve/watched_files.ts";
 import type { Log } from "../surroundings.ts";
 
-/** How long the store may take to say that it is there, in milliseconds. */
-const PROBE_MS = 2_000;
-
 type ServeContext = Context<"serve">;
 
 /** What the doors are made of. */
 interface Ground {
+  /** Shared by all who wait, and closed with `mirror`. */
   readonly store: Store;
+  readonly mirror: Mirror;
+}
+
+async function openGround({ config: { store }, surroundings }: ServeContext): Promise<Ground> {
+  const opened = await openStore(store);
+  const mirror = new StoreMirror(opened, EVERYTHING, surroundings);
+  return { store: shareStore(opened, mirror, surroundings), mirror };
 }
 
 /** The doors of the server; another one is another line. */
-function doorsOf({ store }: Ground): Door[] {
-  return [healthDoor(() => unready(store))];
+function doorsOf({ mirror }: Ground): Door[] {
+  return [healthDoor(() => unready(mirror))];
 }
 
 export async function serve(context: ServeContext): Promise<number> {
@@ -52,7 +59,7 @@ export async function serve(context: ServeContext): Promise<number> {
     return 1;
   }
   const access = new CredentialAccess(list, { certificates: tls?.clientCa !== undefined });
-  const ground: Ground = { store: await openStore(config.store) };
+  const ground = await openGround(context);
   let server: Server;
   try {
     server = serveDoors(doorsOf(ground), {
@@ -88,6 +95,7 @@ export async function serve(context: ServeContext): Promise<number> {
     log("warning", "without TLS tokens travel in the clear; give --tls-cert and --tls-key");
   }
   const watches = [
+    tellState(ground.mirror, log),
     watchFiles([config.tokens], async () => {
       const list = await readCredentialList(config.tokens);
       access.update(list);
@@ -138,15 +146,22 @@ function listenReason(error: unknown): string {
   return reasonOf(error);
 }
 
-/** Why the store cannot be used now, or `undefined`. */
-async function unready(store: Store): Promise<string | undefined> {
-  try {
-    await store.read(semaphoreKey(DEFAULT_GROUP), { timeoutMs: PROBE_MS });
-    return undefined;
-  } catch (error) {
-    if (error instanceof StoreError) return error.message;
-    throw error;
-  }
+/** Why the server cannot serve now, or `undefined`. */
+function unready({ state }: Mirror): string | undefined {
+  if (state.kind === "current") return undefined;
+  return state.error?.message ?? "the store is not read yet";
+}
+
+/** Tells once when the store goes, and when it is there. */
+function tellState(mirror: Mirror, log: Log): { close(): void } {
+  let told = mirror.state.kind;
+  return mirror.subscribe(({ kind }) => {
+    if (kind !== "state" || mirror.state.kind === told) return;
+    told = mirror.state.kind;
+    const why = unready(mirror);
+    if (why === undefined) log("info", "the store is there: ready");
+    else log("warning", `${why}; not ready`);
+  });
 }
 
 function logger(context: ServeContext, debug: boolean): Log {

@@ -87,6 +87,44 @@ hostTest("under the unit's rules the first run unpacks, and the boot id is the h
   assertEquals(status, "CapBnd:\t0000000000000002\nNoNewPrivs:\t1\nSeccomp:\t2\n");
 });
 
+hostTest(
+  "the server runs under its unit as a user of its own, and heeds the tokens that root makes",
+  async () => {
+    const drop = "[Service]\nEnvironment=LOCKSMITHD_ENDPOINT=sqlite:/var/lib/locksmith-serve/locksmith.db\n";
+    await using fleet = await Fleet.one(await site(), "server", {
+      files: {
+        "/etc/systemd/system/locksmith-serve.service": await Deno.readTextFile(
+          `${UNITS}/locksmith-serve.service`,
+        ),
+        "/etc/systemd/system/locksmith-serve.service.d/store.conf": drop,
+      },
+    });
+    const { host } = fleet;
+    await host.run("systemctl", "start", "locksmith-serve");
+    const add = ["locksmith", "token", "add", "--role", "operator"];
+    const [, token] = /^(lsm_\S+)$/m.exec(await host.run(...add)) ?? [];
+    const journal = () => host.run("journalctl", "-u", "locksmith-serve", "-o", "cat");
+  await until(journal, (lines) => lines.includes("tokens: read again"));
+    const ask = (path: string) =>
+      host.run(
+        "bash",
+        "-c",
+        `exec 3<>/dev/tcp/127.0.0.1/9053; printf 'GET ${path} HTTP/1.0\\r\\nhost: x\\r\\n\\r\\n' >&3; cat <&3`,
+      );
+    await until(() => ask("/readyz"), (reply) => reply.startsWith("HTTP/1.1 200"));
+    assertMatch(token ?? "", /^lsm_/);
+    const [user, folder, file] = (await host.run(
+      "sh",
+      "-c",
+      "ps -o uid= -p $(systemctl show -P MainPID locksmith-serve); stat -Lc '%u %a' /var/lib/locksmith-serve /var/lib/locksmith-serve/tokens",
+    )).trim().split("\n").map((line) => line.trim());
+    assertNotEquals(user, "0");
+    assertEquals([folder, file], [`${user} 700`, `${user} 600`]);
+    await host.run("systemctl", "stop", "locksmith-serve");
+    assertEquals(await host.run("systemctl", "show", "-P", "Result", "locksmith-serve"), "success\n");
+  },
+);
+
 hostTest("with the wider rules an operator's command chooses the next boot, and reboots", async () => {
   await using fleet = await Fleet.one(await site(), "command", {
     settings: { LOCKSMITHD_REBOOT_COMMAND: "date >/boot/next && systemctl reboot" },

@@ -104,7 +104,7 @@ hostTest(
     const add = ["locksmith", "token", "add", "--role", "operator"];
     const [, token] = /^(lsm_\S+)$/m.exec(await host.run(...add)) ?? [];
     const journal = () => host.run("journalctl", "-u", "locksmith-serve", "-o", "cat");
-  await until(journal, (lines) => lines.includes("tokens: read again"));
+    await until(journal, (lines) => lines.includes("tokens: read again"));
     const ask = (path: string) =>
       host.run(
         "bash",

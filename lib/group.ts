@@ -9,6 +9,9 @@ import { shellWord } from "./shell_word.ts";
 /** Everything that locksmith keeps lies below this. */
 export const ROOT = "coreos.com/updateengine/rebootlock/";
 
+/** All of it. */
+export const EVERYTHING = { from: ROOT, to: `${ROOT.slice(0, -1)}0` } as const;
+
 /** The keys of all groups but the default one. */
 export const GROUPS = { from: `${ROOT}groups/`, to: `${ROOT}groups0` } as const;
 

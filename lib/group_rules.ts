@@ -68,3 +68,28 @@ function stateAt(windows: readonly Schedule[], freezes: readonly Freeze[], now: 
     ? { open: true, until: Math.min(nextFreeze, Math.max(...closings)) }
     : { open: false, until: Math.min(...states.map(({ nextOpensAt }) => nextOpensAt)), freeze: undefined };
 }
+
+/** A stretch of time in which reboots are allowed, in milliseconds since the epoch. */
+export interface Opening {
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+/**
+ * When reboots are allowed: the opening that `from` is in, and those that follow; `undefined`: always. Of one that is under
+ * way it is not looked when it began. Ends at one that does not end itself, and where no further one is found.
+ */
+export function openingsOf(rules: GroupRules, from: number): Iterable<Opening> | undefined {
+  if (rules.windows.length === 0 && rules.freezes.every(({ until }) => until <= from)) return undefined;
+  return openings(rules, from);
+}
+
+function* openings(rules: GroupRules, from: number): Generator<Opening> {
+  let at = from;
+  while (at !== Infinity) {
+    const gate = gateAt(rules, at);
+    if (gate.open) yield { startMs: at, endMs: gate.until };
+    // a window is open up to and with its last moment
+    at = gate.open ? gate.until + 1 : gate.until;
+  }
+}

@@ -21,7 +21,8 @@ import type { Seen } from "../status.ts";
 import type { Store } from "../store.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { DAY_MS, type PastDay } from "./past_day.ts";
-import { type Forecast, forecast, type Opening } from "./forecast.ts";
+import { type Forecast, forecast } from "./forecast.ts";
+import type { Opening } from "../group_rules.ts";
 import { RecentPast } from "./recent_past.ts";
 
 /** How far windows are shown ahead, in milliseconds. */

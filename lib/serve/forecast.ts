@@ -6,14 +6,9 @@
  * are not in it. A machine that is overdue, or whose slot was taken by hand, is expected to keep it.
  */
 
+import type { Opening } from "../group_rules.ts";
 import { idealEnd, type Stretch } from "../simulation/plan.ts";
 import { median } from "./past_day.ts";
-
-/** A stretch of open time, in milliseconds since the epoch; both ends belong to it. */
-export interface Opening {
-  readonly startMs: number;
-  readonly endMs: number;
-}
 
 /** What the estimate is made of; times in milliseconds since the epoch. */
 export interface ForecastFacts {

@@ -34,7 +34,7 @@ export class RecentPast {
 
   constructor(
     private readonly store: Store,
-    mirror: Mirror,
+    private readonly mirror: Mirror,
     private readonly surroundings: Surroundings,
   ) {
     this.#subscription = mirror.subscribe((news) => this.#hear(news));
@@ -83,7 +83,7 @@ export class RecentPast {
   }
 
   #hear(news: MirrorNews): void {
-    if (news.kind === "reread") {
+    if (news.kind === "state" && this.mirror.state.kind !== "current") {
       for (const known of this.#known.values()) known.stale = true;
     }
     if (news.kind !== "changed") return;
@@ -95,22 +95,22 @@ export class RecentPast {
     const { entry } = news;
     // what the history had already
     if (entry !== null && known.last !== null && !isBefore(known.last.revision, entry.revision)) return;
-    for (const event of eventsBetween(known.last, entry)) known.day.take(event);
+    for (const event of eventsBetween(known.last, news)) known.day.take(event);
     known.last = entry;
   }
 
-  #takeOfAll({ before, entry }: Extract<MirrorNews, { kind: "changed" }>): void {
-    const events = eventsBetween(before, entry);
+  #takeOfAll(news: Extract<MirrorNews, { kind: "changed" }>): void {
+    const events = eventsBetween(news.before, news);
     for (const { day } of this.#known.values()) {
       for (const event of events) day.take({ ...event, what: `${event.what}-all` });
     }
   }
 }
 
-/** What made one document of the one before it. */
-function eventsBetween(before: Entry | null, after: Entry | null) {
-  const change = (entry: Entry): PastChange => ({ revision: entry.revision, entry });
-  const next = after === null ? { revision: "", entry: null } : change(after);
+/** What a change made of the document before it. */
+function eventsBetween(before: Entry | null, { entry, revision }: PastChange) {
+  const next: PastChange = { revision, entry };
   if (before === null) return pastEvents([next], true);
-  return pastEvents([change(before), next], false).filter(({ revision }) => revision !== before.revision);
+  const last: PastChange = { revision: before.revision, entry: before };
+  return pastEvents([last, next], false).filter(({ revision }) => revision !== before.revision);
 }

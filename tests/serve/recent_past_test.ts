@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { pastEvents } from "../../lib/history.ts";
 import { semaphoreKey } from "../../lib/group.ts";
 import { DAY_MS, PastDay } from "../../lib/serve/past_day.ts";
-import { Memory, openMemory } from "../../lib/simulation/memory.ts";
+import { type Memory, openMemory } from "../../lib/simulation/memory.ts";
 import { StoreError } from "../../lib/store.ts";
 import { HOUR_MS, MINUTE_MS } from "./site.ts";
 import { busySite, emptySite, machineId, NOW_MS, rebooted } from "./story.ts";

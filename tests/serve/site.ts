@@ -2,7 +2,7 @@
  * A fleet in memory behind the page's doors, for tests: what the store has is written by hand, and nothing else acts on it.
  */
 
-import { ALL_GROUPS, queuePrefix, semaphoreKey } from "../../lib/group.ts";
+import { ALL_GROUPS, EVERYTHING, queuePrefix, semaphoreKey } from "../../lib/group.ts";
 import { serializeSemaphore } from "../../lib/document.ts";
 import type { Mirror, MirrorNews, MirrorState } from "../../lib/mirror.ts";
 import { type PlaceDetails, placeKey, serializePlace } from "../../lib/queue.ts";
@@ -46,6 +46,12 @@ export class TestMirror implements Mirror {
       : undefined;
     this.#state = away ? { kind: "behind", since: this.now(), error } : { kind: "current" };
     this.tell({ kind: "state" });
+  }
+
+  readonly range = EVERYTHING;
+
+  changesSince(): null {
+    return null;
   }
 
   entry(key: string): Entry | null {
@@ -137,7 +143,8 @@ export class Site {
   }
 
   #tell(key: string, before: Entry | null): void {
-    this.mirror.tell({ kind: "changed", key, entry: this.memory.read(key), before });
+    const { revision } = this.memory;
+    this.mirror.tell({ kind: "changed", key, entry: this.memory.read(key), before, revision });
   }
 
   /** Writes the document of a group, with what is recorded of the change. */

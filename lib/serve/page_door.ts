@@ -86,6 +86,7 @@ export class PageDoor implements Door {
 
   close(): void {
     this.#live.close();
+    this.sources.fleet.close();
   }
 
   async #page(asked: Asked): Promise<Answer> {

@@ -7,7 +7,7 @@ import {
   ALL_KEY,
   DEFAULT_GROUP,
   groupOfKey,
-  groupOfQueueKey,
+  groupOfPlaceKey,
   GROUPS,
   ROOT,
   semaphoreKey,
@@ -40,14 +40,19 @@ export async function readGroups(
   store: Store,
   timeoutMs: number = CALL_TIMEOUT_MS,
 ): Promise<StoreReading> {
+  return readingOf(await store.list(ROOT, { timeoutMs }), store);
+}
+
+/** The same of entries that are known: every one below {@linkcode ROOT} that the store has. */
+export function readingOf(entries: readonly Entry[], store: Pick<Store, "name">): StoreReading {
   const documents = new Map<string, Entry>();
   const places = new Map<string, Entry[]>();
   let all: Semaphore | LockError = FRESH;
-  for (const entry of await store.list(ROOT, { timeoutMs })) {
+  for (const entry of entries) {
     if (entry.key === ALL_KEY) all = readOne(entry, ALL_GROUPS, store);
     const group = groupOfKey(entry.key);
     if (group !== undefined) documents.set(group, entry);
-    const queued = groupOfQueueKey(entry.key);
+    const queued = groupOfPlaceKey(entry.key);
     if (queued === undefined) continue;
     const queue = places.get(queued);
     if (queue === undefined) places.set(queued, [entry]);
@@ -94,7 +99,7 @@ export async function readDocuments(store: Store): Promise<{ group: string; sema
   }
 }
 
-function readOne(entry: Entry, group: string, store: Store): Semaphore | LockError {
+function readOne(entry: Entry, group: string, store: Pick<Store, "name">): Semaphore | LockError {
   try {
     return parseEntry(entry, group, store);
   } catch (error) {

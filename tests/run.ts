@@ -25,6 +25,7 @@ const NEEDED: readonly Needed[] = [
   { program: "strace", package: "strace" },
   { program: "wall", package: "bsdutils" },
   { program: "bindfs", package: "bindfs" },
+  { program: "chromium", package: "chromium" },
   { file: "/usr/lib/python3/dist-packages/dbusmock", package: "python3-dbusmock" },
 ];
 

@@ -9,7 +9,8 @@
 import { type Context, withLock } from "./command.ts";
 import { ALL_GROUPS } from "../group.ts";
 import { oneLine, printError, printHint } from "./output.ts";
-import { statusJson, statusText, verboseStatusText } from "./report.ts";
+import { statusText, verboseStatusText } from "./report.ts";
+import { statusJson } from "../status.ts";
 import { FRESH, isCount, MAX_LIMIT, overdueHolders, type Semaphore, SemaphoreError } from "../semaphore.ts";
 import { repairSemaphore } from "../repair.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";

@@ -6,24 +6,19 @@
  */
 
 import { type Context, withLock } from "./command.ts";
-import { ALL_GROUPS, ALL_KEY } from "../group.ts";
-import { eventsSince, type PastEvent, pastEvents, withEventsOfAll } from "../history.ts";
-import { CALL_TIMEOUT_MS, TOTAL_TIMEOUT_MS } from "../lock.ts";
+import { ALL_GROUPS } from "../group.ts";
+import { type HistoryReport, historyReport, readHistory } from "../group_history.ts";
+import { eventsSince, type PastEvent } from "../history.ts";
 import { oneLine, table } from "./output.ts";
 import { machineName } from "../machine.ts";
 import { type Column, fitTable, type Screen, timeOn } from "./screen.ts";
 import { row } from "./report.ts";
-import type { History, Store } from "../store.ts";
 import { tellNotStored } from "./unknown_group.ts";
 
 export function history(context: Context<"history">): Promise<number> {
   const { since } = context.config;
   return withLock(context, async (lock) => {
-    const [past, ofAll] = await Promise.all([
-      lock.store.history(lock.key, { timeoutMs: TOTAL_TIMEOUT_MS }),
-      lock.group === ALL_GROUPS ? [] : eventsOfAll(lock.store),
-    ]);
-    const all = withEventsOfAll(pastEvents(past.changes, past.complete), ofAll);
+    const { past, events: all } = await readHistory(lock.store, lock.group);
     const events = since === undefined
       ? all
       : eventsSince(all, "at" in since ? since.at : context.surroundings.now() - since.ago);
@@ -39,43 +34,7 @@ export function history(context: Context<"history">): Promise<number> {
   });
 }
 
-/** What happened to all groups at once. A store is asked for the past of a key that is there: of others it may not know. */
-async function eventsOfAll(store: Store): Promise<PastEvent[]> {
-  if (await store.read(ALL_KEY, { timeoutMs: CALL_TIMEOUT_MS }) === null) return [];
-  const { changes, complete } = await store.history(ALL_KEY, { timeoutMs: TOTAL_TIMEOUT_MS });
-  return pastEvents(changes, complete);
-}
-
-/** The JSON of `history`. */
-export interface HistoryReport {
-  /** Empty: the default group; `null`: all groups. */
-  readonly group: string | null;
-  /** Whether the events go back to the first there was. */
-  readonly complete: boolean;
-  /** The oldest document that is kept; `null` where none is. `at` is not there where nobody recorded it. */
-  readonly oldest: { readonly revision: string; readonly at?: string } | null;
-  /** In their order. What is not known of one is not there. */
-  readonly events: readonly PastEvent[];
-}
-
-/** `all` are the events that are known, `events` those that are wanted. */
-export function historyReport(
-  group: string,
-  { changes, complete }: History,
-  all: readonly PastEvent[],
-  events: readonly PastEvent[],
-): HistoryReport {
-  const revision = changes[0]?.revision;
-  const at = all.find((event) => event.revision === revision && event.at !== undefined)?.at;
-  return {
-    group: group === ALL_GROUPS ? null : group,
-    complete,
-    oldest: revision === undefined ? null : { revision, ...(at === undefined ? {} : { at }) },
-    events,
-  };
-}
-
-/** The same for people: from when on it is known, and a table. */
+/** What happened, for people: from when on it is known, and a table. */
 export function historyText({ complete, oldest, events }: HistoryReport): string {
   const rows = events.map((event) =>
     row(event.at, what(event), event.machine, event.host, event.by, event.reason ?? event.fault)

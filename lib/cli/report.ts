@@ -1,29 +1,16 @@
 /**
- * How a semaphore and its queue are shown: the lines of the old locksmith, the details beside them, and the JSON that scripts may
- * rely on. Pure.
+ * How a semaphore and its queue are shown to people: the lines of the old locksmith, and the details beside them. What
+ * programs get is in `status.ts`. Pure.
  */
 
-import { ageSeconds, type Clock, describeAge, describeHold, describeHolders } from "../description.ts";
+import { type Clock, describeAge, describeHold, describeHolders } from "../description.ts";
 import { groupFlag, groupLabel } from "../group.ts";
 import { machineName } from "../machine.ts";
 import { oneLine, table } from "./output.ts";
 import type { Place } from "../queue.ts";
-import { available, type Hold, type Pause, pauseInForce, type Semaphore } from "../semaphore.ts";
+import { available, type Hold, isByHand, type Pause, pauseInForce } from "../semaphore.ts";
 import { ageOn, paint, type Screen, timeOn } from "./screen.ts";
-import { flat } from "../document.ts";
-
-/** What there is to show of a group at one moment. */
-export interface Seen {
-  readonly semaphore: Semaphore;
-  /** What counts for all groups. */
-  readonly all: Semaphore;
-  /** Whether anything is stored for the group. */
-  readonly stored: boolean;
-  /** The first in line first. */
-  readonly queue: readonly Place[];
-  /** The machines whose reboot takes too long. */
-  readonly overdue: readonly string[];
-}
+import type { Seen } from "../status.ts";
 
 /**
  * The lines of the old `status`, byte for byte; of a paused group one more, above the table: what follows its head are
@@ -50,9 +37,19 @@ export function verboseStatusText(seen: Seen, now: number): string {
       hold?.reason,
     );
   });
-  const places = queue.map(({ machine, priority, since, host, by, reason }, index) =>
-    row(String(index + 1), machine, String(priority), since, describeAge(since, now), host, by, reason)
-  );
+  const places = queue.map((place, index) => {
+    const { machine, priority, since, host, reason } = place;
+    return row(
+      String(index + 1),
+      machine,
+      String(priority),
+      since,
+      describeAge(since, now),
+      host,
+      whoWaits(place),
+      reason,
+    );
+  });
   return head(seen, now) +
     section(["MACHINE ID", "SINCE", "FOR", "PHASE", "HOST", "BY", "REASON"], holders) +
     section(["PLACE", "MACHINE ID", "PRIORITY", "SINCE", "FOR", "HOST", "BY", "REASON"], places);
@@ -99,94 +96,15 @@ function pauseLine(
   return `${paint(line, "yellow", screen)}\n`;
 }
 
-/** A hold that no boot ends was taken by hand. */
+/** How far a holder is, or that its slot was taken by hand. */
 export function phase(hold: Hold | undefined): string {
-  return hold?.boot === undefined ? "by hand" : hold.phase ?? "-";
+  return isByHand(hold) ? "by hand" : hold?.phase ?? "-";
 }
 
-/** The JSON of `status` and, one in a list, of `groups`. */
-export interface StatusJson {
-  /** Empty: the default group. */
-  readonly group: string;
-  readonly stored: boolean;
-  readonly available: number;
-  readonly max: number;
-  readonly holders: readonly string[];
-  /** Details by machine id. What is not known of a hold is not there. */
-  readonly holds: Readonly<Record<string, unknown>>;
-  /** `null`: not paused. */
-  readonly paused: PauseJson;
-  /** The same of all groups. */
-  readonly pausedAll: PauseJson;
-  readonly overdue: readonly string[];
-  readonly queue: QueueJson;
-}
-
-/** A pause that is in force, or `null`. */
-type PauseJson = Readonly<Record<string, unknown>> | null;
-
-/** The first in line first. What is not known of a place is not there. */
-type QueueJson = readonly {
-  readonly machine: string;
-  readonly priority: number;
-  readonly since?: string;
-  readonly waitedSeconds?: number;
-  readonly host?: string;
-  readonly by?: string;
-  readonly reason?: string;
-}[];
-
-/** The JSON of a group in `groups` whose document cannot be read. */
-export interface FaultyGroupJson {
-  readonly group: string;
-  readonly fault: string;
-  readonly queue: QueueJson;
-}
-
-/** `now` in milliseconds since the epoch. */
-export function statusJson(
-  group: string,
-  { semaphore, all, stored, queue, overdue }: Seen,
-  now: number,
-): StatusJson {
-  return {
-    group,
-    stored,
-    available: available(semaphore),
-    max: semaphore.max,
-    holders: semaphore.holders,
-    holds: Object.fromEntries([...semaphore.holds].map(([id, hold]) => [id, flat(hold)])),
-    paused: pauseJson(semaphore, now),
-    pausedAll: pauseJson(all, now),
-    overdue,
-    queue: queueJson(queue, now),
-  };
-}
-
-/** `now` in milliseconds since the epoch. */
-export function faultyGroupJson(
-  group: string,
-  fault: string,
-  queue: readonly Place[],
-  now: number,
-): FaultyGroupJson {
-  return { group, fault, queue: queueJson(queue, now) };
-}
-
-function pauseJson(semaphore: Semaphore, now: number): PauseJson {
-  const pause = pauseInForce(semaphore, now);
-  return pause === undefined ? null : flat(pause);
-}
-
-function queueJson(queue: readonly Place[], now: number): QueueJson {
-  return queue.map(({ machine, priority, since, host, by, reason }) => ({
-    machine,
-    priority,
-    ...(since === undefined ? {} : { since, waitedSeconds: ageSeconds(since, now) }),
-    ...(host === undefined ? {} : { host }),
-    ...(by === undefined ? {} : { by }),
-    ...(reason === undefined ? {} : { reason }),
-  }));
+/** By whom a place was taken, and whether its host is there. */
+export function whoWaits({ by, away, kept }: Place): string | undefined {
+  const state = kept ? "away, slot kept" : away ? "away" : undefined;
+  return by === undefined || state === undefined ? by ?? state : `${by}, ${state}`;
 }
 
 /** The table of `groups`. `now` in milliseconds since the epoch. */
@@ -228,7 +146,7 @@ export function whyNoSlot(
       ? `group ${label} has no slots at all; 'locksmith set-max 1${groupFlag(group)}' gives it one`
       : `group ${label} is full, held by ${holders}`;
   }
-  const [first] = queue;
+  const first = queue.find(({ away, kept }) => away === undefined || kept);
   return first === undefined
     ? `group ${label} now has a free slot; try again`
     : `group ${label} now has a free slot, but ${

@@ -3,7 +3,8 @@
 import { groupLabel } from "../group.ts";
 import { machineName } from "../machine.ts";
 import type { Place } from "../queue.ts";
-import { head, phase, type Seen } from "./report.ts";
+import { head, phase, whoWaits } from "./report.ts";
+import type { Seen } from "../status.ts";
 import { ageOn, type Column, fitTable, type Screen, timeOn } from "./screen.ts";
 import { available, type Hold, pauseInForce } from "../semaphore.ts";
 
@@ -39,7 +40,7 @@ export function statusOn(screen: Screen, seen: Seen, now: number): string {
     { title: "PRIORITY", cell: ({ priority }) => String(priority), spare: 3 },
     { title: "FOR", cell: ({ since }) => ageOn(since, now), spare: 1 },
     { title: "SINCE", cell: ({ since }) => timeOn(screen, since), spare: 4 },
-    { title: "BY", cell: ({ by }) => by, spare: 2 },
+    { title: "BY", cell: whoWaits, spare: 2 },
     { title: "REASON", cell: ({ reason }) => reason },
   ];
   return head(seen, now, screen) +

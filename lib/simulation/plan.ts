@@ -94,7 +94,7 @@ export function longestGap(openings: readonly Stretch[]): number {
  * A slot under a reboot that takes for ever is lost, and not waited for; `Infinity` where the others have none left.
  */
 export function idealEnd(
-  { max, graceMs }: RolloutPlan,
+  { max, graceMs }: Pick<RolloutPlan, "max" | "graceMs">,
   rebootsMs: readonly number[],
   openings: readonly Stretch[],
 ): number {

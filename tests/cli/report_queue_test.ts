@@ -3,14 +3,8 @@
 import { assertEquals } from "@std/assert";
 
 import type { Place } from "../../lib/queue.ts";
-import {
-  groupsText,
-  type Seen,
-  statusJson,
-  statusText,
-  verboseStatusText,
-  whyNoSlot,
-} from "../../lib/cli/report.ts";
+import { groupsText, statusText, verboseStatusText, whyNoSlot } from "../../lib/cli/report.ts";
+import { type Seen, statusJson } from "../../lib/status.ts";
 import { FRESH, type Semaphore } from "../../lib/semaphore.ts";
 
 import { parseSemaphore } from "../../lib/document.ts";

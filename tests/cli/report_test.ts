@@ -1,7 +1,8 @@
 /** How a semaphore is shown, where the scripts in tests/cli cannot show it: pauses, boots, ages, hostile texts. */
 
 import { assertEquals } from "@std/assert";
-import { groupsText, type Seen, statusJson, statusText, verboseStatusText } from "../../lib/cli/report.ts";
+import { groupsText, statusText, verboseStatusText } from "../../lib/cli/report.ts";
+import { type Seen, statusJson } from "../../lib/status.ts";
 import { FRESH, type Semaphore } from "../../lib/semaphore.ts";
 import { parseSemaphore } from "../../lib/document.ts";
 

@@ -1,0 +1,134 @@
+/**
+ * The FleetLock protocol, as it travels: paths, header, bodies and codes. Specified in Zincati's development documents
+ * (`fleetlock/protocol.md`): a POST with the header `fleet-lock-protocol: true` and a body of JSON; 200 is success, and every
+ * other code comes with `kind` and `value`.
+ *
+ * Within it, what servers and clients that do not know it ignore: `Prefer: wait=SECONDS` (RFC 7240) on a pre-reboot, and the
+ * member `locksmith` beside `client_params`, by which a host tells its name, its boot and why.
+ */
+
+import { groupFault } from "../group.ts";
+import { holderFault } from "../semaphore.ts";
+import { plainTextFault, REASON_LENGTH_LIMIT } from "../plain_text.ts";
+import { PRIORITY_LIMIT } from "../queue.ts";
+import type { RefusalKind, SlotAnswer, SlotRequest } from "../slot_server.ts";
+
+export const PRE_REBOOT = "/v1/pre-reboot";
+export const STEADY_STATE = "/v1/steady-state";
+/** The header that every request must have, with the value `true`. */
+export const HEADER = "fleet-lock-protocol";
+/** The longest body of a request, in bytes. */
+export const BODY_LIMIT = 64 * 1024;
+/** The longest wait that a request can prefer, in seconds. */
+export const WAIT_LIMIT_S = 25 * 60;
+/** What the protocol calls the group that has no name here. */
+const DEFAULT_NAME = "default";
+const GROUP = /^[a-zA-Z0-9.-]+$/;
+/** The longest host name, boot id. */
+const DETAIL_LIMIT = 256;
+
+/** A request that breaks the protocol; the message says how. */
+export class ProtocolFault extends Error {
+  override readonly name = "ProtocolFault";
+}
+
+/** The code of an answer: 200 for success, and for nothing else within 2xx. */
+export const STATUS: Readonly<Record<SlotAnswer["kind"], number>> = {
+  granted: 200,
+  released: 200,
+  bad_request: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  unknown_group: 404,
+  full: 409,
+  paused: 409,
+  closed: 409,
+  held_by_hand: 409,
+  rate_limited: 429,
+  corrupt: 500,
+  unavailable: 503,
+} satisfies Record<SlotAnswer["kind"] | RefusalKind, number>;
+
+/** Reads the body of a request. Fields that are not known are ignored. Throws {@linkcode ProtocolFault}. */
+export function parseRequest(body: Uint8Array): SlotRequest {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch {
+    throw new ProtocolFault("the body is not JSON");
+  }
+  const params = memberOf(json, "client_params");
+  if (!isRecord(params)) throw new ProtocolFault("client_params is missing");
+  const { id, group: name } = params;
+  const fault = holderFault(id);
+  if (typeof id !== "string" || fault !== undefined) {
+    throw new ProtocolFault(`client_params.id: ${fault?.replace("a holder's name", "an id")}`);
+  }
+  if (typeof name !== "string" || !GROUP.test(name)) {
+    throw new ProtocolFault(`client_params.group: must match ${GROUP.source}`);
+  }
+  const group = name === DEFAULT_NAME ? "" : name;
+  const groupIsWrong = groupFault(group);
+  if (groupIsWrong !== undefined) throw new ProtocolFault(`client_params.group: ${groupIsWrong}`);
+  return { id, group, ...detailsOf(memberOf(json, "locksmith")) };
+}
+
+/** Writes the body of a request. */
+export function serializeRequest({ id, group, ...details }: SlotRequest): string {
+  const client_params = { id, group: protocolName(group) };
+  return JSON.stringify({ client_params, ...Object.keys(details).length > 0 ? { locksmith: details } : {} });
+}
+
+/** What the protocol calls a group. */
+export function protocolName(group: string): string {
+  return group === "" ? DEFAULT_NAME : group;
+}
+
+/** Why a group cannot be asked for by this protocol, or `undefined`. */
+export function protocolGroupFault(group: string): string | undefined {
+  if (group === DEFAULT_NAME) return `'${DEFAULT_NAME}' is what FleetLock calls the default group`;
+  return GROUP.test(protocolName(group))
+    ? undefined
+    : `FleetLock allows letters, digits, '.' and '-' in a group`;
+}
+
+/** The seconds of `Prefer: wait=N`, in milliseconds; 0 where there are none. */
+export function waitOf(prefer: string | undefined): number {
+  const seconds = /(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,6})"?(?=$|[,;\s])/i.exec(prefer ?? "")?.[1];
+  return 1000 * Math.min(Number(seconds ?? 0), WAIT_LIMIT_S);
+}
+
+/** The body of an answer; success has none to speak of. */
+export function serializeAnswer(answer: SlotAnswer): string {
+  return answer.kind === "granted" || answer.kind === "released"
+    ? ""
+    : `${JSON.stringify({ kind: answer.kind, value: answer.value })}\n`;
+}
+
+/** What a host tells of itself; what cannot be used is left out, since other servers would ignore all of it. */
+function detailsOf(told: unknown): Omit<SlotRequest, "id" | "group"> {
+  if (!isRecord(told)) return {};
+  const text = (name: string, limit: number) => {
+    const value = told[name];
+    const usable = typeof value === "string" && value.trim() !== "" &&
+      plainTextFault(value, name, limit) === undefined;
+    return usable ? { [name]: value } : {};
+  };
+  const { priority } = told;
+  const ranks = typeof priority === "number" && Number.isInteger(priority) &&
+    Math.abs(priority) <= PRIORITY_LIMIT;
+  return {
+    ...text("host", DETAIL_LIMIT),
+    ...text("boot", DETAIL_LIMIT),
+    ...text("reason", 2 * REASON_LENGTH_LIMIT),
+    ...(ranks ? { priority } : {}),
+  };
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return isRecord(value) ? value[name] : undefined;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

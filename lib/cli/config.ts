@@ -74,7 +74,7 @@ export function interpret(
     ((name: string) => parts.get(name) ?? { value: undefined, origin: undefined }) as Composer["part"];
   for (const [name, { of: [first], compose }] of Object.entries(TOGETHER)) {
     if (!parts.has(first)) continue;
-    const value = compose({ part, readFile, faults, hints });
+    const value = compose({ command, part, readFile, faults, hints });
     if (value !== FAULTY) together.set(name, value);
   }
   return { parts, together, faults: [...new Set(faults)], hints };

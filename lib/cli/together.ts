@@ -6,6 +6,7 @@
 import { ALL_GROUPS } from "../group.ts";
 import { attempt } from "./option.ts";
 import type { OptionName, Value } from "./options.ts";
+import { composeServer } from "./server_config.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
 import { planFaults, type RolloutPlan } from "../simulation/plan.ts";
 import { chooseStrategy, type StrategyChoice } from "../strategy.ts";
@@ -26,7 +27,18 @@ export type StoreConfig =
     /** The files that `ca`, `cert` and `key` came from: certificates are renewed. */
     readonly files?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   }
-  | { readonly kind: "sqlite"; readonly path: string };
+  | { readonly kind: "sqlite"; readonly path: string }
+  /** A server that keeps them, and who asks it. */
+  | {
+    readonly kind: "http";
+    readonly url: string;
+    readonly token?: string;
+    readonly ca?: Uint8Array;
+    readonly cert?: Uint8Array;
+    readonly key?: Uint8Array;
+    /** The files that the others came from. */
+    readonly files: { readonly [F in "token" | "ca" | "cert" | "key"]?: string };
+  };
 
 /** A window, the zone in which its start is meant, and by what it was set. */
 export interface WindowConfig {
@@ -53,6 +65,8 @@ export type Faulty = typeof FAULTY;
 
 /** What composing needs: the parts, and where to tell what is wrong. */
 export interface Composer {
+  /** The command that it is for. */
+  readonly command: string;
   part<N extends OptionName>(name: N): Part<Value<N>>;
   readFile(path: string): Uint8Array;
   readonly faults: string[];
@@ -76,8 +90,11 @@ export const TOGETHER = {
 } as const;
 export type Together = typeof TOGETHER;
 
-function composeStore({ part, readFile, faults }: Composer): StoreConfig | Faulty {
+function composeStore(composer: Composer): StoreConfig | Faulty {
+  const { part, readFile, faults } = composer;
   const before = faults.length;
+  const server = composeServer(composer);
+  if (server !== undefined) return server;
   const { value: endpoints = [], origin = "the default endpoint" } = part("endpoint");
   const files = (["etcd-cafile", "etcd-certfile", "etcd-keyfile"] as const).map(part);
   const [username, password] = [part("etcd-username"), part("etcd-password")];
@@ -163,7 +180,14 @@ function composeStrategy({ part, faults, hints }: Composer): StrategyChoice | Fa
   const { value: strategy, origin } = part("reboot-strategy");
   if (strategy === undefined && origin !== undefined) return FAULTY;
   const configured = strategy === undefined || origin === undefined ? undefined : { strategy, origin };
-  const choice = chooseStrategy(configured, part("endpoint").origin);
+  const [endpoint, server] = [part("endpoint"), part("server")];
+  const choice = chooseStrategy(configured, endpoint.origin);
+  if (choice?.strategy === "etcd-lock" && endpoint.origin === undefined && server.origin !== undefined) {
+    faults.push(
+      `${server.origin}: is for the commands of operators; the strategy etcd-lock needs --endpoint`,
+    );
+    return FAULTY;
+  }
   if (choice !== undefined) return choice;
   faults.push("neither a reboot strategy nor an endpoint is configured: the daemon does not start");
   hints.push(

@@ -1,0 +1,103 @@
+/**
+ * How a server is approached: whom to trust, what to show. The files are read again now and then, and after a connection
+ * that failed for their sake, since a command that waits outlives its certificate.
+ */
+
+import { type PemLabel, readPem } from "../pem.ts";
+import { StoreError } from "../store.ts";
+
+/** Whom to trust and what to show. */
+export interface HttpAccess {
+  /** A token of the server, which is sent with each request. */
+  readonly token?: string;
+  /** CAs that may have signed the certificate of the server, PEM, in place of those that the runtime knows. */
+  readonly ca?: Uint8Array;
+  /** The client certificate, PEM; together with `key`. */
+  readonly cert?: Uint8Array;
+  readonly key?: Uint8Array;
+}
+
+/** How often the files are looked at, in milliseconds. */
+const LOOK_MS = 60_000;
+
+export class CurrentAccess {
+  #access: HttpAccess;
+  #client: Deno.HttpClient | undefined;
+  #readMs = performance.now();
+  /** Those whose answers may still be under way. */
+  readonly #former: Deno.HttpClient[] = [];
+
+  /** `reload` reads the files again; one that throws leaves what was there. */
+  constructor(access: HttpAccess, private readonly reload: (() => HttpAccess) | undefined) {
+    this.#access = access;
+  }
+
+  /** What is shown, without any secret of it. */
+  get shows(): { readonly token: boolean; readonly ca: boolean; readonly cert: boolean } {
+    const { token, ca, cert } = this.#access;
+    return { token: token !== undefined, ca: ca !== undefined, cert: cert !== undefined };
+  }
+
+  /** For the next request. Throws {@linkcode StoreError} where a file is of no use. */
+  get(): { readonly client: Deno.HttpClient; readonly headers: Readonly<Record<string, string>> } {
+    if (this.reload !== undefined && performance.now() - this.#readMs > LOOK_MS) this.#look(this.reload);
+    const { token } = this.#access;
+    this.#client ??= newClient(this.#access);
+    return { client: this.#client, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } };
+  }
+
+  /** What was shown or trusted may be what a request failed for. */
+  doubt(): void {
+    this.#readMs = -Infinity;
+  }
+
+  close(): void {
+    this.#client?.close();
+    for (const client of this.#former) client.close();
+  }
+
+  #look(reload: () => HttpAccess): void {
+    this.#readMs = performance.now();
+    try {
+      const access = reload();
+      if (isSame(access, this.#access)) return;
+      const client = newClient(access);
+      if (this.#client !== undefined) this.#former.push(this.#client);
+      [this.#access, this.#client] = [access, client];
+    } catch {
+      // files that are just being replaced: the next look finds them whole
+    }
+  }
+}
+
+function newClient({ ca, cert, key }: HttpAccess): Deno.HttpClient {
+  const text = (what: string, bytes: Uint8Array | undefined, label: PemLabel) => {
+    if (bytes === undefined) return undefined;
+    const pem = readPem(bytes, label);
+    if ("text" in pem) return pem.text;
+    throw new StoreError("tls", `cannot use the ${what} for the server: ${pem.fault}`, pem.hint);
+  };
+  const texts = {
+    ca: text("CA", ca, "CERTIFICATE"),
+    cert: text("client certificate", cert, "CERTIFICATE"),
+    key: text("key of the client certificate", key, "PRIVATE KEY"),
+  };
+  try {
+    return Deno.createHttpClient({
+      ...texts.ca === undefined ? {} : { caCerts: [texts.ca] },
+      ...texts.cert === undefined || texts.key === undefined ? {} : { cert: texts.cert, key: texts.key },
+    });
+  } catch (cause) {
+    throw new StoreError(
+      "tls",
+      "cannot use the client certificate for the server: its key does not belong to it, or one of them cannot be read",
+      "check --server-certfile and --server-keyfile",
+      { cause },
+    );
+  }
+}
+
+function isSame(a: HttpAccess, b: HttpAccess): boolean {
+  const bytes = (["ca", "cert", "key"] as const).every((part) => a[part]?.toString() === b[part]?.toString());
+  return bytes && a.token === b.token;
+}

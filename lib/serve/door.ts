@@ -3,22 +3,38 @@
  * credential, holds callers to their rates and bodies to their limits, and logs; a door knows none of that.
  */
 
-/** What a credential allows. Each may do what those after it may, except that only a host speaks for itself. */
+import { groupPhrase } from "../group.ts";
+import { quoted } from "../plain_text.ts";
+
+/** What a credential allows: an operator everything, a viewer to look, a host to ask for a slot of its own. */
 export type Role = "operator" | "viewer" | "host";
+export const ROLES: readonly Role[] = ["operator", "viewer", "host"];
 
 /** Who asks. */
 export interface Caller {
-  /** `undefined`: nobody was asked for a credential, or there is none; such a caller may what {@linkcode Access} says. */
+  /** `undefined`: it gave no credential, where one is needed. Only a route for `anyone` sees such a caller. */
   readonly role: Role | undefined;
   /** For the log and the record: the name of the token, of the certificate, or `anonymous`. */
   readonly name: string;
-  /** The groups that it may ask for; absent: all. */
+  /** The groups that it may ask for, by their names in the core; absent: all. */
   readonly groups?: ReadonlySet<string>;
-  /** The only id that it may speak for; absent: any. */
-  readonly id?: string;
+  /** The ids that it may speak for: those that its certificate names, or the one of its token; absent: any. */
+  readonly ids?: ReadonlySet<string>;
 }
 
-/** One request, when its body has been read. */
+/** Why a caller may not ask for a slot of `group` for the host `id`, or `undefined` where it may. */
+export function askingFault(
+  { name, groups, ids }: Caller,
+  { id, group }: { readonly id: string; readonly group: string },
+): string | undefined {
+  if (ids !== undefined && !ids.has(id)) {
+    return `the credential ${quoted(name)} is not for the id ${quoted(id)}`;
+  }
+  if (groups === undefined || groups.has(group)) return undefined;
+  return `the credential ${quoted(name)} is not for ${groupPhrase(group)}`;
+}
+
+/** One request, once its body has been read. */
 export interface Asked {
   readonly method: string;
   /** Without the query, not decoded. */
@@ -44,7 +60,10 @@ export interface Answer {
   readonly body?: string | Uint8Array | AsyncIterable<string>;
   /** Why it was refused, for the log and the metrics. */
   readonly kind?: string;
-  /** What a person did by it, for the audit line: `pause group web: storage maintenance`. */
+  /**
+   * What was changed by it, for the log: `paused group web: storage maintenance`. Of an operator it makes an audit line,
+   * which names who it was and from where.
+   */
   readonly audit?: string;
 }
 
@@ -52,9 +71,15 @@ export interface Answer {
 export interface Route {
   /** The whole path; one that ends in `*` is a prefix. */
   readonly path: string;
-  /** Absent: the door answers every method itself. */
+  /**
+   * Others are refused with 405. One that can be read with GET can be asked with HEAD and OPTIONS too. Absent: the door
+   * answers every method itself.
+   */
   readonly methods?: readonly string[];
-  /** Who may; `anyone` also without a credential. What it may for is the door's to judge: see {@linkcode Caller}. */
+  /**
+   * Who may, beside operators, who may everything; `anyone` also without a credential. For which host and group is the
+   * door's to judge: {@linkcode askingFault}.
+   */
   readonly who: readonly Role[] | "anyone";
   /** The longest body, in bytes; default: none. */
   readonly bodyLimit?: number;
@@ -65,6 +90,9 @@ export interface Route {
 
 export interface Door {
   readonly routes: readonly Route[];
-  /** Ends what it keeps open: requests that wait, streams. */
+  /**
+   * The server stops: what waits is answered at once (503), what runs is finished. Streams are ended by the server.
+   * Called before the connections are closed.
+   */
   close?(): void | Promise<void>;
 }

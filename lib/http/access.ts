@@ -22,10 +22,10 @@ const LOOK_MS = 60_000;
 
 export class CurrentAccess {
   #access: HttpAccess;
-  #client: Deno.HttpClient | undefined;
+  #clients: Clients | undefined;
   #readMs = performance.now();
   /** Those whose answers may still be under way. */
-  readonly #former: Deno.HttpClient[] = [];
+  readonly #former: Clients[] = [];
 
   /** `reload` reads the files again; one that throws leaves what was there. */
   constructor(access: HttpAccess, private readonly reload: (() => HttpAccess) | undefined) {
@@ -38,12 +38,15 @@ export class CurrentAccess {
     return { token: token !== undefined, ca: ca !== undefined, cert: cert !== undefined };
   }
 
-  /** For the next request. Throws {@linkcode StoreError} where a file is of no use. */
-  get(): { readonly client: Deno.HttpClient; readonly headers: Readonly<Record<string, string>> } {
+  /** For the next request; `once`: one that must not be sent twice. Throws {@linkcode StoreError} where a file is of no use. */
+  get(
+    once: boolean,
+  ): { readonly client: Deno.HttpClient; readonly headers: Readonly<Record<string, string>> } {
     if (this.reload !== undefined && performance.now() - this.#readMs > LOOK_MS) this.#look(this.reload);
     const { token } = this.#access;
-    this.#client ??= newClient(this.#access);
-    return { client: this.#client, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } };
+    this.#clients ??= newClients(this.#access);
+    const client = this.#clients[once ? "once" : "kept"];
+    return { client, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } };
   }
 
   /** What was shown or trusted may be what a request failed for. */
@@ -52,8 +55,10 @@ export class CurrentAccess {
   }
 
   close(): void {
-    this.#client?.close();
-    for (const client of this.#former) client.close();
+    for (const { kept, once } of [...this.#former, ...this.#clients === undefined ? [] : [this.#clients]]) {
+      kept.close();
+      once.close();
+    }
   }
 
   #look(reload: () => HttpAccess): void {
@@ -61,16 +66,25 @@ export class CurrentAccess {
     try {
       const access = reload();
       if (isSame(access, this.#access)) return;
-      const client = newClient(access);
-      if (this.#client !== undefined) this.#former.push(this.#client);
-      [this.#access, this.#client] = [access, client];
+      const clients = newClients(access);
+      if (this.#clients !== undefined) this.#former.push(this.#clients);
+      [this.#access, this.#clients] = [access, clients];
     } catch {
       // files that are just being replaced: the next look finds them whole
     }
   }
 }
 
-function newClient({ ca, cert, key }: HttpAccess): Deno.HttpClient {
+/**
+ * Two ways to one server. The runtime sends a request again, a POST too, when a connection breaks that was kept from an
+ * earlier one; what must not be sent twice has a connection of its own.
+ */
+interface Clients {
+  readonly kept: Deno.HttpClient;
+  readonly once: Deno.HttpClient;
+}
+
+function newClients({ ca, cert, key }: HttpAccess): Clients {
   const text = (what: string, bytes: Uint8Array | undefined, label: PemLabel) => {
     if (bytes === undefined) return undefined;
     const pem = readPem(bytes, label);
@@ -82,11 +96,16 @@ function newClient({ ca, cert, key }: HttpAccess): Deno.HttpClient {
     cert: text("client certificate", cert, "CERTIFICATE"),
     key: text("key of the client certificate", key, "PRIVATE KEY"),
   };
+  const options = {
+    http2: false,
+    ...texts.ca === undefined ? {} : { caCerts: [texts.ca] },
+    ...texts.cert === undefined || texts.key === undefined ? {} : { cert: texts.cert, key: texts.key },
+  };
   try {
-    return Deno.createHttpClient({
-      ...texts.ca === undefined ? {} : { caCerts: [texts.ca] },
-      ...texts.cert === undefined || texts.key === undefined ? {} : { cert: texts.cert, key: texts.key },
-    });
+    return {
+      kept: Deno.createHttpClient(options),
+      once: Deno.createHttpClient({ ...options, poolMaxIdlePerHost: 0 }),
+    };
   } catch (cause) {
     throw new StoreError(
       "tls",

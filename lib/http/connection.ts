@@ -1,9 +1,7 @@
 /**
- * Requests to one server, each sent once. Redirects are not followed, and nothing is taken for an answer but what the
- * server's own door says: a proxy or another program in its place is told as such.
- *
- * The runtime's `fetch` carries them. (Its `node:http` sends a request again where a kept connection broke, a POST too, and
- * so a commit twice.)
+ * Requests to one server. A commit is sent once; what may come twice goes over a kept connection. Redirects are not
+ * followed, and nothing is taken for an answer but what the server's own door says: a proxy or another program in its
+ * place is told as such.
  */
 
 import { CurrentAccess, type HttpAccess } from "./access.ts";
@@ -47,7 +45,7 @@ export class HttpConnection {
     this.#access = new CurrentAccess(access, reload);
   }
 
-  /** One question, sent once. Throws {@linkcode StoreError} only for files that are of no use. */
+  /** One question. Throws {@linkcode StoreError} only for files that are of no use. */
   async ask<C extends keyof Answers>(
     call: C,
     question: Questions[C],
@@ -100,7 +98,7 @@ export class HttpConnection {
     if (this.closed) {
       return { failure: { kind: "failed", why: "the store is closed", certain: true } };
     }
-    const { client, headers } = this.#access.get();
+    const { client, headers } = this.#access.get(call === "commit");
     try {
       const response = await fetch(this.name + STORE_PATH + call, {
         method: "POST",

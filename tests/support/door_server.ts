@@ -1,123 +1,105 @@
-/** A door behind a bare HTTP server on the loopback: credentials are names of callers, and requests can be held or lost. */
+/**
+ * Doors behind the real server on the loopback, for the tokens `operator` and `viewer`, and what goes wrong between a
+ * client and them: requests and answers that are lost, a server that is away, and another one in its place.
+ */
 
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { text as textOf } from "node:stream/consumers";
-import type { Answer, Asked, Caller, Door } from "../../lib/serve/door.ts";
+import type { Access } from "../../lib/serve/access.ts";
+import type { Door, Role, Route } from "../../lib/serve/door.ts";
+import { serveDoors, type Server, type ServerOptions } from "../../lib/serve/server.ts";
+import { REAL } from "../../lib/surroundings.ts";
+import { type Proxy, startProxy } from "./proxy.ts";
 
 export interface DoorServer extends AsyncDisposable {
   readonly url: string;
-  readonly port: number;
-  /** What was audited, with the caller's name before it. */
-  readonly audits: readonly string[];
-  /** The last part of the path of each request that came. */
+  /** What the server logged at `notice` and above, without addresses and request ids. */
+  readonly log: readonly string[];
+  /** The path of each request that a door saw. */
   readonly asked: readonly string[];
-  /** What happens to a request in place of its answer, once: its connection breaks, before or after the door saw it. */
-  breakNext(call: string, when: "before" | "after"): void;
-  /** Breaks every connection and stops listening, as a server that was killed. The door stays. */
-  kill(): Promise<void>;
-  /** Listens again at the same port, before this door from now on if one is given. */
-  restart(door?: Door): Promise<void>;
+  /** Breaks every connection instead of answering the next request of this path: before the door sees it, or after. */
+  breakNext(path: string, when: "before" | "after"): void;
+  /** Breaks every connection, and lets none through, as if the server were gone. */
+  cut(): void;
+  /** Is there again. */
+  mend(): void;
+  /** Stops, and is there again with this door, as a server that was started anew. */
+  restart(door: Door): Promise<void>;
 }
 
-const CALLERS: Readonly<Record<string, Caller>> = {
-  operator: { role: "operator", name: "ann" },
-  viewer: { role: "viewer", name: "wall" },
+const CALLERS: Readonly<Record<string, { readonly role: Role; readonly name: string }>> = {
+  "Bearer operator": { role: "operator", name: "ann" },
+  "Bearer viewer": { role: "viewer", name: "wall" },
 };
 
-/** Serves a door. The tokens are `operator` and `viewer`. */
-export async function startDoorServer(first: Door): Promise<DoorServer> {
-  let door = first;
-  const audits: string[] = [];
+const ACCESS: Access = {
+  version: {},
+  identify({ authorization }) {
+    if (authorization === undefined) {
+      return { kind: "nobody", caller: { role: undefined, name: "anonymous" } };
+    }
+    const caller = CALLERS[authorization];
+    return caller === undefined ? { kind: "refused", why: "unknown token" } : { kind: "known", caller };
+  },
+};
+
+export async function startDoorServer(
+  first: Door,
+  options: Pick<ServerOptions, "tls"> = {},
+): Promise<DoorServer> {
+  const log: string[] = [];
   const asked: string[] = [];
   const breaks = new Map<string, "before" | "after">();
-  const answer = async (request: IncomingMessage, response: ServerResponse) => {
-    const { pathname, searchParams } = new URL(request.url ?? "/", "http://door");
-    const call = pathname.replace("/store/v1/", "");
-    asked.push(call);
-    const breaking = breaks.get(call);
-    breaks.delete(call);
-    const body = await textOf(request);
-    if (breaking === "before") {
-      request.socket.destroy();
-      return;
-    }
-    const route = door.routes.find(({ path }) => path === pathname);
-    const caller = CALLERS[/^Bearer (.*)$/.exec(request.headers.authorization ?? "")?.[1] ?? ""];
-    const gone = new AbortController();
-    response.on("close", () => gone.abort());
-    const said = route === undefined
-      ? { status: 404, body: "not found\n" }
-      : route.who === "anyone" || caller === undefined
-      ? refusalOf(route.refusal, 401, "unauthenticated", "a credential is needed")
-      : !route.who.some((role) => role === caller.role)
-      ? refusalOf(route.refusal, 403, "forbidden", "this credential does not allow it")
-      : await route.answer(
-        {
-          method: request.method ?? "",
-          path: pathname,
-          query: searchParams,
-          header: (name) => request.headers[name]?.toString(),
-          body: new TextEncoder().encode(body),
-          caller,
-          address: "127.0.0.1",
-          requestId: "1",
-          gone: gone.signal,
-        } satisfies Asked,
-      );
-    if (said.audit !== undefined) audits.push(`${caller?.name}: ${said.audit}`);
-    if (breaking === "after") {
-      request.socket.destroy();
-      return;
-    }
-    response.writeHead(said.status, said.headers);
-    await send(response, said.body);
+  let proxy: Proxy | undefined;
+  const breaking = (route: Route): Route => ({
+    ...route,
+    async answer(request) {
+      asked.push(request.path);
+      const when = breaks.get(request.path);
+      breaks.delete(request.path);
+      const lose = () => {
+        proxy?.cut();
+        proxy?.mend();
+      };
+      if (when === "before") lose();
+      if (when === "before") return { status: 500 };
+      const answer = await route.answer(request);
+      if (when === "after") lose();
+      return answer;
+    },
+  });
+  let door = first;
+  const start = async (): Promise<readonly [Server, number]> => {
+    const routes = door.routes.map(breaking);
+    const server = serveDoors([{ routes, close: () => door.close?.() }], {
+      ...options,
+      access: ACCESS,
+      surroundings: REAL,
+      log: (level, text) => {
+        if (level === "info" || level === "debug") return;
+        log.push(text.replace(/ from [0-9.:]+/, "").replace(/ \[[^\]]*\]$/, ""));
+      },
+    });
+    const { port } = await server.listen({ kind: "tcp", host: "127.0.0.1", port: 0 }) as { port: number };
+    return [server, port];
   };
-  let server = createServer(answer);
-  const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-  const kill = () => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeAllConnections();
-    return closed;
-  };
-  await listen(0);
-  // it listens at a TCP port
-  const { port } = server.address() as AddressInfo;
+  let [server, port] = await start();
+  const between = proxy = startProxy(port);
   return {
-    url: `http://127.0.0.1:${port}`,
-    port,
-    audits,
+    url: `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${between.port}`,
+    log,
     asked,
-    breakNext: (call, when) => breaks.set(call, when),
-    kill,
-    async restart(next = door) {
+    breakNext: (path, when) => breaks.set(path, when),
+    cut: () => between.cut(),
+    mend: () => between.mend(),
+    async restart(next) {
+      between.cut();
+      await server.stop();
       door = next;
-      server = createServer(answer);
-      await listen(port);
+      [server, port] = await start();
+      between.mend(port);
     },
     async [Symbol.asyncDispose]() {
-      await door.close?.();
-      await kill();
+      await server.stop();
+      await between[Symbol.asyncDispose]();
     },
   };
-}
-
-function refusalOf(
-  refusal: ((status: number, kind: string, value: string) => Answer) | undefined,
-  status: number,
-  kind: string,
-  value: string,
-): Answer {
-  return refusal?.(status, kind, value) ?? { status, body: `${value}\n` };
-}
-
-async function send(response: ServerResponse, body: Answer["body"]): Promise<void> {
-  if (body === undefined || typeof body === "string" || body instanceof Uint8Array) {
-    response.end(body);
-    return;
-  }
-  const events = body[Symbol.asyncIterator]();
-  response.on("close", () => events.return?.());
-  for (let event; !(event = await events.next()).done;) response.write(event.value);
-  response.end();
 }

@@ -7,7 +7,8 @@
  */
 
 import { attempt, commandsOf, type Option } from "./option.ts";
-import { type Composer, FAULTY, type Faulty, type Part, TOGETHER, type Together } from "./together.ts";
+import { type Composer, FAULTY, type Faulty, type Part } from "./composer.ts";
+import { TOGETHER, type Together } from "./together.ts";
 import {
   type CommandName,
   type OptionName,

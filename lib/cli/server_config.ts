@@ -6,11 +6,21 @@
  */
 
 import type { OptionName } from "./options.ts";
-import { type Composer, FAULTY, type Faulty, type StoreConfig } from "./together.ts";
+import { type Composer, FAULTY, type Faulty, present } from "./composer.ts";
 import { parseToken } from "./values.ts";
 import { reasonOf } from "../system_error.ts";
 
-export type ServerConfig = Extract<StoreConfig, { kind: "http" }>;
+/** A server that keeps the semaphores, and who asks it. */
+export interface ServerConfig {
+  readonly kind: "http";
+  readonly url: string;
+  readonly token?: string;
+  readonly ca?: Uint8Array;
+  readonly cert?: Uint8Array;
+  readonly key?: Uint8Array;
+  /** The files that the others came from: they are renewed. */
+  readonly files: { readonly [F in "token" | "ca" | "cert" | "key"]?: string };
+}
 
 /** Commands that act on this host. */
 const ON_HOST: readonly string[] = ["daemon", "reboot"];
@@ -115,12 +125,4 @@ function readServer({ part, readFile, faults }: Composer): ServerConfig | Faulty
 /** The token in a file, which may end in a line break. Throws {@linkcode ValueError} for what can be none. */
 export function tokenIn(bytes: Uint8Array): string {
   return parseToken(new TextDecoder().decode(bytes).trim());
-}
-
-/** The fields that are not `undefined`. */
-function present<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  // what is filtered out is what the type leaves out
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as ReturnType<
-    typeof present<T>
-  >;
 }

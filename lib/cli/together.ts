@@ -4,9 +4,9 @@
  */
 
 import { ALL_GROUPS } from "../group.ts";
+import { type Composer, FAULTY, type Faulty, present } from "./composer.ts";
 import { attempt } from "./option.ts";
-import type { OptionName, Value } from "./options.ts";
-import { composeServer } from "./server_config.ts";
+import { composeServer, type ServerConfig } from "./server_config.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
 import { planFaults, type RolloutPlan } from "../simulation/plan.ts";
 import { chooseStrategy, type StrategyChoice } from "../strategy.ts";
@@ -28,17 +28,7 @@ export type StoreConfig =
     readonly files?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   }
   | { readonly kind: "sqlite"; readonly path: string }
-  /** A server that keeps them, and who asks it. */
-  | {
-    readonly kind: "http";
-    readonly url: string;
-    readonly token?: string;
-    readonly ca?: Uint8Array;
-    readonly cert?: Uint8Array;
-    readonly key?: Uint8Array;
-    /** The files that the others came from. */
-    readonly files: { readonly [F in "token" | "ca" | "cert" | "key"]?: string };
-  };
+  | ServerConfig;
 
 /** A window, the zone in which its start is meant, and by what it was set. */
 export interface WindowConfig {
@@ -51,26 +41,6 @@ export interface WindowConfig {
 export interface CheckLimits {
   readonly rebootMs: number;
   readonly pauseMs: number;
-}
-
-/** What a setting came to: its value, unless it has a fault or is not set; and what set it, unless it is the default. */
-export interface Part<T = unknown> {
-  readonly value: T | undefined;
-  readonly origin: string | undefined;
-}
-
-/** Marks what could not be composed, after its faults were told. */
-export const FAULTY = Symbol("faulty");
-export type Faulty = typeof FAULTY;
-
-/** What composing needs: the parts, and where to tell what is wrong. */
-export interface Composer {
-  /** The command that it is for. */
-  readonly command: string;
-  part<N extends OptionName>(name: N): Part<Value<N>>;
-  readFile(path: string): Uint8Array;
-  readonly faults: string[];
-  readonly hints: string[];
 }
 
 /** By field of the configuration. The first of `of` says which commands want it. */
@@ -130,25 +100,17 @@ function composeStore(composer: Composer): StoreConfig | Faulty {
     );
   }
   if (faults.length > before || endpoints.length === 0) return FAULTY;
-  const paths = given({ ca: files[0]?.value, cert: files[1]?.value, key: files[2]?.value });
+  const paths = present({ ca: files[0]?.value, cert: files[1]?.value, key: files[2]?.value });
   return {
     kind: "etcd",
     endpoints: [...new Set(endpoints)],
-    ...given({ ca, cert, key, username: username.value, password: password.value }),
+    ...present({ ca, cert, key, username: username.value, password: password.value }),
     ...(Object.keys(paths).length > 0 ? { files: paths } : {}),
   };
 }
 
 /** Neither is of use without the other. */
 const PAIRS = [["etcd-certfile", "etcd-keyfile"], ["etcd-username", "etcd-password"]] as const;
-
-/** The fields that are not `undefined`. */
-function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  // what is filtered out is what the type leaves out
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as ReturnType<
-    typeof given<T>
-  >;
-}
 
 /** The window; `null`: always open. */
 function composeWindow({ part, faults }: Composer): WindowConfig | null | Faulty {

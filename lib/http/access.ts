@@ -4,7 +4,6 @@
  */
 
 import { type PemLabel, readPem } from "../pem.ts";
-import { StoreError } from "../store.ts";
 
 /** Whom to trust and what to show. */
 export interface HttpAccess {
@@ -15,6 +14,14 @@ export interface HttpAccess {
   /** The client certificate, PEM; together with `key`. */
   readonly cert?: Uint8Array;
   readonly key?: Uint8Array;
+}
+
+/** Files that are of no use; the message says which and why. */
+export class UnusableError extends Error {
+  override readonly name = "UnusableError";
+  constructor(message: string, readonly hint: string, options?: ErrorOptions) {
+    super(message, options);
+  }
 }
 
 /** How often the files are looked at, in milliseconds. */
@@ -38,7 +45,7 @@ export class CurrentAccess {
     return { token: token !== undefined, ca: ca !== undefined, cert: cert !== undefined };
   }
 
-  /** For the next request; `once`: one that must not be sent twice. Throws {@linkcode StoreError} where a file is of no use. */
+  /** For the next request; `once`: one that must not be sent twice. Throws {@linkcode UnusableError}. */
   get(
     once: boolean,
   ): { readonly client: Deno.HttpClient; readonly headers: Readonly<Record<string, string>> } {
@@ -85,16 +92,19 @@ interface Clients {
 }
 
 function newClients({ ca, cert, key }: HttpAccess): Clients {
-  const text = (what: string, bytes: Uint8Array | undefined, label: PemLabel) => {
+  const text = (what: string, file: string, bytes: Uint8Array | undefined, label: PemLabel) => {
     if (bytes === undefined) return undefined;
     const pem = readPem(bytes, label);
     if ("text" in pem) return pem.text;
-    throw new StoreError("tls", `cannot use the ${what} for the server: ${pem.fault}`, pem.hint);
+    throw new UnusableError(
+      `cannot use ${what}: ${pem.fault}`,
+      pem.hint ?? `name another file with --server-${file}`,
+    );
   };
   const texts = {
-    ca: text("CA", ca, "CERTIFICATE"),
-    cert: text("client certificate", cert, "CERTIFICATE"),
-    key: text("key of the client certificate", key, "PRIVATE KEY"),
+    ca: text("the CA", "cafile", ca, "CERTIFICATE"),
+    cert: text("the client certificate", "certfile", cert, "CERTIFICATE"),
+    key: text("the key of the client certificate", "keyfile", key, "PRIVATE KEY"),
   };
   const options = {
     http2: false,
@@ -107,9 +117,8 @@ function newClients({ ca, cert, key }: HttpAccess): Clients {
       once: Deno.createHttpClient({ ...options, poolMaxIdlePerHost: 0 }),
     };
   } catch (cause) {
-    throw new StoreError(
-      "tls",
-      "cannot use the client certificate for the server: its key does not belong to it, or one of them cannot be read",
+    throw new UnusableError(
+      "cannot use the client certificate: its key does not belong to it, or one of the two cannot be read",
       "check --server-certfile and --server-keyfile",
       { cause },
     );

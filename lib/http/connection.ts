@@ -4,7 +4,7 @@
  * place is told as such.
  */
 
-import { CurrentAccess, type HttpAccess } from "./access.ts";
+import { CurrentAccess, type HttpAccess, UnusableError } from "./access.ts";
 import { answerFailure, type HttpFailure, networkFailure, timeoutFailure } from "./failure.ts";
 import { StoreError } from "../store.ts";
 import {
@@ -45,7 +45,7 @@ export class HttpConnection {
     this.#access = new CurrentAccess(access, reload);
   }
 
-  /** One question. Throws {@linkcode StoreError} only for files that are of no use. */
+  /** One question. */
   async ask<C extends keyof Answers>(
     call: C,
     question: Questions[C],
@@ -98,8 +98,8 @@ export class HttpConnection {
     if (this.closed) {
       return { failure: { kind: "failed", why: "the store is closed", certain: true } };
     }
-    const { client, headers } = this.#access.get(call === "commit");
     try {
+      const { client, headers } = this.#access.get(call === "commit");
       const response = await fetch(this.name + STORE_PATH + call, {
         method: "POST",
         headers: { ...headers, "content-type": "application/json" },
@@ -117,6 +117,8 @@ export class HttpConnection {
     } catch (cause) {
       const failure = this.closed
         ? { kind: "failed", why: "the store was closed", certain: false } as const
+        : cause instanceof UnusableError
+        ? { kind: "tls", why: cause.message, hint: cause.hint, certain: true } as const
         : networkFailure(cause);
       if (failure.kind === "tls") this.#access.doubt();
       return { failure, cause };

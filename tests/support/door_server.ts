@@ -1,5 +1,5 @@
 /**
- * Doors behind the real server on the loopback, for the tokens `operator` and `viewer`, and what goes wrong between a
+ * Doors behind the real server on the loopback, for the tokens `operator` and `viewer` and operators' certificates, and what goes wrong between a
  * client and them: requests and answers that are lost, a server that is away, and another one in its place.
  */
 
@@ -32,7 +32,10 @@ const CALLERS: Readonly<Record<string, { readonly role: Role; readonly name: str
 
 const ACCESS: Access = {
   version: {},
-  identify({ authorization }) {
+  identify({ authorization, certificate }) {
+    if (certificate !== undefined && certificate.fault === undefined) {
+      return { kind: "known", caller: { role: "operator", name: certificate.names[0] ?? "nobody" } };
+    }
     if (authorization === undefined) {
       return { kind: "nobody", caller: { role: undefined, name: "anonymous" } };
     }

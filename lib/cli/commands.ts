@@ -2,9 +2,20 @@
 
 import { type Command, holderFaults } from "./command.ts";
 import type { CommandName } from "./options.ts";
+import { didYouMean } from "../suggest.ts";
 
 const NONE = { text: "", most: 0 };
 const MACHINE = { text: "[MACHINE-ID]", most: 1 };
+
+/** What the operands of `token` may be. */
+function tokenFaults([verb, name]: readonly string[]): readonly string[] {
+  if (verb === undefined) return ["missing argument: add, list or remove"];
+  if (verb === "remove") {
+    return name === undefined ? ["missing argument: the name of the credential to remove"] : [];
+  }
+  if (verb === "add" || verb === "list") return name === undefined ? [] : [`unexpected argument '${name}'`];
+  return [`unexpected argument '${verb}'${didYouMean(verb, ["add", "list", "remove"])}`];
+}
 
 /** By name. */
 export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
@@ -160,6 +171,27 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "start without one. SIGTERM ends it; a slot stays held.",
     example: "locksmith daemon --dry-run --reboot-strategy reboot",
     run: async (context) => (await import("./daemon_command.ts")).daemon(context),
+  },
+  "serve": {
+    operands: NONE,
+    summary: "Serve a fleet that has no access to a store",
+    description:
+      "Hosts ask it for slots by the FleetLock protocol, people look and act with every command. It keeps everything in " +
+      "the store: sqlite:/var/lib/locksmith-serve/locksmith.db, unless --endpoint names another. On this host anybody may do everything until there are tokens or client " +
+      "certificates; without them it does not listen beyond this host. SIGTERM ends it; what runs is finished.",
+    example: "locksmith serve --listen '[::]:9053' --tls-cert lock.pem --tls-key lock.key",
+    run: async (context) => (await import("./serve_command.ts")).serve(context),
+  },
+  "token": {
+    operands: { text: "add|list|remove [NAME]", most: 2 },
+    summary: "Say who may ask the server",
+    description:
+      "'add' makes a token and prints it, once: the server keeps a hash of it. Hosts and commands send it as Bearer, or as " +
+      "the password in a URL, with any user name. With --certificate it lists a client certificate instead. 'remove' ends " +
+      "one. A running server heeds it within a second. As soon as the file is there, everybody needs a credential.",
+    example: "locksmith token add --role host --group web --name web-hosts",
+    faults: tokenFaults,
+    run: async (context) => (await import("./token_command.ts")).token(context),
   },
   "completions": {
     operands: { text: "SHELL", most: 1 },

@@ -112,7 +112,7 @@ function readPart(
     faults.push(`${setting.origin} has an effect only with --${condition}`);
   }
   if (setting === undefined || !heeded) {
-    return { value: readFallback(name, option, faults), origin: undefined };
+    return { value: readFallback(name, option, command, faults), origin: undefined };
   }
   const { origin, fault } = setting;
   if (fault !== undefined) {
@@ -139,8 +139,9 @@ function conditionOf({ by }: Option, command: string): string | undefined {
   return by.map((reader) => reader.split(" --")).find(([name]) => name === command)?.[1];
 }
 
-function readFallback(name: string, option: Option, faults: string[]): unknown {
-  const { fallback, required, repeatable, parse } = option;
+function readFallback(name: string, option: Option, command: string, faults: string[]): unknown {
+  const { required, repeatable, parse } = option;
+  const fallback = option.fallbacks?.[command] ?? option.fallback;
   if (required !== undefined) faults.push(`--${name} is missing: ${required}`);
   if (fallback === undefined) return undefined;
   const attempted = attempt(() => typeof fallback === "string" ? parse(fallback) : fallback(), "");

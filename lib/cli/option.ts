@@ -40,6 +40,8 @@ export interface Option<T = unknown> {
   readonly secret?: boolean;
   /** What counts where nothing is written, as it would be written. A function says what this machine has. */
   readonly fallback?: string | (() => string);
+  /** What counts instead for some commands. */
+  readonly fallbacks?: Readonly<Record<string, string>>;
   /** What is said where it is missing and must not be. */
   readonly required?: string;
   /** A good value, for an example. */

@@ -8,13 +8,17 @@ import { PRIORITY_LIMIT } from "../queue.ts";
 import { MAX_LIMIT } from "../semaphore.ts";
 import { MACHINES_LIMIT } from "../simulation/plan.ts";
 import {
+  parseCredentialName,
   parseEndpoint,
   parseGrace,
   parseGroup,
+  parseHolder,
+  parseListen,
   parsePast,
   parsePauseLength,
   parseReason,
   parseRebootTime,
+  parseRole,
   parseServer,
   parseShare,
   parseStrategy,
@@ -44,6 +48,8 @@ export const COMMAND_NAMES = [
   "repair",
   "config",
   "daemon",
+  "serve",
+  "token",
   "completions",
 ] as const;
 
@@ -64,8 +70,14 @@ const GROUP = [
   "repair",
   "daemon",
 ] as const;
-const STORE = [...GROUP, "groups"] as const;
+const STORE = [...GROUP, "groups", "serve"] as const;
 const WINDOW = ["daemon", "window", "simulate"] as const;
+
+/**
+ * Where a server keeps what it has. A folder of its own, since it belongs to the server's user, and the daemon beside it
+ * believes only in files of root.
+ */
+const SERVER_FOLDER = "/var/lib/locksmith-serve";
 
 /** Columns that several rows share. */
 const OF_STORE = { by: STORE, common: true, variable: "prefixed" } as const;
@@ -81,6 +93,7 @@ export const OPTIONS = {
       "of one host",
     ...OF_STORE,
     fallback: "http://127.0.0.1:2379",
+    fallbacks: { serve: `sqlite:${SERVER_FOLDER}/locksmith.db` },
     sample: "https://etcd1.example.net:2379",
     parse: parseEndpoint,
   },
@@ -122,7 +135,7 @@ export const OPTIONS = {
   },
   "server": {
     value: "URL",
-    help: "a 'locksmith serve' at https://HOST, in place of --endpoint; not for the daemon and 'reboot'",
+    help: "a 'locksmith serve' at https://HOST, in place of --endpoint; for people, not for hosts",
     ...OF_STORE,
     sample: "https://lock.example.net",
     parse: parseServer,
@@ -167,7 +180,7 @@ export const OPTIONS = {
   "group": {
     value: "NAME",
     help: "the group of machines that share one semaphore",
-    by: GROUP,
+    by: [...GROUP, "token"],
     common: true,
     variable: "prefixed",
     fallback: "",
@@ -387,6 +400,81 @@ export const OPTIONS = {
     by: ["simulate"],
     parse: parseText,
   },
+  "listen": {
+    value: "ADDR",
+    repeatable: true,
+    help: "HOST:PORT, [::]:PORT or unix:PATH; several separated by commas or repeated",
+    by: ["serve"],
+    variable: "prefixed",
+    fallback: "127.0.0.1:9053",
+    sample: "[::]:9053",
+    parse: parseListen,
+  },
+  "tls-cert": {
+    value: "FILE",
+    help: "the server's certificate, with what stands between it and the CA; read again when it changes",
+    by: ["serve"],
+    variable: "prefixed",
+    sample: "/etc/ssl/lock.example.net.pem",
+    parse: parsePath,
+  },
+  "tls-key": {
+    value: "FILE",
+    help: "private key of the server's certificate",
+    by: ["serve"],
+    variable: "prefixed",
+    sample: "/etc/ssl/lock.example.net.key",
+    parse: parsePath,
+  },
+  "client-ca": {
+    value: "FILE",
+    help: "know hosts and people by client certificates that this CA signed",
+    by: ["serve"],
+    variable: "prefixed",
+    sample: "/etc/ssl/hosts-ca.pem",
+    parse: parsePath,
+  },
+  "tokens": {
+    value: "FILE",
+    help: "who may ask the server: the file that 'locksmith token' writes",
+    by: ["serve", "token"],
+    variable: "prefixed",
+    fallback: `${SERVER_FOLDER}/tokens`,
+    sample: `${SERVER_FOLDER}/tokens`,
+    parse: parsePath,
+  },
+  "insecure": {
+    help: "listen beyond this host although anybody there may do everything",
+    by: ["serve"],
+    variable: "prefixed",
+    fallback: "false",
+    sample: "false",
+    parse: parseSwitch,
+  },
+  "role": {
+    value: "NAME",
+    help: "what the credential is for: host (its own slots), viewer (looking), operator (everything)",
+    by: ["token"],
+    parse: parseRole,
+  },
+  "id": {
+    value: "ID",
+    help: "the only id that a host may speak for; default: any",
+    by: ["token"],
+    parse: parseHolder,
+  },
+  "name": {
+    value: "NAME",
+    help: "what the log calls it, and what 'token remove' takes",
+    by: ["token"],
+    parse: parseCredentialName,
+  },
+  "certificate": {
+    value: "NAME",
+    help: "no token: whoever shows a client certificate with this name (--client-ca)",
+    by: ["token"],
+    parse: parseText,
+  },
   "verbose": {
     help: "show since when, on which host, by whom and why; and the queue",
     by: ["status"],
@@ -415,7 +503,7 @@ export const OPTIONS = {
   "yes": { help: "write without asking", by: ["repair"], ...SWITCH },
   "json": {
     help: "one line of JSON, for programs",
-    by: ["status", "groups", "history", "window", "simulate", "config"],
+    by: ["status", "groups", "history", "window", "simulate", "config", "token"],
     ...SWITCH,
   },
 } as const satisfies Readonly<Record<string, Option & { readonly by: readonly Reader[] }>>;

@@ -72,7 +72,7 @@ async function start<C extends CommandName>(name: C, line: CommandLine): Promise
     flags: line.flags,
     env: Deno.env.toObject(),
     // `config` judges what the daemon reads
-    program: name === "daemon" || name === "config" ? "locksmithd" : "locksmithctl",
+    program: name === "daemon" || name === "config" || name === "serve" ? "locksmithd" : "locksmithctl",
     readFile,
     readFolder,
   });
@@ -94,9 +94,9 @@ async function start<C extends CommandName>(name: C, line: CommandLine): Promise
   });
 }
 
-/** Where a command writes to: a daemon may write into the journal. */
+/** Where a command writes to: a daemon and a server may write into the journal. */
 function outputFor(name: CommandName | undefined): Output {
-  return name === "daemon" && isJournal() ? forJournal(OUTPUT) : OUTPUT;
+  return (name === "daemon" || name === "serve") && isJournal() ? forJournal(OUTPUT) : OUTPUT;
 }
 
 /** More arguments than the command takes, and what is wrong with the others. */

@@ -1,7 +1,7 @@
 /**
  * Whether a command goes through a server in place of etcd or a file, and with which credential.
  *
- * A server is for people. What acts on this host (the daemon, `reboot`) must find its slot again after the boot with what
+ * A server is for people. What acts on this host (the daemon, `reboot`, the server itself) must find its slot again after the boot with what
  * the host has, and an operator's credential does not belong on hosts: they leave the setting aside.
  */
 
@@ -22,8 +22,8 @@ export interface ServerConfig {
   readonly files: { readonly [F in "token" | "ca" | "cert" | "key"]?: string };
 }
 
-/** Commands that act on this host. */
-const ON_HOST: readonly string[] = ["daemon", "reboot"];
+/** Commands that act on this host, or serve from it. */
+const ON_HOST: readonly string[] = ["daemon", "reboot", "serve"];
 const FILES = {
   token: "server-token-file",
   ca: "server-cafile",
@@ -54,7 +54,7 @@ export function composeServer(composer: Composer): ServerConfig | undefined | Fa
     needless(CREDENTIALS, "without --server");
   } else if (ON_HOST.includes(command)) {
     if (isTyped(server.origin)) {
-      faults.push(`${server.origin}: '${command}' acts on this host, which does not go through a server`);
+      faults.push(`${server.origin}: '${command}' belongs to this host, which does not go through a server`);
     }
   } else if (command === "config") {
     // it shows what the daemon would do, and judges all the same

@@ -8,6 +8,7 @@ import { type Composer, FAULTY, type Faulty, present } from "./composer.ts";
 import { attempt } from "./option.ts";
 import { composeServer, type ServerConfig } from "./server_config.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
+import { formatListenAddress, isLocal, type ListenAddress } from "../serve/listen_address.ts";
 import { planFaults, type RolloutPlan } from "../simulation/plan.ts";
 import { chooseStrategy, type StrategyChoice } from "../strategy.ts";
 import { reasonOf } from "../system_error.ts";
@@ -57,6 +58,8 @@ export const TOGETHER = {
   checking: { of: ["check"], compose: composeChecking },
   scope: { of: ["all"], compose: composeScope },
   removal: { of: ["remove"], compose: composeRemoval },
+  serving: { of: ["listen"], compose: composeServing },
+  grantedGroup: { of: ["role"], compose: composeGrantedGroup },
 } as const;
 export type Together = typeof TOGETHER;
 
@@ -199,6 +202,70 @@ function composeRemoval({ part, faults }: Composer): string | undefined | Faulty
   if (remove.origin === undefined || others.length === 0) return remove.value;
   faults.push(...others.map((form) => `--${form}: has no effect with --remove`));
   return FAULTY;
+}
+
+/** Where a server listens, and by which files it is known and knows others. */
+export interface ServingConfig {
+  readonly listen: readonly ListenAddress[];
+  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
+}
+
+/** Beyond this host nobody listens by accident for whom everybody is an operator. */
+function composeServing({ part, readFile, faults, hints }: Composer): ServingConfig | Faulty {
+  const before = faults.length;
+  const listen = part("listen");
+  const [cert, key, clientCa] = [part("tls-cert"), part("tls-key"), part("client-ca")];
+  for (const [given, missing, name] of [[cert, key, "tls-key"], [key, cert, "tls-cert"]] as const) {
+    if (given.origin !== undefined && missing.origin === undefined) {
+      faults.push(`${given.origin}: needs --${name} too`);
+    }
+  }
+  if (clientCa.origin !== undefined && cert.origin === undefined) {
+    faults.push(
+      `${clientCa.origin}: needs --tls-cert and --tls-key: only who connects by TLS can show a certificate`,
+    );
+  }
+  for (const { value, origin } of [cert, key, clientCa]) {
+    try {
+      if (value !== undefined) readFile(value);
+    } catch (error) {
+      faults.push(`${origin}: cannot read '${value}': ${reasonOf(error)}`);
+    }
+  }
+  const exposed = (listen.value ?? []).find((address) => !isLocal(address));
+  if (exposed !== undefined && part("insecure").value !== true && clientCa.origin === undefined) {
+    const { value: tokens } = part("tokens");
+    try {
+      if (tokens !== undefined) readFile(tokens);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) {
+        faults.push(
+          `${listen.origin ?? "--listen"}: ${
+            formatListenAddress(exposed)
+          } is reached from other hosts, and without ` +
+            "tokens and client certificates everybody there may do everything",
+        );
+        hints.push(
+          "make a token first: locksmith token add --role operator",
+          "or name a CA with --client-ca; --insecure lets everybody in",
+        );
+      } else {faults.push(
+          `${part("tokens").origin ?? "--tokens"}: cannot read '${tokens}': ${reasonOf(error)}`,
+        );}
+    }
+  }
+  if (faults.length > before || listen.value === undefined) return FAULTY;
+  if (cert.value === undefined || key.value === undefined) return { listen: listen.value };
+  return {
+    listen: listen.value,
+    tls: { cert: cert.value, key: key.value, ...present({ clientCa: clientCa.value }) },
+  };
+}
+
+/** The group that a credential is for; `undefined`: all. One that a file or the environment sets is this host's. */
+function composeGrantedGroup({ part }: Composer): string | undefined {
+  const { value, origin } = part("group");
+  return origin?.startsWith("--") ? value : undefined;
 }
 
 /** What is to be simulated. It begins now where `--at` says nothing. */

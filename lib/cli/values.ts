@@ -10,6 +10,9 @@ import type { Limit } from "../simulation/least_max.ts";
 import { LENGTH_LIMIT_MS, type RolloutPlan } from "../simulation/plan.ts";
 import { quoted, reasonFault } from "../plain_text.ts";
 import { AUTO, STRATEGIES, type StrategySetting } from "../strategy.ts";
+import { credentialNameFault, type Role, ROLES } from "../serve/door.ts";
+import { type ListenAddress, parseListenAddress } from "../serve/listen_address.ts";
+import { holderFault } from "../semaphore.ts";
 import { didYouMean } from "../suggest.ts";
 import { hostZone } from "./process.ts";
 import { parseInstant } from "./window_report.ts";
@@ -82,6 +85,37 @@ function withoutUser(text: string): string {
 /** The name of a group; the empty one is the default group's. */
 export function parseGroup(text: string): string {
   const fault = groupFault(text);
+  if (fault === undefined) return text;
+  throw new ValueError(`${quoted(text)}: ${fault}`);
+}
+
+/** Where a server listens. */
+export function parseListen(text: string): ListenAddress {
+  const address = parseListenAddress(text);
+  if (address !== undefined) return address;
+  throw new ValueError(`'${text}' is not an address to listen at: HOST:PORT, [::]:PORT or unix:/PATH`);
+}
+
+/** What a credential is for. */
+export function parseRole(text: string): Role {
+  const role = ROLES.find((role) => role === text);
+  if (role !== undefined) return role;
+  const meant = didYouMean(text, ROLES);
+  throw new ValueError(
+    `unknown role '${text}'${meant === "" ? "; " : `${meant} `}allowed: ${ROLES.join(", ")}`,
+  );
+}
+
+/** The id of a host. */
+export function parseHolder(text: string): string {
+  const fault = holderFault(text);
+  if (fault === undefined) return text;
+  throw new ValueError(`${quoted(text)}: ${fault}`);
+}
+
+/** The name of a credential. */
+export function parseCredentialName(text: string): string {
+  const fault = credentialNameFault(text);
   if (fault === undefined) return text;
   throw new ValueError(`${quoted(text)}: ${fault}`);
 }

@@ -186,7 +186,7 @@ export function namesOf(
 ): string[] {
   const alternatives = subjectaltname.split(", ").flatMap((text) => {
     const [, kind, name = ""] = /^(DNS|URI|email):([^\s"]+)$/.exec(text) ?? [];
-    // of urn:uuid:…, spiffe://example.net/host/… what names the host is the last part
+    // of urn:uuid:X and spiffe://example.net/host/X what names the host is X
     return kind === "URI" ? [name, name.replace(/^.*[:/]/, "")] : kind === undefined ? [] : [name];
   });
   const common = [subject?.CN ?? []].flat();

@@ -4,7 +4,7 @@
  */
 
 import { groupPhrase } from "../group.ts";
-import { quoted } from "../plain_text.ts";
+import { plainTextFault, quoted } from "../plain_text.ts";
 
 /** What a credential allows: an operator everything, a viewer to look, a host to ask for a slot of its own. */
 export type Role = "operator" | "viewer" | "host";
@@ -20,6 +20,15 @@ export interface Caller {
   readonly groups?: ReadonlySet<string>;
   /** The ids that it may speak for: those that its certificate names, or the one of its token; absent: any. */
   readonly ids?: ReadonlySet<string>;
+}
+
+/** The longest name of a credential. */
+const NAME_LENGTH_LIMIT = 64;
+
+/** What is wrong with the name of a credential, or `undefined`. */
+export function credentialNameFault(name: string): string | undefined {
+  if (name === "" || name !== name.trim()) return "a name must not be empty, or begin or end with a blank";
+  return plainTextFault(name, "a name", NAME_LENGTH_LIMIT);
 }
 
 /** Why a caller may not ask for a slot of `group` for the host `id`, or `undefined` where it may. */

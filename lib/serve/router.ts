@@ -31,3 +31,15 @@ export function allowed({ methods }: Route): readonly string[] | undefined {
   if (methods === undefined || !methods.includes("GET")) return methods;
   return [...methods, ...["HEAD", "OPTIONS"].filter((method) => !methods.includes(method))];
 }
+
+/** The path and the query of a request line; one with a whole URL is from somebody who asks by a proxy. */
+export function targetOf(url: string): { path: string; search: string } {
+  const target = url.startsWith("/") ? url : urlTarget(url);
+  const at = target.indexOf("?");
+  return at < 0 ? { path: target, search: "" } : { path: target.slice(0, at), search: target.slice(at) };
+}
+
+function urlTarget(url: string): string {
+  const parsed = URL.parse(url);
+  return parsed === null ? url : parsed.pathname + parsed.search;
+}

@@ -16,12 +16,13 @@ import type { Socket } from "node:net";
 import type { Server as TlsServer, TLSSocket } from "node:tls";
 import { type Access, type ClientCertificate, type Identity, namesOf } from "./access.ts";
 import type { Answer, Caller, Door, Route } from "./door.ts";
-import { exchange, type Outcome, refusal, type RefusalKind, type Running } from "./exchange.ts";
+import { exchange, refusal, type RefusalKind, type Running } from "./exchange.ts";
+import { Journal } from "./journal.ts";
 import { formatListenAddress, type ListenAddress } from "./listen_address.ts";
-import { plainLine, quoted } from "../plain_text.ts";
-import { Bucket, Buckets, type Rate } from "./rate.ts";
-import { allowed, Router } from "./router.ts";
-import type { Log, LogLevel, Surroundings } from "../surroundings.ts";
+import { quoted } from "../plain_text.ts";
+import { type Bucket, Buckets, type Rate } from "./rate.ts";
+import { allowed, Router, targetOf } from "./router.ts";
+import type { Log, Surroundings } from "../surroundings.ts";
 import { reasonOf } from "../system_error.ts";
 
 /** The server's certificate and key, and the authorities that sign those of clients; PEM. */
@@ -126,9 +127,6 @@ const HEADER_ID = /^[A-Za-z0-9._:/+=@-]{1,128}$/;
 const TLS_HANDSHAKE_MS = 10_000;
 /** How often connections are looked at for what is over their time, in milliseconds. */
 const CHECK_MS = 1_000;
-/** Refusals of one caller for one reason are told once in so long, in milliseconds; and so many are remembered. */
-const REFUSAL_REMIND_MS = 60_000;
-const REFUSALS_MAX = 1_000;
 
 class DoorServer implements Server {
   readonly #router: Router;
@@ -139,7 +137,7 @@ class DoorServer implements Server {
   readonly #rates: Rates;
   readonly #credentials: Buckets;
   readonly #addresses: Buckets;
-  readonly #told = new Map<string, number>();
+  readonly #journal: Journal;
   readonly #idPrefix = crypto.randomUUID().slice(0, 8);
   readonly #access: { close(): void } | undefined;
   #idCount = 0;
@@ -153,6 +151,7 @@ class DoorServer implements Server {
     this.#rates = { ...RATES, ...options.rates };
     this.#tls = options.tls;
     const { elapsed } = options.surroundings;
+    this.#journal = new Journal(options.log, options.surroundings, options.debug ?? false);
     this.#credentials = new Buckets(elapsed);
     this.#addresses = new Buckets(elapsed);
     this.#access = options.access.subscribe?.(() => this.#endTheUnknown());
@@ -185,7 +184,10 @@ class DoorServer implements Server {
         minVersion: "TLSv1.2",
       }, answer);
       secure.on("secureConnection", (socket: Socket) => this.#connect(socket));
-      secure.on("tlsClientError", (error: Error) => this.#debug(`TLS handshake failed: ${reasonOf(error)}`));
+      secure.on(
+        "tlsClientError",
+        (error: Error) => this.#journal.debug(`TLS handshake failed: ${reasonOf(error)}`),
+      );
       server = secure;
     }
     server.on("clientError", (error: Error & { code?: string }, socket: Socket) => this.#cut(error, socket));
@@ -281,7 +283,15 @@ class DoorServer implements Server {
       if (active.running !== undefined && this.#active.delete(active as Active)) {
         if (this.#active.size === 0) this.#drained?.();
       }
-      this.#tell(request, { path, caller, connection, requestId, outcome, why: refused?.why });
+      this.#journal.tell({
+        method: request.method ?? "",
+        path,
+        caller,
+        address: connection.address,
+        requestId,
+        outcome,
+        why: refused?.why,
+      });
     });
     if (over) return;
     active.running = running;
@@ -404,7 +414,7 @@ class DoorServer implements Server {
       `HTTP/1.1 ${status}\r\ncontent-type: ${type}\r\ncontent-length: ${length}\r\nconnection: close\r\n\r\n${bytes}`,
       () => socket.destroy(),
     );
-    this.#debug(`${connection?.address ?? "?"}: ${status} ${text}`);
+    this.#journal.debug(`${connection?.address ?? "?"}: ${status} ${text}`);
   }
 
   /** Who lost the credential, while a request of theirs waits or streams, gets no more of it. */
@@ -420,59 +430,9 @@ class DoorServer implements Server {
       }
     }
   }
-
-  #tell(
-    { method }: IncomingMessage,
-    { path, caller, connection, requestId, outcome, why }: {
-      readonly path: string;
-      readonly caller: Caller;
-      readonly connection: Connection;
-      readonly requestId: string;
-      readonly outcome: Outcome;
-      readonly why: string | undefined;
-    },
-  ): void {
-    const { log } = this.options;
-    const from = () => `${plainLine(caller.name, NAME_MAX)} (${connection.address})`;
-    const what = () => `${method} ${plainLine(path, PATH_MAX)}`;
-    if (outcome === "gone") return this.#debug(() => `${from()}: ${what()}: gone [${requestId}]`);
-    const { answer, error } = outcome;
-    if (error !== undefined) {
-      const { name, message, stack = "" } = error instanceof Error ? error : new Error(String(error));
-      log(
-        "error",
-        `${from()}: ${what()}: ${answer.status}: this is a bug: ${name}: ${message} [${requestId}]`,
-      );
-      this.#debug(stack);
-    } else if (answer.audit !== undefined) {
-      const person = caller.role === "operator";
-      log(person ? "notice" : "info", `${person ? "audit: " : ""}${from()}: ${answer.audit} [${requestId}]`);
-    } else if (why !== undefined) {
-      this.#tellSeldom("notice", `${from()}: ${what()}: ${answer.status}: ${why}`, requestId);
-    } else {
-      this.#debug(() =>
-        `${from()}: ${what()}: ${answer.status}${answer.kind ? ` ${answer.kind}` : ""} [${requestId}]`
-      );
-    }
-  }
-
-  #tellSeldom(level: LogLevel, text: string, requestId: string): void {
-    const now = this.options.surroundings.elapsed();
-    const at = this.#told.get(text);
-    if (at !== undefined && now - at < REFUSAL_REMIND_MS) return;
-    if (this.#told.size >= REFUSALS_MAX) this.#told.clear();
-    this.#told.set(text, now);
-    this.options.log(level, `${text} [${requestId}]`);
-  }
-
-  #debug(text: string | (() => string)): void {
-    if (this.options.debug) this.options.log("debug", typeof text === "string" ? text : text());
-  }
 }
 
 const LAST_WORDS_MS = 200;
-const NAME_MAX = 80;
-const PATH_MAX = 120;
 const NOBODY: Caller = { role: undefined, name: "unknown" };
 const NOWHERE: Route = {
   path: "",
@@ -482,16 +442,4 @@ const NOWHERE: Route = {
 
 function contextOf({ cert, key, clientCa }: TlsFiles): { cert: string; key: string; ca?: string } {
   return { cert, key, ...(clientCa === undefined ? {} : { ca: clientCa }) };
-}
-
-/** The path and the query of a request line; one with a whole URL is from somebody who asks by a proxy. */
-function targetOf(url: string): { path: string; search: string } {
-  const target = url.startsWith("/") ? url : urlTarget(url);
-  const at = target.indexOf("?");
-  return at < 0 ? { path: target, search: "" } : { path: target.slice(0, at), search: target.slice(at) };
-}
-
-function urlTarget(url: string): string {
-  const parsed = URL.parse(url);
-  return parsed === null ? url : parsed.pathname + parsed.search;
 }

@@ -6,12 +6,10 @@
  * would protect nothing more and cost every request. What is compared is the hash, in a time that tells nothing.
  */
 
-import { timingSafeEqual } from "node:crypto";
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { groupFault } from "../group.ts";
 import { holderFault } from "../semaphore.ts";
-import { plainTextFault } from "../plain_text.ts";
-import { type Role, ROLES } from "./door.ts";
+import { credentialNameFault, type Role, ROLES } from "./door.ts";
 
 /** One that is listed. It is known by a token, or by a certificate that has the name `certificate`. */
 export interface Credential {
@@ -43,7 +41,6 @@ export interface Credentials {
 export const NO_CREDENTIALS: Credentials = { list: [], revoked: [] };
 /** So many removed tokens are remembered, the newest. */
 const REVOKED_MAX = 1000;
-export const NAME_LENGTH_LIMIT = 64;
 const VERSION = 1;
 /** `lsm_`, by which scanners for secrets can know it; which token it is; and its secret, 32 bytes as base64url. */
 const TOKEN = /^lsm_([0-9a-f]{12})_([A-Za-z0-9_-]{43})$/;
@@ -51,6 +48,9 @@ const TOKEN = /^lsm_([0-9a-f]{12})_([A-Za-z0-9_-]{43})$/;
 /** A list of credentials cannot be used, or a change of it not be made; the message says why. */
 export class CredentialsError extends Error {
   override readonly name = "CredentialsError";
+  constructor(message: string, readonly hint?: string) {
+    super(message);
+  }
 }
 
 /** A new token: its text, which is to be shown once, and what is kept of it. */
@@ -138,7 +138,9 @@ function parseCredential(value: unknown, index: number): Credential {
   const refuse = (why: string) => new CredentialsError(`credentials[${index}]: ${why}`);
   if (!isRecord(value)) throw refuse("it is not an object");
   const { name, role, groups, id, token, certificate, created } = value;
-  if (typeof name !== "string" || nameFault(name) !== undefined) throw refuse("it has no proper name");
+  if (typeof name !== "string" || credentialNameFault(name) !== undefined) {
+    throw refuse("it has no proper name");
+  }
   const known = ROLES.find((known) => known === role);
   if (known === undefined) throw refuse(`unknown role ${JSON.stringify(role)}`);
   const grouped = groups === undefined || Array.isArray(groups) && groups.every(isGroup);
@@ -169,14 +171,6 @@ function parseRevoked(value: unknown, index: number): Revoked {
     typeof value.removed === "string"
   ) return { name: value.name, token: value.token, removed: value.removed };
   throw new CredentialsError(`revoked[${index}]: it is not a removed token`);
-}
-
-/** What is wrong with the name of a credential, or `undefined`. */
-export function nameFault(name: string): string | undefined {
-  if (name.trim() === "" || name !== name.trim()) {
-    return "a name must not be empty, or begin or end with a blank";
-  }
-  return plainTextFault(name, "a name", NAME_LENGTH_LIMIT);
 }
 
 function isGroup(value: unknown): boolean {

@@ -451,10 +451,10 @@ Deno.test("configure() tells what is wrong with a server and its credential, and
 
 Deno.test("configure() lets nothing that acts on a host go through a server", () => {
   assertEquals(faultsOf("reboot", { server: SERVER }), [
-    "--server: 'reboot' acts on this host, which does not go through a server",
+    "--server: 'reboot' belongs to this host, which does not go through a server",
   ]);
   assertEquals(daemonFaults({ server: SERVER }), [
-    "--server: 'daemon' acts on this host, which does not go through a server",
+    "--server: 'daemon' belongs to this host, which does not go through a server",
   ]);
   assertEquals(faultsOf("daemon", { server: filed(SERVER, "/a:1"), "reboot-strategy": "etcd-lock" }), [
     "/a:1: is for the commands of operators; the strategy etcd-lock needs --endpoint",

@@ -1,0 +1,165 @@
+/**
+ * The server: its configuration comes whole and checked; here its doors are put together with the store. It listens at
+ * once, and says that it is not ready while its store is away.
+ */
+
+import { CredentialAccess } from "../serve/access.ts";
+import type { Context } from "./command.ts";
+import type { Door } from "../serve/door.ts";
+import { DEFAULT_GROUP, semaphoreKey } from "../group.ts";
+import { formatListenAddress, isLocal } from "../serve/listen_address.ts";
+import { healthDoor } from "../serve/health_door.ts";
+import { isJournal } from "./process.ts";
+import { logLine, printError } from "./output.ts";
+import { notifyReady } from "../host/notify.ts";
+import { openStore } from "./open_store.ts";
+import { readCredentialList } from "../serve/tokens_file.ts";
+import { readRegularFile } from "../host/regular_file.ts";
+import { serveDoors, type Server, type TlsFiles } from "../serve/server.ts";
+import type { ServingConfig } from "./together.ts";
+import { storeDoor } from "../serve/store_door.ts";
+import { type Store, StoreError } from "../store.ts";
+import { reasonOf } from "../system_error.ts";
+import { VERSION } from "./version.ts";
+import { watchFiles } from "../serve/watched_files.ts";
+import type { Log } from "../surroundings.ts";
+
+/** How long the store may take to say that it is there, in milliseconds. */
+const PROBE_MS = 2_000;
+
+type ServeContext = Context<"serve">;
+
+/** What the doors are made of. */
+interface Ground {
+  readonly store: Store;
+}
+
+/** The doors of the server; another one is another line. */
+function doorsOf({ store }: Ground): Door[] {
+  return [healthDoor(() => unready(store)), storeDoor({ store })];
+}
+
+export async function serve(context: ServeContext): Promise<number> {
+  const { config, warnings, surroundings } = context;
+  const { listen, tls } = config.serving;
+  const log = logger(context, config.debug);
+  for (const warning of warnings) log("warning", warning);
+  // the database and the socket are nobody else's to read
+  Deno.umask(0o077);
+  const list = await readCredentialList(config.tokens);
+  if (list.kind === "broken") {
+    printError(context, list.why, "without it nobody would be let in: repair the file, or remove it");
+    return 1;
+  }
+  const access = new CredentialAccess(list, { certificates: tls?.clientCa !== undefined });
+  const ground: Ground = { store: await openStore(config.store) };
+  let server: Server;
+  try {
+    server = serveDoors(doorsOf(ground), {
+      access,
+      surroundings,
+      log,
+      debug: config.debug,
+      ...(tls === undefined ? {} : { tls: readTls(tls) }),
+    });
+    const scheme = tls === undefined ? "http" : "https";
+    for (const address of listen) {
+      const bound = formatListenAddress(
+        await server.listen(address).catch((error) => {
+          throw new ListenError(`cannot listen at ${formatListenAddress(address)}: ${listenReason(error)}`);
+        }),
+      );
+      log("info", `listening at ${bound.startsWith("unix:") ? bound : `${scheme}://${bound}`}`);
+    }
+  } catch (error) {
+    await ground.store.close();
+    if (!(error instanceof ListenError)) throw error;
+    printError(context, error.message, error.hint);
+    return 1;
+  }
+  log("info", `locksmith ${VERSION} serves ${ground.store.name}`);
+  if (list.kind === "none" && tls?.clientCa === undefined) {
+    log(
+      "notice",
+      "there are no tokens and no client certificates: whoever reaches this server may do everything",
+    );
+  } else if (tls === undefined && listen.some((address) => !isLocal(address))) {
+    log("warning", "without TLS tokens travel in the clear; give --tls-cert and --tls-key");
+  }
+  const watches = [
+    watchFiles([config.tokens], async () => {
+      const list = await readCredentialList(config.tokens);
+      access.update(list);
+      if (list.kind === "broken") log("error", `${list.why}; nobody is let in until it is repaired`);
+      else log("info", `${config.tokens}: read again`);
+    }, surroundings),
+    ...(tls === undefined ? [] : [watchFiles(Object.values(tls), () => {
+      try {
+        server.renew(readTls(tls));
+        log("info", "certificates: read again");
+      } catch (error) {
+        log("error", `certificates: ${reasonOf(error)}; those that were read before are still used`);
+      }
+    }, surroundings)]),
+  ];
+  const stopped = Promise.withResolvers<void>();
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    Deno.addSignalListener(name, () => {
+      log("info", `${name}: stopping`);
+      server.stop().finally(() => stopped.resolve());
+    });
+  }
+  await notifyReady(log);
+  await stopped.promise;
+  for (const watch of watches) watch.close();
+  await ground.store.close();
+  log("info", "stopped");
+  return 0;
+}
+
+/** The server cannot start. */
+class ListenError extends Error {
+  constructor(message: string, readonly hint?: string) {
+    super(message);
+  }
+}
+
+/** Throws {@linkcode ListenError} where they cannot be used. */
+function readTls({ cert, key, clientCa }: NonNullable<ServingConfig["tls"]>): TlsFiles {
+  const pem = (path: string, label: string) => {
+    const text = new TextDecoder().decode(readRegularFile(path));
+    if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(text)) return text;
+    throw new ListenError(`cannot use ${path}: it has no ${label} in PEM format`);
+  };
+  return {
+    cert: pem(cert, "CERTIFICATE"),
+    key: pem(key, "PRIVATE KEY"),
+    ...(clientCa === undefined ? {} : { clientCa: pem(clientCa, "CERTIFICATE") }),
+  };
+}
+
+function listenReason(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : "";
+  if (code === "EADDRINUSE") return "the address is in use";
+  if (code === "EADDRNOTAVAIL") return "this host does not have that address";
+  return reasonOf(error);
+}
+
+/** Why the store cannot be used now, or `undefined`. */
+async function unready(store: Store): Promise<string | undefined> {
+  try {
+    await store.read(semaphoreKey(DEFAULT_GROUP), { timeoutMs: PROBE_MS });
+    return undefined;
+  } catch (error) {
+    if (error instanceof StoreError) return error.message;
+    throw error;
+  }
+}
+
+function logger(context: ServeContext, debug: boolean): Log {
+  const journal = isJournal();
+  return (level, text) => {
+    if (level === "debug" && !debug) return;
+    context.err(logLine(level, text, journal, Date.now()), level);
+  };
+}

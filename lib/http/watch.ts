@@ -71,17 +71,24 @@ export function watchHttp(
     while (!closing.signal.aborted && !connection.closed) {
       const pauseMs = await turn();
       if (closing.signal.aborted || connection.closed) return;
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, pauseMs);
-        closing.signal.addEventListener("abort", () => {
-          clearTimeout(timer);
-          resolve();
-        }, { once: true });
-      });
+      await pause(pauseMs, closing.signal);
     }
   };
   run();
   return { close: () => closing.abort() };
+}
+
+/** Resolves after so long, or when `signal` aborts. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+  });
 }
 
 /** The events of a stream; `undefined` for a comment. `hear` is called whenever anything comes. */

@@ -92,7 +92,7 @@ class StoreDoor implements Door {
         this.#requireKey(key);
         return said("history", await store.history(key, { timeoutMs }));
       }),
-      this.#route("watch", LOOKS, (question, asked) => this.#watch(question, asked.caller)),
+      this.#route("watch", LOOKS, (question, asked) => this.#watch(question, asked)),
       this.#route("commit", ACTS, ({ transaction, timeoutMs }) => this.#commit(transaction, timeoutMs)),
       this.#route("lease", ACTS, (question, { caller }) => this.#lease(question, caller)),
       this.#route("lease/keep", ACTS, ({ id }, { caller }) => {
@@ -161,7 +161,7 @@ class StoreDoor implements Door {
     };
   }
 
-  #watch({ range, after }: Questions["watch"], caller: Caller): Answer {
+  #watch({ range, after }: Questions["watch"], { caller, gone }: Asked): Answer {
     this.#requireRange(range);
     const owner = nameOf(caller);
     if (!this.#watchQuota.take(owner)) throw tooMany("watches");
@@ -172,6 +172,9 @@ class StoreDoor implements Door {
     });
     this.#feeds.add(feed);
     const watch = this.#store.watch(range, (change) => feed.tell(change), after);
+    // who is gone before the answer never reads it
+    if (gone.aborted) feed.close();
+    else gone.addEventListener("abort", () => feed.close(), { once: true });
     return {
       status: 200,
       headers: {

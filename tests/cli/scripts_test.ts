@@ -10,15 +10,13 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { openSqlite } from "../../lib/sqlite/store.ts";
-import { storeDoor } from "../../lib/serve/store_door.ts";
-import { startDoorServer } from "../support/door_server.ts";
+import { startServe } from "../support/serve_process.ts";
 import { startEtcd } from "../support/etcd.ts";
 import { CACHE_DIR, locksmith } from "../support/executable.ts";
 import { caches, leashed } from "../support/child.ts";
 
 const SCRIPTS = new URL("./scripts/", import.meta.url);
-/** The script of what needs a server, which is started before the embedded store. */
+/** The script of what goes through a server: one stands before the embedded store. */
 const THROUGH_A_SERVER = "server.txt";
 const COMMAND_TIMEOUT_MS = 20_000;
 
@@ -151,15 +149,14 @@ for (const { name } of [...Deno.readDirSync(SCRIPTS)].sort((a, b) => a.name < b.
 Deno.test(`cli/${THROUGH_A_SERVER} holds on the built file`, async () => {
   const dir = await Deno.makeTempDir();
   const path = `${dir}/locksmith.db`;
-  const store = openSqlite(path);
   try {
-    await using server = await startDoorServer(storeDoor({ store }));
+    await using server = await startServe(path, dir);
     await runScript(THROUGH_A_SERVER, `sqlite:${path}`, {
       LOCKSMITHCTL_SERVER: server.url,
-      LOCKSMITHCTL_SERVER_TOKEN: "operator",
+      LOCKSMITHCTL_SERVER_TOKEN: server.tokens.operator,
+      VIEWER: server.tokens.viewer,
     });
   } finally {
-    await store.close();
     await Deno.remove(dir, { recursive: true });
   }
 });

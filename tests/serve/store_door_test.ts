@@ -30,6 +30,7 @@ async function answerTo(
   call: StoreCall,
   body: Uint8Array,
   caller: Caller = ANN,
+  gone: AbortSignal = new AbortController().signal,
 ): Promise<Answer> {
   const route = door.routes.find(({ path }) => path === STORE_PATH + call);
   if (route === undefined) throw new Error(`no route for ${call}`);
@@ -42,7 +43,7 @@ async function answerTo(
     caller,
     address: "127.0.0.1",
     requestId: "1",
-    gone: new AbortController().signal,
+    gone,
   });
 }
 
@@ -189,6 +190,11 @@ Deno.test("a credential has so many watches and leases at a time, and gets them 
     assertEquals((await ask(door, "watch", { range }, BOB)).status, 200);
     await (watches[0]?.body as AsyncIterableIterator<string>).return?.();
     assertEquals((await ask(door, "watch", { range })).status, 200);
+    // one whose client was gone before the answer does not count
+    const question = new TextEncoder().encode(JSON.stringify({ range }));
+    for (let turn = 0; turn < 110; turn++) {
+      assertEquals((await answerTo(door, "watch", question, BOB, AbortSignal.abort())).status, 200);
+    }
 
     const ids: string[] = [];
     for (let turn = 0; turn < 100; turn++) {

@@ -78,7 +78,7 @@ export async function startDoorServer(
       surroundings: REAL,
       log: (level, text) => {
         if (level === "info" || level === "debug") return;
-        log.push(text.replace(/ from [0-9.:]+/, "").replace(/ \[[^\]]*\]$/, ""));
+        log.push(text.replace(/ \(127\.0\.0\.1\)/, "").replace(/ \[[^\]]*\]$/, ""));
       },
     });
     const { port } = await server.listen({ kind: "tcp", host: "127.0.0.1", port: 0 }) as { port: number };

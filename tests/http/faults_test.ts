@@ -99,16 +99,17 @@ Deno.test("watch() is there again after the connection broke and after the serve
   await using there = await place();
   const { server, store, behind } = there;
   const one = await make(behind, "a", "1");
-  await using watch = watching(store, "a");
-  assertEquals(await watch.next(), { kind: "missed" });
-  server.cut();
   const two = revision(await put(behind, "a", "2", one));
+  await using watch = watching(store, "a", one);
+  assertEquals((await watch.changed()).revision, two);
+  server.cut();
+  const three = revision(await put(behind, "a", "3", two));
   server.mend();
   assertEquals(await watch.next(), { kind: "missed" });
   await server.restart(storeDoor({ store: behind, within: "" }));
   assertEquals(await watch.next(), { kind: "missed" });
-  const three = revision(await put(behind, "a", "3", two));
-  assertEquals((await watch.changed()).revision, three);
+  const four = revision(await put(behind, "a", "4", three));
+  assertEquals((await watch.changed()).revision, four);
 });
 
 Deno.test("lease() of a server that was started anew is lost at once, and its keys stay to be taken over", async () => {

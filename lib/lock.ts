@@ -15,7 +15,7 @@ import { Contention, crowdOf } from "./contention.ts";
 import { parseSemaphore, serializeSemaphore } from "./document.ts";
 import { ALL_GROUPS, ALL_KEY, groupFlag, groupPhrase, semaphoreKey } from "./group.ts";
 import type { Machine } from "./machine.ts";
-import { type Place, queueRange, readQueue } from "./queue.ts";
+import { awayRange, type Place, queueRange, readQueue } from "./queue.ts";
 import {
   acquire,
   type AcquireDecision,
@@ -87,7 +87,7 @@ export interface Note {
  * A change that may be tried again: from the document that is there to a decision, and the next document if any.
  * `inDoubt` says that an earlier try may have landed.
  */
-type Rule<Decision> = (
+export type Rule<Decision> = (
   current: Semaphore,
   entry: Entry | null,
   inDoubt: boolean,
@@ -100,7 +100,7 @@ interface Sight {
   readonly all?: Entry | null;
 }
 
-interface Ruling<Decision> {
+export interface Ruling<Decision> {
   readonly decision: Decision;
   /** Absent: nothing is to be written. */
   readonly next?: Semaphore;
@@ -130,7 +130,7 @@ export class Lock {
   }
 
   /**
-   * The document, that of all groups and the queue at one moment, of the queue no more than `limit` places; `stored`: whether
+   * The document, that of all groups and who waits, in the queue or away, at one moment, of each no more than `limit` places; `stored`: whether
    * there is a document, or a queue. Throws {@linkcode StoreError}, {@linkcode LockError}.
    */
   async readWithQueue(
@@ -139,16 +139,18 @@ export class Lock {
     const queries = [
       { range: exactly(this.key) },
       { range: exactly(ALL_KEY) },
-      { range: queueRange(this.group), ...(limit === undefined ? {} : { limit }) },
+      ...[queueRange(this.group), awayRange(this.group)].map((range) => {
+        return { range, ...(limit === undefined ? {} : { limit }) };
+      }),
     ];
-    const { found: [own = [], all = [], places = []] } = await this.store.view(queries, {
+    const { found: [own = [], all = [], places = [], away = []] } = await this.store.view(queries, {
       timeoutMs: CALL_TIMEOUT_MS,
     });
     return {
       semaphore: this.parse(own[0] ?? null),
       all: this.parse(all[0] ?? null, ALL_GROUPS),
-      queue: readQueue(this.group, places),
-      stored: own.length + places.length > 0,
+      queue: readQueue(this.group, [...places, ...away]),
+      stored: own.length + places.length + away.length > 0,
     };
   }
 
@@ -164,7 +166,7 @@ export class Lock {
    */
   acquire(holder: string, hold: Hold & { readonly grant: string }): Promise<AcquireDecision> {
     const note = noteOf("lock", holder, hold.reason);
-    return this.#change("lock", (current, _, _inDoubt, all) => {
+    return this.change("lock", (current, _, _inDoubt, all) => {
       const decision = acquire(current, { holder, hold, all, now: this.surroundings.now() });
       if (decision.kind === "held" && decision.hold?.grant === hold.grant) {
         return { decision: { kind: "granted", next: current }, note };
@@ -179,7 +181,7 @@ export class Lock {
    */
   confirm(proof: HoldProof, mark: string): Promise<ConfirmDecision> {
     const note = noteOf("confirm", proof.holder);
-    return this.#change("confirm", (current): Ruling<ConfirmDecision> => {
+    return this.change("confirm", (current): Ruling<ConfirmDecision> => {
       const decision = confirm(current, proof, mark);
       return { decision, ...(decision.kind === "confirmed" ? { next: decision.next } : {}), note };
     }, { guess: this.#seen });
@@ -216,7 +218,7 @@ export class Lock {
   setMax(max: number, reason?: string): Promise<{ oldMax: number }> {
     const note = noteOf("set-max", undefined, reason);
     let tried: number | undefined;
-    return this.#change("set-max", (current, entry, inDoubt) => {
+    return this.change("set-max", (current, entry, inDoubt) => {
       // the try that nobody heard of may have been what set it
       if (inDoubt && tried !== undefined && current.max === max) return { decision: { oldMax: tried }, note };
       tried = current.max;
@@ -232,7 +234,7 @@ export class Lock {
   pause(paused: Pause): Promise<{ before: Pause | undefined; semaphore: Semaphore }> {
     const note = noteOf("pause", undefined, paused.reason);
     let before: Pause | undefined;
-    return this.#change("pause", (current, _, inDoubt) => {
+    return this.change("pause", (current, _, inDoubt) => {
       // the pause that is there may be what nobody heard of
       const ours = inDoubt && current.paused?.since === paused.since && current.paused?.by === paused.by;
       if (!ours) before = current.paused;
@@ -244,7 +246,7 @@ export class Lock {
   /** Allows grants again. Returns the pause that this ended. Throws {@linkcode StoreError}, {@linkcode LockError}. */
   resume(reason?: string): Promise<{ before: Pause | undefined }> {
     let ended: Pause | undefined;
-    return this.#change("resume", (current) => {
+    return this.change("resume", (current) => {
       ended = current.paused ?? ended;
       const next = current.paused === undefined ? {} : { next: resume(current) };
       return { decision: { before: ended }, ...next, note: noteOf("resume", undefined, reason) };
@@ -290,7 +292,7 @@ export class Lock {
     fence = false,
   ): Promise<EndDecision<Why>> {
     let tried: Hold | undefined;
-    return this.#change(verb, (current, _, inDoubt): Ruling<EndDecision<Why>> => {
+    return this.change(verb, (current, _, inDoubt): Ruling<EndDecision<Why>> => {
       const decision = rule(current);
       const gone = decision.kind === "not-held" || decision.hold?.grant !== tried?.grant;
       if (inDoubt && tried !== undefined && gone) {
@@ -304,9 +306,10 @@ export class Lock {
 
   /**
    * Reads, decides and commits until one commit lands; a `guess` is tried once in place of the first read. With `asksAll`
-   * the commit proves the document of all groups too.
+   * the commit proves the document of all groups too. `verb` names it in errors. Throws {@linkcode StoreError},
+   * {@linkcode LockError}.
    */
-  async #change<Decision>(
+  async change<Decision>(
     verb: string,
     rule: Rule<Decision>,
     { guess, asksAll = false }: { readonly guess?: Entry | null | undefined; readonly asksAll?: boolean } =

@@ -6,7 +6,6 @@
 import { CredentialAccess } from "../serve/access.ts";
 import type { Context } from "./command.ts";
 import type { Door } from "../serve/door.ts";
-import { DEFAULT_GROUP, semaphoreKey } from "../group.ts";
 import { formatListenAddress, isLocal } from "../serve/listen_address.ts";
 import { healthDoor } from "../serve/health_door.ts";
 import { isJournal } from "./process.ts";
@@ -15,28 +14,39 @@ import { notifyReady } from "../host/notify.ts";
 import { openStore } from "./open_store.ts";
 import { readCredentialList } from "../serve/tokens_file.ts";
 import { readRegularFile } from "../host/regular_file.ts";
-import { serveDoors, type Server, type TlsFiles } from "../serve/server.ts";
+import { serveDoors, type Server } from "../serve/server.ts";
 import type { ServingConfig } from "./together.ts";
 import { storeDoor } from "../serve/store_door.ts";
-import { type Store, StoreError } from "../store.ts";
+import { type TlsFiles, TlsFilesError } from "../serve/tls_files.ts";
+import type { Store } from "../store.ts";
+import { type Mirror, StoreMirror } from "../mirror.ts";
+import { shareStore } from "../shared_store.ts";
+import { EVERYTHING } from "../group.ts";
 import { reasonOf } from "../system_error.ts";
 import { VERSION } from "./version.ts";
 import { watchFiles } from "../serve/watched_files.ts";
 import type { Log } from "../surroundings.ts";
 
-/** How long the store may take to say that it is there, in milliseconds. */
-const PROBE_MS = 2_000;
-
 type ServeContext = Context<"serve">;
 
 /** What the doors are made of. */
 interface Ground {
+  /** Shared by all who wait, and closed with `mirror` and `below`. */
   readonly store: Store;
+  /** The store itself, for operators: their leases are known to every server, and to the next process of this one. */
+  readonly below: Store;
+  readonly mirror: Mirror;
+}
+
+async function openGround({ config: { store }, surroundings }: ServeContext): Promise<Ground> {
+  const below = await openStore(store);
+  const mirror = new StoreMirror(below, EVERYTHING, surroundings);
+  return { store: shareStore(below, mirror, surroundings), below, mirror };
 }
 
 /** The doors of the server; another one is another line. */
-function doorsOf({ store }: Ground): Door[] {
-  return [healthDoor(() => unready(store)), storeDoor({ store })];
+function doorsOf({ below, mirror }: Ground): Door[] {
+  return [healthDoor(() => unready(mirror)), storeDoor({ store: below })];
 }
 
 export async function serve(context: ServeContext): Promise<number> {
@@ -52,7 +62,7 @@ export async function serve(context: ServeContext): Promise<number> {
     return 1;
   }
   const access = new CredentialAccess(list, { certificates: tls?.clientCa !== undefined });
-  const ground: Ground = { store: await openStore(config.store) };
+  const ground = await openGround(context);
   let server: Server;
   try {
     server = serveDoors(doorsOf(ground), {
@@ -66,15 +76,16 @@ export async function serve(context: ServeContext): Promise<number> {
     for (const address of listen) {
       const bound = formatListenAddress(
         await server.listen(address).catch((error) => {
-          throw new ListenError(`cannot listen at ${formatListenAddress(address)}: ${listenReason(error)}`);
+          throw new StartError(`cannot listen at ${formatListenAddress(address)}: ${listenReason(error)}`);
         }),
       );
       log("info", `listening at ${bound.startsWith("unix:") ? bound : `${scheme}://${bound}`}`);
     }
   } catch (error) {
     await ground.store.close();
-    if (!(error instanceof ListenError)) throw error;
-    printError(context, error.message, error.hint);
+    if (!(error instanceof StartError) && !(error instanceof TlsFilesError)) throw error;
+    const hint = error instanceof TlsFilesError ? "check --tls-cert, --tls-key and --client-ca" : undefined;
+    printError(context, error.message, hint);
     return 1;
   }
   log("info", `locksmith ${VERSION} serves ${ground.store.name}`);
@@ -87,6 +98,7 @@ export async function serve(context: ServeContext): Promise<number> {
     log("warning", "without TLS tokens travel in the clear; give --tls-cert and --tls-key");
   }
   const watches = [
+    tellState(ground.mirror, log),
     watchFiles([config.tokens], async () => {
       const list = await readCredentialList(config.tokens);
       access.update(list);
@@ -118,23 +130,15 @@ export async function serve(context: ServeContext): Promise<number> {
 }
 
 /** The server cannot start. */
-class ListenError extends Error {
-  constructor(message: string, readonly hint?: string) {
-    super(message);
-  }
-}
+class StartError extends Error {}
 
-/** Throws {@linkcode ListenError} where they cannot be used. */
+/** Throws where a file cannot be read. */
 function readTls({ cert, key, clientCa }: NonNullable<ServingConfig["tls"]>): TlsFiles {
-  const pem = (path: string, label: string) => {
-    const text = new TextDecoder().decode(readRegularFile(path));
-    if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(text)) return text;
-    throw new ListenError(`cannot use ${path}: it has no ${label} in PEM format`);
-  };
+  const text = (path: string) => new TextDecoder().decode(readRegularFile(path));
   return {
-    cert: pem(cert, "CERTIFICATE"),
-    key: pem(key, "PRIVATE KEY"),
-    ...(clientCa === undefined ? {} : { clientCa: pem(clientCa, "CERTIFICATE") }),
+    cert: text(cert),
+    key: text(key),
+    ...(clientCa === undefined ? {} : { clientCa: text(clientCa) }),
   };
 }
 
@@ -145,15 +149,22 @@ function listenReason(error: unknown): string {
   return reasonOf(error);
 }
 
-/** Why the store cannot be used now, or `undefined`. */
-async function unready(store: Store): Promise<string | undefined> {
-  try {
-    await store.read(semaphoreKey(DEFAULT_GROUP), { timeoutMs: PROBE_MS });
-    return undefined;
-  } catch (error) {
-    if (error instanceof StoreError) return error.message;
-    throw error;
-  }
+/** Why the server cannot serve now, or `undefined`. */
+function unready({ state }: Mirror): string | undefined {
+  if (state.kind === "current") return undefined;
+  return state.error?.message ?? "the store is not read yet";
+}
+
+/** Tells once when the store goes, and when it is there. */
+function tellState(mirror: Mirror, log: Log): { close(): void } {
+  let told = mirror.state.kind;
+  return mirror.subscribe(({ kind }) => {
+    if (kind !== "state" || mirror.state.kind === told) return;
+    told = mirror.state.kind;
+    const why = unready(mirror);
+    if (why === undefined) log("info", "the store is there: ready");
+    else log("warning", `${why}; not ready`);
+  });
 }
 
 function logger(context: ServeContext, debug: boolean): Log {

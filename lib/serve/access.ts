@@ -18,8 +18,10 @@ export interface Presented {
 
 /** A client certificate as far as it tells who that is. */
 export interface ClientCertificate {
-  /** What it names: common name, and alternative names of the kinds DNS, URI and email. */
+  /** What it names: common name, and alternative names of the kinds DNS, URI and email. By these it is listed. */
   readonly names: readonly string[];
+  /** The ids that these may stand for. */
+  readonly ids: readonly string[];
   /** Why it is not to be believed: another authority signed it, it expired. */
   readonly fault?: string;
 }
@@ -120,7 +122,7 @@ export class CredentialAccess implements Access {
       : this.byToken(token);
   }
 
-  #byCertificate({ names, fault }: ClientCertificate): Identity {
+  #byCertificate({ names, ids, fault }: ClientCertificate): Identity {
     if (fault !== undefined) return { kind: "refused", why: `client certificate: ${fault}` };
     const [name] = names;
     if (name === undefined) return { kind: "refused", why: "the client certificate names nobody" };
@@ -134,12 +136,12 @@ export class CredentialAccess implements Access {
       return { kind: "refused", why: `the client certificate stands for several credentials: ${both}` };
     }
     if (credential === undefined) {
-      return { kind: "known", caller: { role: "host", name, ids: new Set(names) } };
+      return { kind: "known", caller: { role: "host", name, ids: new Set(ids) } };
     }
     const caller = this.#callerOf(credential);
     // one that is listed without an id still speaks for nobody but whom it names
     if (caller.role !== "host" || caller.ids !== undefined) return { kind: "known", caller };
-    return { kind: "known", caller: { ...caller, ids: new Set(names) } };
+    return { kind: "known", caller: { ...caller, ids: new Set(ids) } };
   }
 
   #callerOf(credential: Credential): Caller {
@@ -175,20 +177,4 @@ export function tokenOf(authorization: string): string | undefined {
     default:
       return undefined;
   }
-}
-
-/** What a certificate of `node:tls` names. An alternative name that is no plain text, such as an IP address, is left out. */
-export function namesOf(
-  { subject, subjectaltname = "" }: {
-    readonly subject?: { readonly CN?: string | readonly string[] };
-    readonly subjectaltname?: string;
-  },
-): string[] {
-  const alternatives = subjectaltname.split(", ").flatMap((text) => {
-    const [, kind, name = ""] = /^(DNS|URI|email):([^\s"]+)$/.exec(text) ?? [];
-    // of urn:uuid:X and spiffe://example.net/host/X what names the host is X
-    return kind === "URI" ? [name, name.replace(/^.*[:/]/, "")] : kind === undefined ? [] : [name];
-  });
-  const common = [subject?.CN ?? []].flat();
-  return [...new Set([...common, ...alternatives])].filter((name) => name !== "");
 }

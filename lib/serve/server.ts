@@ -14,7 +14,8 @@ import {
 } from "node:http";
 import type { Socket } from "node:net";
 import type { Server as TlsServer, TLSSocket } from "node:tls";
-import { type Access, type ClientCertificate, type Identity, namesOf } from "./access.ts";
+import type { Access, ClientCertificate, Identity } from "./access.ts";
+import { certificateNames } from "./certificate_names.ts";
 import type { Answer, Caller, Door, Route } from "./door.ts";
 import { exchange, refusal, type RefusalKind, type Running } from "./exchange.ts";
 import { Journal } from "./journal.ts";
@@ -24,13 +25,7 @@ import { type Bucket, Buckets, type Rate } from "./rate.ts";
 import { allowed, Router, targetOf } from "./router.ts";
 import type { Log, Surroundings } from "../surroundings.ts";
 import { reasonOf } from "../system_error.ts";
-
-/** The server's certificate and key, and the authorities that sign those of clients; PEM. */
-export interface TlsFiles {
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCa?: string;
-}
+import { tlsContext, type TlsFiles } from "./tls_files.ts";
 
 export interface Limits {
   /** Request line and headers, in bytes. */
@@ -176,7 +171,7 @@ class DoorServer implements Server {
       const https = await import("node:https");
       const secure = https.createServer({
         ...settings,
-        ...contextOf(this.#tls),
+        ...tlsContext(this.#tls),
         requestCert: this.#tls.clientCa !== undefined,
         // who has none may have a token; one that does not hold is refused with an answer
         rejectUnauthorized: false,
@@ -212,8 +207,9 @@ class DoorServer implements Server {
   }
 
   renew(files: TlsFiles): void {
+    const context = tlsContext(files);
     // https servers are tls servers
-    for (const server of this.#servers) (server as unknown as TlsServer).setSecureContext(contextOf(files));
+    for (const server of this.#servers) (server as unknown as TlsServer).setSecureContext(context);
     this.#tls = files;
   }
 
@@ -324,10 +320,13 @@ class DoorServer implements Server {
     const { authorized, authorizationError } = secure;
     const certificate = secure.getPeerCertificate();
     if (certificate === null || Object.keys(certificate ?? {}).length === 0) return undefined;
-    const names = namesOf(certificate);
-    return authorized
-      ? { names }
-      : { names, fault: String(authorizationError ?? "not signed by a known authority") };
+    const known = certificateNames(certificate.raw, certificate.subject?.CN);
+    if (authorized) return known;
+    const expired = Date.parse(certificate.valid_to) < this.options.surroundings.now();
+    return {
+      ...known,
+      fault: expired ? "it expired" : `the client CA did not sign it (${authorizationError})`,
+    };
   }
 
   /** `undefined`: no credential tells them apart, and nobody is held back. */
@@ -439,7 +438,3 @@ const NOWHERE: Route = {
   who: "anyone",
   answer: () => refusal(undefined, 404, "not_found", "there is nothing here"),
 };
-
-function contextOf({ cert, key, clientCa }: TlsFiles): { cert: string; key: string; ca?: string } {
-  return { cert, key, ...(clientCa === undefined ? {} : { ca: clientCa }) };
-}

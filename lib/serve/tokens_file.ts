@@ -17,7 +17,6 @@ import {
 import { reasonOf } from "../system_error.ts";
 
 const MODE = 0o600;
-const WHO = "the file is the server's: run this as root, or as the server's user";
 const BYTES_MAX = 16 * 1024 * 1024;
 
 /** What stands in the file. Never throws: what cannot be used is `broken`, and then nobody is let in. */
@@ -41,7 +40,7 @@ export async function readCredentials(path: string): Promise<Credentials> {
     return await read(path, await Deno.stat(path));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return NO_CREDENTIALS;
-    throw new CredentialsError(`cannot read ${path}: ${reasonOf(error)}`, WHO);
+    throw failure(`read ${path}`, error);
   }
 }
 
@@ -78,6 +77,13 @@ export async function changeCredentials(
     await lock.sync();
   } catch (error) {
     if (error instanceof CredentialsError) throw error;
-    throw new CredentialsError(`cannot write ${path}: ${reasonOf(error)}`, WHO);
+    throw failure(`write ${path}`, error);
   }
+}
+
+function failure(what: string, error: unknown): CredentialsError {
+  const hint = error instanceof Deno.errors.PermissionDenied
+    ? "the file is the server's: run this as root, or as the server's user"
+    : undefined;
+  return new CredentialsError(`cannot ${what}: ${reasonOf(error)}`, hint);
 }

@@ -5,7 +5,7 @@
  */
 
 import { parseSemaphore } from "../document.ts";
-import { ALL_GROUPS, ALL_KEY, groupOfKey, groupOfQueueKey, groupPhrase } from "../group.ts";
+import { ALL_GROUPS, ALL_KEY, groupOfKey, groupOfPlaceKey, groupPhrase } from "../group.ts";
 import { plainLine } from "../plain_text.ts";
 import { SemaphoreError } from "../semaphore.ts";
 import type { Transaction } from "../store.ts";
@@ -50,9 +50,7 @@ function groupAt(key: string): string | undefined {
 
 /** `queue in group web, place 100/m1`. */
 function placeAt(key: string, what: string): string | undefined {
-  const group = groupOfQueueKey(key);
+  const group = groupOfPlaceKey(key);
   if (group === undefined) return undefined;
-  return `${what} in ${groupPhrase(group)}, place ${
-    key.slice(key.lastIndexOf("/queue/") + "/queue/".length)
-  }`;
+  return `${what} in ${groupPhrase(group)}, place ${key.split("/").slice(-2).join("/")}`;
 }

@@ -443,6 +443,23 @@ export const OPTIONS = {
     sample: `${SERVER_FOLDER}/tokens`,
     parse: parsePath,
   },
+  "groups": {
+    value: "FILE",
+    help: "serve only the groups that this TOML file lists; read again when it changes",
+    by: ["serve"],
+    variable: "prefixed",
+    sample: "/etc/locksmith/groups.toml",
+    parse: parsePath,
+  },
+  "place-ttl": {
+    value: "DURATION",
+    help: "for how long a polling host that is not heard keeps its place in the queue",
+    by: ["serve"],
+    variable: "prefixed",
+    fallback: "15m",
+    sample: "15m",
+    parse: parseLength,
+  },
   "insecure": {
     help: "listen beyond this host although anybody there may do everything",
     by: ["serve"],

@@ -5,9 +5,18 @@
 
 import { CredentialAccess } from "../serve/access.ts";
 import type { Context } from "./command.ts";
-import type { Door } from "../serve/door.ts";
+import { UsageError } from "./config.ts";
+import type { SlotObserver } from "../counter.ts";
+import type { Caller, Door } from "../serve/door.ts";
+import { groupPhrase } from "../group.ts";
+import { GroupsFileError } from "../serve/groups_file.ts";
+import { hostsDoor } from "../serve/hosts_door.ts";
+import { machineName } from "../machine.ts";
+import { ServedGroups } from "./served_groups.ts";
+import { Slots } from "../slots.ts";
 import { formatListenAddress, isLocal } from "../serve/listen_address.ts";
 import { healthDoor } from "../serve/health_door.ts";
+import { CALL_TIMEOUT_MS } from "../lock.ts";
 import { isJournal } from "./process.ts";
 import { logLine, printError } from "./output.ts";
 import { notifyReady } from "../host/notify.ts";
@@ -24,6 +33,7 @@ import { shareStore } from "../shared_store.ts";
 import { EVERYTHING } from "../group.ts";
 import { reasonOf } from "../system_error.ts";
 import { VERSION } from "./version.ts";
+import { dirname } from "node:path";
 import { watchFiles } from "../serve/watched_files.ts";
 import type { Log } from "../surroundings.ts";
 
@@ -38,15 +48,47 @@ interface Ground {
   readonly mirror: Mirror;
 }
 
+/** Throws {@linkcode StoreError} where an embedded store cannot be written: nothing would make that better. */
 async function openGround({ config: { store }, surroundings }: ServeContext): Promise<Ground> {
   const below = await openStore(store);
+  if (store.kind === "sqlite") {
+    await Deno.mkdir(dirname(store.path), { recursive: true, mode: 0o700 }).catch(() => {});
+    const made = await below.commit({ expect: [], put: [] }, { timeoutMs: CALL_TIMEOUT_MS });
+    if (made.kind === "unknown") throw made.cause;
+  }
   const mirror = new StoreMirror(below, EVERYTHING, surroundings);
   return { store: shareStore(below, mirror, surroundings), below, mirror };
 }
 
+/** What the doors need beside. */
+interface Serving extends Ground {
+  readonly slots: Slots;
+  readonly groups: ServedGroups | undefined;
+}
+
 /** The doors of the server; another one is another line. */
-function doorsOf({ below, mirror }: Ground): Door[] {
-  return [healthDoor(() => unready(mirror)), storeDoor({ store: below })];
+function doorsOf({ below, mirror, slots, groups }: Serving): Door[] {
+  const mayAsk = groups === undefined
+    ? {}
+    : { mayAsk: (caller: Caller, group: string) => groups.mayAsk(caller.name, group) };
+  return [
+    healthDoor(() => unready(mirror)),
+    storeDoor({ store: below }),
+    hostsDoor({ slots, ...mayAsk, close: () => slots.close() }),
+  ];
+}
+
+/** Grants and returns of hosts are told, each once. */
+function observing(log: Log): SlotObserver {
+  return {
+    granted: (group, id) => log("info", `${groupPhrase(group)}: granted a slot to ${id}`),
+    released(group, id, hold) {
+      log(
+        "info",
+        `${groupPhrase(group)}: ${hold === undefined ? id : machineName(id, hold.host)} gave its slot back`,
+      );
+    },
+  };
 }
 
 export async function serve(context: ServeContext): Promise<number> {
@@ -62,10 +104,20 @@ export async function serve(context: ServeContext): Promise<number> {
     return 1;
   }
   const access = new CredentialAccess(list, { certificates: tls?.clientCa !== undefined });
+  const groups = config.groups === undefined ? undefined : readGroups(config.groups);
   const ground = await openGround(context);
+  const slots = new Slots({
+    ...ground,
+    surroundings,
+    by: "locksmith serve",
+    placeTtlMs: config["place-ttl"],
+    observer: observing(log),
+    failed: (error) => log("error", `this is a bug in locksmith ${VERSION}: ${reasonOf(error)}`),
+    ...(groups === undefined ? {} : { groups }),
+  });
   let server: Server;
   try {
-    server = serveDoors(doorsOf(ground), {
+    server = serveDoors(doorsOf({ ...ground, slots, groups }), {
       access,
       surroundings,
       log,
@@ -82,6 +134,7 @@ export async function serve(context: ServeContext): Promise<number> {
       log("info", `listening at ${bound.startsWith("unix:") ? bound : `${scheme}://${bound}`}`);
     }
   } catch (error) {
+    slots.close();
     await ground.store.close();
     if (!(error instanceof StartError) && !(error instanceof TlsFilesError)) throw error;
     const hint = error instanceof TlsFilesError ? "check --tls-cert, --tls-key and --client-ca" : undefined;
@@ -99,6 +152,9 @@ export async function serve(context: ServeContext): Promise<number> {
   }
   const watches = [
     tellState(ground.mirror, log),
+    ...(groups === undefined
+      ? []
+      : [groups.follow({ ...ground, surroundings, log, changed: () => slots.rulesChanged() })]),
     watchFiles([config.tokens], async () => {
       const list = await readCredentialList(config.tokens);
       access.update(list);
@@ -147,6 +203,16 @@ function listenReason(error: unknown): string {
   if (code === "EADDRINUSE") return "the address is in use";
   if (code === "EADDRNOTAVAIL") return "this host does not have that address";
   return reasonOf(error);
+}
+
+/** Throws {@linkcode UsageError}. */
+function readGroups(path: string): ServedGroups {
+  try {
+    return new ServedGroups(path);
+  } catch (error) {
+    if (error instanceof GroupsFileError) throw new UsageError(error.faults);
+    throw error;
+  }
 }
 
 /** Why the server cannot serve now, or `undefined`. */

@@ -231,6 +231,11 @@ async function stream(
 /** What the route is given. What costs something is made when it is asked for. */
 class Question implements Asked {
   body: Uint8Array = EMPTY;
+  /** A field, since doors take it out of what they are asked. */
+  readonly header = (name: string): string | undefined => {
+    const value = this.given.request.headers[name];
+    return Array.isArray(value) ? value.join(", ") : value;
+  };
   #query: URLSearchParams | undefined;
   #gone: AbortController | undefined;
   #ended = false;
@@ -259,10 +264,6 @@ class Question implements Asked {
     this.#gone ??= new AbortController();
     if (this.#ended || this.given.response.destroyed) this.#gone.abort();
     return this.#gone.signal;
-  }
-  header(name: string): string | undefined {
-    const value = this.given.request.headers[name];
-    return Array.isArray(value) ? value.join(", ") : value;
   }
   end(): void {
     this.#ended = true;

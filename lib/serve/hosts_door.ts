@@ -19,7 +19,8 @@ import {
   waitOf,
 } from "../fleetlock/protocol.ts";
 import type { SlotAnswer, SlotRequest, SlotServer } from "../slot_server.ts";
-import type { Answer, Asked, Caller, Door, Route } from "./door.ts";
+import { type Answer, type Asked, askingFault, type Caller, type Door, type Route } from "./door.ts";
+import { quoted } from "../plain_text.ts";
 
 /** The two questions of the protocol, as labels. */
 export type Api = "pre-reboot" | "steady-state";
@@ -28,15 +29,17 @@ export interface HostsDoorOptions {
   readonly slots: SlotServer;
   /** Whether who asks may ask for this group, beside what its credential says; default: yes. */
   mayAsk?(caller: Caller, group: string): boolean;
+  /** The server stops: whoever waits is answered. */
+  close?(): void;
   /** Hears of every answer that this door gives. */
   answered?(api: Api, kind: SlotAnswer["kind"], status: number): void;
 }
 
-/** So much of an id is repeated in a message, in characters. */
-const SHOWN = 64;
-
 export function hostsDoor(options: HostsDoorOptions): Door {
-  return { routes: [route(PRE_REBOOT, "pre-reboot", options), route(STEADY_STATE, "steady-state", options)] };
+  return {
+    routes: [route(PRE_REBOOT, "pre-reboot", options), route(STEADY_STATE, "steady-state", options)],
+    close: () => options.close?.(),
+  };
 }
 
 function route(path: string, api: Api, options: HostsDoorOptions): Route {
@@ -86,32 +89,12 @@ async function ask(
     if (error instanceof ProtocolFault) return { kind: "bad_request", value: error.message };
     throw error;
   }
-  const value = forbidden(caller, request) ??
+  const value = askingFault(caller, request) ??
     (mayAsk?.(caller, request.group) === false
-      ? `${caller.name} may not ask for group ${protocolName(request.group)}`
+      ? `the credential ${quoted(caller.name)} may not ask for group ${protocolName(request.group)}`
       : undefined);
   if (value !== undefined) return { kind: "forbidden", value };
   return api === "pre-reboot"
     ? await slots.preReboot(request, { waitMs, gone })
     : await slots.steadyState(request, { gone });
-}
-
-/** Why a credential is not good for this request: it is for its host and groups only, and a person's for no host at all. */
-function forbidden({ role, name, groups, id }: Caller, request: SlotRequest): string | undefined {
-  if (role !== undefined && role !== "host") {
-    return `${name} is the credential of an ${role}: a slot is asked for by its host`.replace(
-      "an viewer",
-      "a viewer",
-    );
-  }
-  if (id !== undefined && id !== request.id) {
-    return `${name} may not ask for ${JSON.stringify(request.id.slice(0, SHOWN))}, only for ${
-      JSON.stringify(id)
-    }`;
-  }
-  const group = protocolName(request.group);
-  if (groups !== undefined && !groups.has(request.group) && !groups.has(group)) {
-    return `${name} may not ask for group ${group}`;
-  }
-  return undefined;
 }

@@ -27,6 +27,8 @@ export interface StartOptions {
   readonly path?: string;
   /** The built file, in place of the sources. */
   readonly program?: string;
+  /** What runs until it is stopped; default: `daemon`. */
+  readonly command?: "daemon" | "serve";
 }
 
 /** How a process ended, and what it wrote. */
@@ -70,7 +72,7 @@ function command(
   });
 }
 
-/** A running daemon. */
+/** A running daemon, or server. */
 export class TestDaemon {
   readonly lines: string[] = [];
   readonly status: Promise<Deno.CommandStatus>;
@@ -81,7 +83,7 @@ export class TestDaemon {
   #ended = false;
 
   constructor(args: readonly string[], options: StartOptions) {
-    this.#child = command(["daemon", ...args], options).spawn();
+    this.#child = command([options.command ?? "daemon", ...args], options).spawn();
     this.#reading = Promise.all([this.#read(this.#child.stderr), this.#child.stdout.cancel()]);
     this.status = this.#child.status.then(async (status) => {
       await this.#reading;

@@ -1,0 +1,137 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { locksmith, TestDaemon, until } from "../support/daemon_process.ts";
+import { locksmith as built } from "../support/executable.ts";
+
+/** A server with a folder of its own; it can be killed and started again. */
+class TestServer implements AsyncDisposable {
+  #process: TestDaemon | undefined;
+  url = "";
+
+  private constructor(readonly program: string, readonly dir: string) {}
+
+  static async make(): Promise<TestServer> {
+    return new TestServer(await built(), await Deno.makeTempDir());
+  }
+
+  get store(): string {
+    return `sqlite:${this.dir}/locksmith.db`;
+  }
+
+  get process(): TestDaemon {
+    if (this.#process === undefined) throw new Error("the server was not started");
+    return this.#process;
+  }
+
+  async start(...more: readonly string[]): Promise<void> {
+    const args = [`--endpoint=${this.store}`, `--tokens=${this.dir}/tokens`, "--listen=127.0.0.1:0", ...more];
+    this.#process = new TestDaemon(args, { program: this.program, command: "serve" });
+    const line = await this.process.line(/listening at http/);
+    this.url = line.replace(/^.* /, "");
+    await until(async () => (await this.ask("/readyz"))[0], (status) => status === 200);
+  }
+
+  async ask(path: string, init: RequestInit = {}): Promise<[status: number, text: string]> {
+    const reply = await fetch(this.url + path, init);
+    return [reply.status, (await reply.text()).trim()];
+  }
+
+  /** A question of FleetLock. */
+  fleetlock(path: string, token: string, id: string, group = "default"): Promise<[number, string]> {
+    const headers = { "fleet-lock-protocol": "true", authorization: `Basic ${btoa(`host:${token}`)}` };
+    return this.ask(path, {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ client_params: { id, group } }),
+    });
+  }
+
+  async command(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await locksmith(args, { program: this.program });
+    if (code !== 0) throw new Error(`locksmith ${args.join(" ")}: ${code}: ${stderr}`);
+    return stdout.trim();
+  }
+
+  token(...args: string[]): Promise<string> {
+    return this.command("token", ...args, `--tokens=${this.dir}/tokens`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process?.stop("SIGKILL");
+    await Deno.remove(this.dir, { recursive: true });
+  }
+}
+
+Deno.test("a server that is killed has everything when it is back: the tokens, and the slots that hosts were told of", async () => {
+  await using server = await TestServer.make();
+  const [web, any] = [
+    await server.token("add", "--role=host", "--group=web", "--id=a"),
+    await server.token("add", "--role=host", "--name=any"),
+  ];
+  await server.start();
+  assertEquals((await Deno.stat(`${server.dir}/locksmith.db`)).mode, 0o100600);
+  assertEquals(await server.fleetlock("/v1/pre-reboot", web, "a", "web"), [200, ""]);
+  // another's id, another's group, another's door
+  for (const [id, group] of [["b", "web"], ["a", "db"]] as const) {
+    const [status, text] = await server.fleetlock("/v1/pre-reboot", web, id, group);
+    assertEquals([status, JSON.parse(text).kind], [403, "forbidden"]);
+  }
+  const [status, text] = await server.ask("/v1/pre-reboot", { method: "POST", body: "{}" });
+  assertEquals([status, JSON.parse(text).kind], [401, "unauthenticated"]);
+
+  await server.process.stop("SIGKILL");
+  await server.start();
+  const [full, refusal] = await server.fleetlock("/v1/pre-reboot", any, "b", "web");
+  assertEquals([full, JSON.parse(refusal).kind], [409, "full"]);
+  assertEquals(await server.fleetlock("/v1/pre-reboot", web, "a", "web"), [200, ""]);
+  const shown = JSON.parse(
+    await server.command("status", "--json", "--group=web", `--endpoint=${server.store}`),
+  );
+  assertEquals(shown.holders, ["a"]);
+  assertEquals(await server.fleetlock("/v1/steady-state", web, "a", "web"), [200, ""]);
+
+  // a host that waits is answered when the server stops, and the server ends by itself
+  assertEquals((await server.fleetlock("/v1/pre-reboot", any, "b", "web"))[0], 200);
+  const waiting = fetch(`${server.url}/v1/pre-reboot`, {
+    method: "POST",
+    headers: { "fleet-lock-protocol": "true", authorization: `Bearer ${any}`, prefer: "wait=600" },
+    body: JSON.stringify({ client_params: { id: "c", group: "web" } }),
+  });
+  const queue = async () =>
+    JSON.parse(await server.command("status", "--json", "--group=web", `--endpoint=${server.store}`)).queue;
+  await until(queue, (places) => places.length === 1);
+  const stopped = server.process.stop();
+  const reply = await waiting;
+  assertEquals([reply.status, (await reply.json()).kind], [503, "unavailable"]);
+  assertEquals((await stopped).code, 0);
+});
+
+Deno.test("tokens and groups of a running server change with their files; a list of tokens that cannot be used lets nobody in", async () => {
+  await using server = await TestServer.make();
+  const groups = `${server.dir}/groups.toml`;
+  await Deno.writeTextFile(groups, "[web]\nmax = 2\n");
+  await server.start(`--groups=${groups}`);
+  await server.process.line(/notice: there are no tokens .* whoever reaches this server may do everything/);
+  await server.process.line(/group web: max is 2 now, was 1/);
+  assertEquals((await server.fleetlock("/v1/pre-reboot", "x", "a", "web"))[0], 200);
+  assertEquals((await server.fleetlock("/v1/pre-reboot", "x", "a", "db"))[0], 404);
+
+  const token = await server.token("add", "--role=host", "--name=host");
+  await Deno.writeTextFile(groups, "[web]\nmax = 3\n[db]\n");
+  await server.process.line(/tokens: read again|group web: max is 3/);
+  await server.process.line(/tokens: read again|group web: max is 3/);
+  assertEquals((await server.fleetlock("/v1/pre-reboot", "x", "a", "web"))[0], 401);
+  assertEquals((await server.fleetlock("/v1/pre-reboot", token, "b", "db"))[0], 200);
+
+  await Deno.chmod(`${server.dir}/tokens`, 0o666);
+  assertMatch(await server.process.line(/^error/), /others can write to it; .*; nobody is let in/);
+  assertEquals((await server.fleetlock("/v1/pre-reboot", token, "b", "db"))[0], 503);
+  await Deno.chmod(`${server.dir}/tokens`, 0o600);
+  await server.process.line(/tokens: read again/);
+  assertEquals((await server.fleetlock("/v1/pre-reboot", token, "b", "db"))[0], 200);
+  await server.token("remove", "host");
+  await server.process.line(/tokens: read again/);
+  assertEquals((await server.fleetlock("/v1/pre-reboot", token, "b", "db"))[0], 401);
+  await server.process.line(/the token 'host' was removed/);
+  // no secret ever gets into the log
+  assertEquals(server.process.text.includes(token.slice(-43)), false);
+});

@@ -7,7 +7,8 @@
  */
 
 import { attempt, commandsOf, type Option } from "./option.ts";
-import { type Composer, FAULTY, type Faulty, type Part, TOGETHER, type Together } from "./together.ts";
+import { type Composer, FAULTY, type Faulty, type Part } from "./composer.ts";
+import { TOGETHER, type Together } from "./together.ts";
 import {
   type CommandName,
   type OptionName,
@@ -74,7 +75,7 @@ export function interpret(
     ((name: string) => parts.get(name) ?? { value: undefined, origin: undefined }) as Composer["part"];
   for (const [name, { of: [first], compose }] of Object.entries(TOGETHER)) {
     if (!parts.has(first)) continue;
-    const value = compose({ part, readFile, faults, hints });
+    const value = compose({ command, part, readFile, faults, hints });
     if (value !== FAULTY) together.set(name, value);
   }
   return { parts, together, faults: [...new Set(faults)], hints };

@@ -11,7 +11,7 @@ import { type Output, printError, printHint, printWarning, table, wrap } from ".
 import { type Column, fitTable, type Screen } from "./screen.ts";
 import { exampleLine, OWN_FILE, OWN_FOLDER, type Settings } from "./settings.ts";
 import type { StrategyChoice } from "../strategy.ts";
-import type { Part } from "./together.ts";
+import type { Part } from "./composer.ts";
 
 /** The shape of `locksmith config --json`. */
 export interface ConfigReport {

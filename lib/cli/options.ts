@@ -1,6 +1,6 @@
 /**
  * The table of all options, a row each. A new option is a row here, and a line in the command that uses its value;
- * `option.ts` says what the columns are.
+ * `option.ts` says what the columns are. One noun: it is long because there are many options, and in the order of the help.
  */
 
 import { type Option, parseLength, parsePath, parseSwitch, parseText, wholeNumber } from "./option.ts";
@@ -20,8 +20,10 @@ import {
   parseReason,
   parseRebootTime,
   parseRole,
+  parseServer,
   parseShare,
   parseStrategy,
+  parseToken,
   parseWait,
   parseWithin,
 } from "./values.ts";
@@ -132,6 +134,50 @@ export const OPTIONS = {
     secret: true,
     sample: "secret",
     parse: (text: string) => text,
+  },
+  "server": {
+    value: "URL",
+    help: "a 'locksmith serve' at https://HOST, in place of --endpoint; for people, not for hosts",
+    ...OF_STORE,
+    sample: "https://lock.example.net",
+    parse: parseServer,
+  },
+  "server-token-file": {
+    value: "FILE",
+    help: "the token by which the server knows you",
+    ...OF_STORE,
+    sample: "/etc/locksmith/token",
+    parse: parseText,
+  },
+  "server-token": {
+    value: "TEXT",
+    help: "the token itself; a variable or a file keeps it out of the process list",
+    ...OF_STORE,
+    variable: "environment",
+    secret: true,
+    sample: "secret",
+    parse: parseToken,
+  },
+  "server-cafile": {
+    value: "FILE",
+    help: "trust the server if this CA signed its certificate",
+    ...OF_STORE,
+    sample: "/etc/ssl/locksmith-ca.pem",
+    parse: parseText,
+  },
+  "server-certfile": {
+    value: "FILE",
+    help: "client certificate for the server",
+    ...OF_STORE,
+    sample: "/etc/ssl/operator.pem",
+    parse: parseText,
+  },
+  "server-keyfile": {
+    value: "FILE",
+    help: "private key of the client certificate",
+    ...OF_STORE,
+    sample: "/etc/ssl/operator.key",
+    parse: parseText,
   },
   "group": {
     value: "NAME",

@@ -30,6 +30,7 @@ import { Operations } from "../serve/operations.ts";
 import { PageDoor } from "../serve/page_door.ts";
 import { serveDoors, type Server } from "../serve/server.ts";
 import type { ServingConfig } from "./together.ts";
+import { storeDoor } from "../serve/store_door.ts";
 import { type TlsFiles, TlsFilesError } from "../serve/tls_files.ts";
 import type { Store } from "../store.ts";
 import { type Mirror, StoreMirror } from "../mirror.ts";
@@ -45,21 +46,23 @@ type ServeContext = Context<"serve">;
 
 /** What the doors are made of. */
 interface Ground {
-  /** Shared by all who wait, and closed with `mirror`. */
+  /** Shared by all who wait, and closed with `mirror` and `below`. */
   readonly store: Store;
+  /** The store itself, for operators: their leases are known to every server, and to the next process of this one. */
+  readonly below: Store;
   readonly mirror: Mirror;
 }
 
 /** Throws {@linkcode StoreError} where an embedded store cannot be written: nothing would make that better. */
 async function openGround({ config: { store }, surroundings }: ServeContext): Promise<Ground> {
-  const opened = await openStore(store);
+  const below = await openStore(store);
   if (store.kind === "sqlite") {
     await Deno.mkdir(dirname(store.path), { recursive: true, mode: 0o700 }).catch(() => {});
-    const made = await opened.commit({ expect: [], put: [] }, { timeoutMs: CALL_TIMEOUT_MS });
+    const made = await below.commit({ expect: [], put: [] }, { timeoutMs: CALL_TIMEOUT_MS });
     if (made.kind === "unknown") throw made.cause;
   }
-  const mirror = new StoreMirror(opened, EVERYTHING, surroundings);
-  return { store: shareStore(opened, mirror, surroundings), mirror };
+  const mirror = new StoreMirror(below, EVERYTHING, surroundings);
+  return { store: shareStore(below, mirror, surroundings), below, mirror };
 }
 
 /** What the doors need beside. */
@@ -72,12 +75,13 @@ interface Serving extends Ground {
 
 /** The doors of the server; another one is another line. */
 function doorsOf(serving: Serving): Door[] {
-  const { mirror, slots, groups } = serving;
+  const { below, mirror, slots, groups } = serving;
   const mayAsk = groups === undefined
     ? {}
     : { mayAsk: (caller: Caller, group: string) => groups.mayAsk(caller.name, group) };
   return [
     healthDoor(() => unready(mirror)),
+    storeDoor({ store: below }),
     hostsDoor({ slots, ...mayAsk, close: () => slots.close() }),
     ...peopleDoors(serving),
   ];

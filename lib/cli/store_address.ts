@@ -7,9 +7,19 @@ import type { StoreConfig } from "./together.ts";
 import { type Store, StoreError } from "../store.ts";
 import { reasonOf } from "../system_error.ts";
 
+/** What stands before the address of a server. */
+const SERVER = "server:";
+
 /** By what a store is found again, without any secret: its endpoints, or its file. */
 export function addressOf(config: StoreConfig): string {
-  return config.kind === "sqlite" ? `sqlite:${resolve(config.path)}` : config.endpoints.join(",");
+  switch (config.kind) {
+    case "sqlite":
+      return `sqlite:${resolve(config.path)}`;
+    case "http":
+      return `${SERVER}${config.url}`;
+    case "etcd":
+      return config.endpoints.join(",");
+  }
 }
 
 /**
@@ -41,8 +51,12 @@ export async function withStoreAt<T>(
 /** The store at an address. A password that goes over TLS today is not sent without it. */
 export function configAt(address: string, today: StoreConfig): StoreConfig {
   if (address.startsWith("sqlite:")) return { kind: "sqlite", path: address.slice("sqlite:".length) };
+  if (address.startsWith(SERVER)) {
+    const url = address.slice(SERVER.length);
+    return today.kind === "http" && today.url === url ? today : { kind: "http", url, files: {} };
+  }
   const endpoints = address.split(",");
-  if (today.kind === "sqlite") return { kind: "etcd", endpoints };
+  if (today.kind !== "etcd") return { kind: "etcd", endpoints };
   const isSecure = (list: readonly string[]) => list.every((endpoint) => endpoint.startsWith("https:"));
   if (isSecure(endpoints)) return { ...today, endpoints };
   const { username, password } = today;

@@ -4,8 +4,9 @@
  */
 
 import { ALL_GROUPS } from "../group.ts";
+import { type Composer, FAULTY, type Faulty, present } from "./composer.ts";
 import { attempt } from "./option.ts";
-import type { OptionName, Value } from "./options.ts";
+import { composeServer, type ServerConfig } from "./server_config.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
 import { formatListenAddress, isLocal, type ListenAddress } from "../serve/listen_address.ts";
 import { planFaults, type RolloutPlan } from "../simulation/plan.ts";
@@ -27,7 +28,8 @@ export type StoreConfig =
     /** The files that `ca`, `cert` and `key` came from: certificates are renewed. */
     readonly files?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   }
-  | { readonly kind: "sqlite"; readonly path: string };
+  | { readonly kind: "sqlite"; readonly path: string }
+  | ServerConfig;
 
 /** A window, the zone in which its start is meant, and by what it was set. */
 export interface WindowConfig {
@@ -40,24 +42,6 @@ export interface WindowConfig {
 export interface CheckLimits {
   readonly rebootMs: number;
   readonly pauseMs: number;
-}
-
-/** What a setting came to: its value, unless it has a fault or is not set; and what set it, unless it is the default. */
-export interface Part<T = unknown> {
-  readonly value: T | undefined;
-  readonly origin: string | undefined;
-}
-
-/** Marks what could not be composed, after its faults were told. */
-export const FAULTY = Symbol("faulty");
-export type Faulty = typeof FAULTY;
-
-/** What composing needs: the parts, and where to tell what is wrong. */
-export interface Composer {
-  part<N extends OptionName>(name: N): Part<Value<N>>;
-  readFile(path: string): Uint8Array;
-  readonly faults: string[];
-  readonly hints: string[];
 }
 
 /** By field of the configuration. The first of `of` says which commands want it. */
@@ -79,8 +63,11 @@ export const TOGETHER = {
 } as const;
 export type Together = typeof TOGETHER;
 
-function composeStore({ part, readFile, faults }: Composer): StoreConfig | Faulty {
+function composeStore(composer: Composer): StoreConfig | Faulty {
+  const { part, readFile, faults } = composer;
   const before = faults.length;
+  const server = composeServer(composer);
+  if (server !== undefined) return server;
   const { value: endpoints = [], origin = "the default endpoint" } = part("endpoint");
   const files = (["etcd-cafile", "etcd-certfile", "etcd-keyfile"] as const).map(part);
   const [username, password] = [part("etcd-username"), part("etcd-password")];
@@ -116,25 +103,17 @@ function composeStore({ part, readFile, faults }: Composer): StoreConfig | Fault
     );
   }
   if (faults.length > before || endpoints.length === 0) return FAULTY;
-  const paths = given({ ca: files[0]?.value, cert: files[1]?.value, key: files[2]?.value });
+  const paths = present({ ca: files[0]?.value, cert: files[1]?.value, key: files[2]?.value });
   return {
     kind: "etcd",
     endpoints: [...new Set(endpoints)],
-    ...given({ ca, cert, key, username: username.value, password: password.value }),
+    ...present({ ca, cert, key, username: username.value, password: password.value }),
     ...(Object.keys(paths).length > 0 ? { files: paths } : {}),
   };
 }
 
 /** Neither is of use without the other. */
 const PAIRS = [["etcd-certfile", "etcd-keyfile"], ["etcd-username", "etcd-password"]] as const;
-
-/** The fields that are not `undefined`. */
-function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  // what is filtered out is what the type leaves out
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as ReturnType<
-    typeof given<T>
-  >;
-}
 
 /** The window; `null`: always open. */
 function composeWindow({ part, faults }: Composer): WindowConfig | null | Faulty {
@@ -166,7 +145,14 @@ function composeStrategy({ part, faults, hints }: Composer): StrategyChoice | Fa
   const { value: strategy, origin } = part("reboot-strategy");
   if (strategy === undefined && origin !== undefined) return FAULTY;
   const configured = strategy === undefined || origin === undefined ? undefined : { strategy, origin };
-  const choice = chooseStrategy(configured, part("endpoint").origin);
+  const [endpoint, server] = [part("endpoint"), part("server")];
+  const choice = chooseStrategy(configured, endpoint.origin);
+  if (choice?.strategy === "etcd-lock" && endpoint.origin === undefined && server.origin !== undefined) {
+    faults.push(
+      `${server.origin}: is for the commands of operators; the strategy etcd-lock needs --endpoint`,
+    );
+    return FAULTY;
+  }
   if (choice !== undefined) return choice;
   faults.push("neither a reboot strategy nor an endpoint is configured: the daemon does not start");
   hints.push(
@@ -272,7 +258,7 @@ function composeServing({ part, readFile, faults, hints }: Composer): ServingCon
   if (cert.value === undefined || key.value === undefined) return { listen: listen.value };
   return {
     listen: listen.value,
-    tls: { cert: cert.value, key: key.value, ...given({ clientCa: clientCa.value }) },
+    tls: { cert: cert.value, key: key.value, ...present({ clientCa: clientCa.value }) },
   };
 }
 

@@ -21,8 +21,7 @@ const ENDPOINT = "an endpoint is http(s)://HOST:PORT or sqlite:PATH";
 
 /** An endpoint with its port, `http://etcd1:2379`; or `sqlite:PATH` as it is. */
 export function parseEndpoint(text: string): string {
-  // a password in it is not to be shown
-  const shown = text.replace(/^([a-z]+:\/\/)?.*@/is, "$1...@");
+  const shown = withoutUser(text);
   const refuse = (why: string) => new ValueError(`'${shown}' ${why}`);
   if (text === "") throw refuse(`is empty; ${ENDPOINT}`);
   if (text.startsWith("sqlite:")) {
@@ -48,6 +47,39 @@ export function parseEndpoint(text: string): string {
   // URL drops a port that is the scheme's own
   const port = url.port !== "" ? url.port : /:(80|443)\/?$/.exec(text)?.[1] ?? "2379";
   return `${scheme}://${url.hostname}:${port}`;
+}
+
+const SERVER = "a server is https://HOST or https://HOST:PORT, with a path if there is one before it";
+
+/** The address of a server, `https://lock.example.net`, without a slash at its end. */
+export function parseServer(text: string): string {
+  const refuse = (why: string) => new ValueError(`'${withoutUser(text)}' ${why}`);
+  if (text === "") throw refuse(`is empty; ${SERVER}`);
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase();
+  if (scheme === undefined) throw refuse(`is not a server, did you mean 'https://${withoutUser(text)}'?`);
+  if (scheme !== "http" && scheme !== "https") {
+    throw refuse(`has the scheme ${scheme}; allowed: http and https${didYouMean(scheme, ["http", "https"])}`);
+  }
+  const url = URL.parse(text);
+  if (url === null || url.port === "0") {
+    throw refuse(`is not a server: host or port cannot be read; ${SERVER}`);
+  }
+  if (url.username !== "" || url.password !== "") throw refuse("contains a user; use --server-token-file");
+  if (url.search !== "" || url.hash !== "") {
+    throw refuse(`has more than a host, a port and a path; ${SERVER}`);
+  }
+  return `${url.origin}${url.pathname}`.replace(/\/+$/, "");
+}
+
+/** A token of a server. What is wrong with it is said without it. */
+export function parseToken(text: string): string {
+  if (/^[\x21-\x7e]{1,4096}$/.test(text)) return text;
+  throw new ValueError(text === "" ? "the value is empty" : "the value is not a token: one word of ASCII");
+}
+
+/** A password in a URL is not to be shown. */
+function withoutUser(text: string): string {
+  return text.replace(/^([a-z]+:\/\/)?.*@/is, "$1...@");
 }
 
 /** The name of a group; the empty one is the default group's. */

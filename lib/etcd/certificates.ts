@@ -5,6 +5,7 @@
  */
 
 import type { Certificates } from "./connection.ts";
+import { type PemLabel, readPem } from "../pem.ts";
 import { StoreError } from "../store.ts";
 
 /** The files, as bytes. */
@@ -100,18 +101,11 @@ export class CurrentCertificates {
 
 /** The TLS layer passes over what it cannot read, and fails later for a reason that misleads. */
 function checked({ ca, cert, key }: CertificateFiles): Certificates {
-  const text = (what: string, bytes: Uint8Array | undefined, label: string) => {
+  const text = (what: string, bytes: Uint8Array | undefined, label: PemLabel) => {
     if (bytes === undefined) return undefined;
-    const pem = new TextDecoder().decode(bytes);
-    if (/-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m.test(pem)) {
-      throw new StoreError(
-        "tls",
-        `cannot use the ${what} for etcd: it is encrypted, and nobody can be asked for its passphrase`,
-        "decrypt it: `openssl pkey -in KEY -out NEW-KEY`, and make the file readable by its owner only",
-      );
-    }
-    if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(pem)) return pem;
-    throw new StoreError("tls", `cannot use the ${what} for etcd: the file has no ${label} in PEM format`);
+    const pem = readPem(bytes, label);
+    if ("text" in pem) return pem.text;
+    throw new StoreError("tls", `cannot use the ${what} for etcd: ${pem.fault}`, pem.hint);
   };
   const texts = {
     ca: text("CA", ca, "CERTIFICATE"),

@@ -13,7 +13,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ring } from "./bell.ts";
 import { isBusy, openDatabase } from "./file.ts";
-import { keepLease } from "./lease.ts";
+import { keepLease } from "../kept_lease.ts";
 import { requireOwnFileSystem } from "./place.ts";
 import { entryAt, historyAt, listAt, moment, viewAt } from "./read.ts";
 import { beginLease, commitTransaction, endLease, renewLease } from "./write.ts";

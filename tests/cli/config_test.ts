@@ -21,7 +21,13 @@ function filed(text: string, origin = "/etc/locksmith/locksmith.conf:3"): Settin
   return { texts: [text], origin, filed: true };
 }
 
-const FILES: Record<string, string> = { "/ca.pem": "ca", "/cert.pem": "cert", "/key.pem": "key" };
+const FILES: Record<string, string> = {
+  "/ca.pem": "ca",
+  "/cert.pem": "cert",
+  "/key.pem": "key",
+  "/token": "lks_secret\n",
+  "/two-lines": "one\ntwo\n",
+};
 
 function readFile(path: string): Uint8Array {
   const text = FILES[path];
@@ -50,6 +56,12 @@ Deno.test("configure() gives a command a value for each of its options, from def
     "etcd-keyfile": undefined,
     "etcd-username": undefined,
     "etcd-password": undefined,
+    server: undefined,
+    "server-token-file": undefined,
+    "server-token": undefined,
+    "server-cafile": undefined,
+    "server-certfile": undefined,
+    "server-keyfile": undefined,
     group: "",
     root: "/",
     debug: false,
@@ -362,4 +374,94 @@ Deno.test("interpret() reads for 'config' all that has a variable, whatever is w
   assertEquals(parts.get("priority"), { value: undefined, origin: "--priority" });
   assertEquals(together.get("strategy"), { strategy: "off", why: "configured by --reboot-strategy" });
   assertEquals(faults, ["--priority: 'high' is not a whole number from -100 to 100"]);
+});
+
+const SERVER = "https://lock.example.net";
+
+Deno.test("configure() goes through a server where one is given, with its token and its certificates", () => {
+  const { store } = configOf("status", {
+    server: `${SERVER}:8443/locks/`,
+    "server-token-file": "/token",
+    "server-cafile": "/ca.pem",
+    "server-certfile": "/cert.pem",
+    "server-keyfile": "/key.pem",
+  });
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  assertEquals(store, {
+    kind: "http",
+    url: `${SERVER}:8443/locks`,
+    token: "lks_secret",
+    ca: bytes("ca"),
+    cert: bytes("cert"),
+    key: bytes("key"),
+    files: { token: "/token", ca: "/ca.pem", cert: "/cert.pem", key: "/key.pem" },
+  });
+  for (const filedToken of [{}, { "server-token-file": filed("/token") }]) {
+    assertEquals(configOf("groups", { server: SERVER, "server-token": "t", ...filedToken }).store, {
+      kind: "http",
+      url: SERVER,
+      token: "t",
+      files: {},
+    });
+  }
+});
+
+Deno.test("configure() takes the server or the endpoint, whichever was typed rather than set for a shell or in a file", () => {
+  const kindOf = (given: Given) => configOf("status", given).store.kind;
+  const env = (text: string): Setting => ({ texts: [text], origin: "LOCKSMITHCTL_SERVER" });
+  assertEquals(kindOf({ server: SERVER, endpoint: filed("http://etcd1") }), "http");
+  assertEquals(kindOf({ server: filed(SERVER), endpoint: "http://etcd1" }), "etcd");
+  assertEquals(kindOf({ server: env(SERVER), endpoint: filed("http://etcd1") }), "http");
+  assertEquals(faultsOf("status", { server: SERVER, endpoint: "sqlite:/a" }), [
+    "--server: cannot be combined with --endpoint",
+  ]);
+  assertEquals(faultsOf("status", { server: filed(SERVER, "/a:1"), endpoint: filed("http://a", "/a:2") }), [
+    "/a:1: cannot be combined with /a:2",
+  ]);
+});
+
+Deno.test("configure() tells what is wrong with a server and its credential, and never shows a secret", () => {
+  assertEquals(faultsOf("status", { server: "lock.example.net" }), [
+    "--server: 'lock.example.net' is not a server, did you mean 'https://lock.example.net'?",
+  ]);
+  assertEquals(faultsOf("status", { server: "https://ann:secret@lock.example.net" }), [
+    "--server: 'https://...@lock.example.net' contains a user; use --server-token-file",
+  ]);
+  assertEquals(faultsOf("status", { server: SERVER, "server-token": "two words" }), [
+    "--server-token: the value is not a token: one word of ASCII",
+  ]);
+  assertEquals(faultsOf("status", { server: SERVER, "server-token-file": "/two-lines" }), [
+    "--server-token-file: cannot read '/two-lines': the value is not a token: one word of ASCII",
+  ]);
+  assertEquals(faultsOf("status", { server: SERVER, "server-token-file": "/token", "server-token": "t" }), [
+    "--server-token: cannot be combined with --server-token-file",
+  ]);
+  assertEquals(faultsOf("status", { server: "http://lock:8080", "server-certfile": "/cert.pem" }), [
+    "--server-certfile: needs --server-keyfile too",
+    "--server-certfile: has no effect with an http:// server, which is not encrypted; use https://",
+  ]);
+  assertEquals(faultsOf("status", { server: SERVER, "etcd-username": "u", "etcd-password": "p" }), [
+    "--etcd-username: has no effect with --server",
+    "--etcd-password: has no effect with --server",
+  ]);
+  assertEquals(faultsOf("status", { "server-token": "t" }), [
+    "--server-token: has no effect without --server",
+  ]);
+});
+
+Deno.test("configure() lets nothing that acts on a host go through a server", () => {
+  assertEquals(faultsOf("reboot", { server: SERVER }), [
+    "--server: 'reboot' belongs to this host, which does not go through a server",
+  ]);
+  assertEquals(daemonFaults({ server: SERVER }), [
+    "--server: 'daemon' belongs to this host, which does not go through a server",
+  ]);
+  assertEquals(faultsOf("daemon", { server: filed(SERVER, "/a:1"), "reboot-strategy": "etcd-lock" }), [
+    "/a:1: is for the commands of operators; the strategy etcd-lock needs --endpoint",
+  ]);
+  // the host of an operator may be one of the fleet
+  const host = { server: filed(SERVER), endpoint: filed("http://etcd1:2379") };
+  for (const command of ["daemon", "reboot"] as const) {
+    assertEquals(configOf(command, { ...host }).store, { kind: "etcd", endpoints: ["http://etcd1:2379"] });
+  }
 });

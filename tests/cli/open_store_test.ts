@@ -57,6 +57,20 @@ Deno.test("addressOf() has no secret, and configAt() finds the store again by th
   });
 });
 
+Deno.test("configAt() shows a credential to the server that it is for, and to no other", () => {
+  const server: StoreConfig = { kind: "http", url: "https://lock.example.net", token: "t", files: {} };
+  assertEquals(addressOf(server), "server:https://lock.example.net");
+  assertEquals(configAt("server:https://lock.example.net", server), server);
+  for (const today of [server, SECURE]) {
+    assertEquals(configAt("server:https://other.example.net", today), {
+      kind: "http",
+      url: "https://other.example.net",
+      files: {},
+    });
+  }
+  assertEquals(configAt("http://etcd3:2379", server), { kind: "etcd", endpoints: ["http://etcd3:2379"] });
+});
+
 Deno.test("configAt() sends no password in the clear that goes over TLS today", () => {
   assertEquals(configAt("http://etcd3:2379", SECURE), { kind: "etcd", endpoints: ["http://etcd3:2379"] });
   const clear: StoreConfig = { kind: "etcd", endpoints: ["http://etcd1:2379"], username: "u", password: "p" };

@@ -10,11 +10,14 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { startServe } from "../support/serve_process.ts";
 import { startEtcd } from "../support/etcd.ts";
 import { CACHE_DIR, locksmith } from "../support/executable.ts";
 import { caches, leashed } from "../support/child.ts";
 
 const SCRIPTS = new URL("./scripts/", import.meta.url);
+/** The script of what goes through a server: one stands before the embedded store. */
+const THROUGH_A_SERVER = "through_a_server.txt";
 /** The remark of a script that is the same with every store. */
 const STORELESS = /^# No store is asked\.$/m;
 const COMMAND_TIMEOUT_MS = 20_000;
@@ -65,7 +68,12 @@ function lines(bytes: Uint8Array): string[] {
   return text === "" ? [] : text.replace(/\n$/, "").split("\n");
 }
 
-async function runScript(name: string, endpoint: string): Promise<void> {
+/** Runs a script whose commands find the store at `endpoint` by what `settings` say. */
+async function runScript(
+  name: string,
+  endpoint: string,
+  settings: Readonly<Record<string, string>> = { LOCKSMITHCTL_ENDPOINT: endpoint },
+): Promise<void> {
   const path = await locksmith();
   const dir = await Deno.makeTempDir();
   try {
@@ -85,7 +93,7 @@ async function runScript(name: string, endpoint: string): Promise<void> {
           ...caches(),
           PATH: `${dir}/bin:/usr/bin:/bin`,
           LOCKSMITH_CACHE_DIR: CACHE_DIR,
-          LOCKSMITHCTL_ENDPOINT: endpoint,
+          ...settings,
           ENDPOINT: endpoint,
           FILE: dir,
           USER: "admin",
@@ -125,7 +133,7 @@ async function writeHelpers(dir: string, endpoint: string): Promise<void> {
 }
 
 for (const { name } of [...Deno.readDirSync(SCRIPTS)].sort((a, b) => a.name < b.name ? -1 : 1)) {
-  if (!name.endsWith(".txt")) continue;
+  if (!name.endsWith(".txt") || name === THROUGH_A_SERVER) continue;
   if (!STORELESS.test(Deno.readTextFileSync(new URL(name, SCRIPTS)))) {
     Deno.test(`cli/${name} holds on the built file with etcd`, async () => {
       await using etcd = await startEtcd();
@@ -141,3 +149,18 @@ for (const { name } of [...Deno.readDirSync(SCRIPTS)].sort((a, b) => a.name < b.
     }
   });
 }
+
+Deno.test(`cli/${THROUGH_A_SERVER} holds on the built file`, async () => {
+  const dir = await Deno.makeTempDir();
+  const path = `${dir}/locksmith.db`;
+  try {
+    await using server = await startServe(path, dir);
+    await runScript(THROUGH_A_SERVER, `sqlite:${path}`, {
+      LOCKSMITHCTL_SERVER: server.url,
+      LOCKSMITHCTL_SERVER_TOKEN: server.tokens.operator,
+      VIEWER: server.tokens.viewer,
+    });
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});

@@ -25,7 +25,7 @@ const ROOMS: readonly Room[] = [
     name: "cli",
     folder: "lib/cli/",
     what: "options, configuration, commands, output",
-    may: ["etcd", "sqlite", "host", "need", "fleetlock", "serve", "simulation", "core"],
+    may: ["etcd", "sqlite", "http", "host", "need", "fleetlock", "serve", "simulation", "core"],
   },
   {
     name: "serve",
@@ -43,6 +43,7 @@ const ROOMS: readonly Room[] = [
   { name: "host", folder: "lib/host/", what: "this machine: bus, logind, sessions, identity", may: ["core"] },
   { name: "etcd", folder: "lib/etcd/", what: "a store: an etcd cluster", may: ["core"] },
   { name: "sqlite", folder: "lib/sqlite/", what: "a store: one file on one host", may: ["core"] },
+  { name: "http", folder: "lib/http/", what: "a store: a server that keeps one", may: ["core"] },
   {
     name: "simulation",
     folder: "lib/simulation/",

@@ -1,14 +1,15 @@
 /**
- * A lease in the embedded store, kept alive three times in its time to live. It is lost when its row is gone, be it that
- * the clock was set or this process stood still, and when the file could not be written for its whole time to live.
+ * A lease that its store keeps alive by calls, three times in its time to live. It is lost when the store says that it is
+ * gone, be it that a clock was set or this process stood still, and when no call got through for its whole time to live.
  */
 
-import { type CallOptions, type Lease, StoreError } from "../store.ts";
+import { backoffMs } from "./backoff.ts";
+import { type CallOptions, type Lease, StoreError } from "./store.ts";
 
 /** How many signs of life fit into the time to live. */
 const SIGNS_PER_TTL = 3;
-/** The wait before another try, when a sign of life could not be written. */
-const RETRY_MS = 100;
+/** The wait before another try, when a sign of life did not get through. */
+const RETRY_MS = { first: 100, last: 2_000 };
 
 /** What a lease does and tells of. */
 export interface LeaseActions {
@@ -21,10 +22,16 @@ export interface LeaseActions {
   lost(): void;
 }
 
-/** Keeps a lease alive that began just now. */
-export function keepLease(id: string, ttlMs: number, actions: LeaseActions): Lease {
-  let untilMs = performance.now() + ttlMs;
+/** Keeps a lease alive that began no earlier than at `begunMs`, by the clock of `performance`. */
+export function keepLease(
+  id: string,
+  ttlMs: number,
+  actions: LeaseActions,
+  begunMs: number = performance.now(),
+): Lease {
+  let untilMs = begunMs + ttlMs;
   let running = true;
+  let failures = 0;
   const abandon = () => {
     if (!running) return;
     running = false;
@@ -44,10 +51,13 @@ export function keepLease(id: string, ttlMs: number, actions: LeaseActions): Lea
       if (!running) return;
       if (!alive) return lose();
       untilMs = sentMs + ttlMs;
+      failures = 0;
       timer = renewIn(ttlMs / SIGNS_PER_TTL);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      if (running) timer = renewIn(Math.min(RETRY_MS, Math.max(0, untilMs - performance.now())));
+      if (!running) return;
+      const pauseMs = backoffMs(++failures, RETRY_MS, Math.random());
+      timer = renewIn(Math.min(pauseMs, Math.max(0, untilMs - performance.now())));
     }
   };
   let timer = renewIn(ttlMs / SIGNS_PER_TTL);

@@ -9,9 +9,9 @@
 
 import { groupFault } from "../group.ts";
 import { holderFault } from "../semaphore.ts";
-import { plainTextFault, REASON_LENGTH_LIMIT } from "../plain_text.ts";
+import { plainLine, plainTextFault, REASON_LENGTH_LIMIT } from "../plain_text.ts";
 import { PRIORITY_LIMIT } from "../queue.ts";
-import type { RefusalKind, SlotAnswer, SlotRequest } from "../slot_server.ts";
+import type { Refusal, RefusalKind, SlotAnswer, SlotRequest } from "../slot_server.ts";
 
 export const PRE_REBOOT = "/v1/pre-reboot";
 export const STEADY_STATE = "/v1/steady-state";
@@ -44,10 +44,11 @@ export const STATUS: Readonly<Record<SlotAnswer["kind"], number>> = {
   paused: 409,
   closed: 409,
   held_by_hand: 409,
+  refused: 409,
   rate_limited: 429,
   corrupt: 500,
   unavailable: 503,
-} satisfies Record<SlotAnswer["kind"] | RefusalKind, number>;
+};
 
 /** Reads the body of a request. Fields that are not known are ignored. Throws {@linkcode ProtocolFault}. */
 export function parseRequest(body: Uint8Array): SlotRequest {
@@ -102,7 +103,35 @@ export function waitOf(prefer: string | undefined): number {
 export function serializeAnswer(answer: SlotAnswer): string {
   return answer.kind === "granted" || answer.kind === "released"
     ? ""
-    : `${JSON.stringify({ kind: answer.kind, value: answer.value })}\n`;
+    : `${
+      JSON.stringify({ kind: answer.kind === "refused" ? answer.called : answer.kind, value: answer.value })
+    }\n`;
+}
+
+/** The longest body of an answer that is read, in bytes. */
+export const ANSWER_LIMIT = 64 * 1024;
+/** The longest texts of an answer that are kept, in characters. */
+const KIND_LIMIT = 64;
+const VALUE_LIMIT = 400;
+
+/** Reads the body of an answer that is no success; `undefined`: it is none of this protocol. */
+export function parseRefusal(body: string): Refusal | undefined {
+  let json: unknown;
+  try {
+    json = JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+  const [kind, told] = [memberOf(json, "kind"), memberOf(json, "value")];
+  if (typeof kind !== "string" || kind === "") return undefined;
+  const value = typeof told === "string" ? plainLine(told.trim(), VALUE_LIMIT) : "";
+  return isRefusalKind(kind)
+    ? { kind, value }
+    : { kind: "refused", called: plainLine(kind, KIND_LIMIT), value };
+}
+
+function isRefusalKind(kind: string): kind is RefusalKind {
+  return Object.hasOwn(STATUS, kind) && !["granted", "released", "refused"].includes(kind);
 }
 
 /** What a host tells of itself; what cannot be used is left out, since other servers would ignore all of it. */

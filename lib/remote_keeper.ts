@@ -82,8 +82,11 @@ export class RemoteKeeper implements Keeper {
           : "";
         return { ...none, note };
       }
-      case "kept":
-        return await this.recover();
+      case "kept": {
+        const standing = await this.#slot.look();
+        if (standing.kind === "holds") return await this.recover();
+        return { ...none, note: "a reboot may have been called under a slot that was asked for elsewhere" };
+      }
       case "refused": {
         const { why, details } = this.#describe(outcome.refusal);
         if (outcome.known) return { kind: "failed", why, details };

@@ -187,15 +187,18 @@ export class RemoteSlot {
    * {@linkcode SlotServerError}, {@linkcode RemoteSlotError} where nobody knows whether it was done.
    */
   async giveBack(grant?: string): Promise<ReturnOutcome> {
-    const { server, name, surroundings } = this.options;
+    const { server, name, surroundings, ledger, machine, group } = this.options;
     const mark = grant ?? (this.#returning ??= this.#newMark());
     this.#own.add(mark);
     // a machine without a memory has no second process that could have confirmed
     await this.#account.remember(mark, "returning");
-    const entries = await this.#account.entries() ?? [];
+    const all = await ledger.read() ?? [];
+    const entries = all.filter((entry) => this.#account.covers(entry));
+    // at whatever address: a server may have two
     const isConfirmed = (entry: Taken) =>
+      entry.store.startsWith(SERVER_PREFIX) && entry.machine === machine.id && entry.group === group &&
       this.#isOfThisBoot(entry) && entry.phase === "confirmed" && entry.grant !== mark;
-    if (entries.some(isConfirmed)) {
+    if (all.some(isConfirmed)) {
       if (grant === undefined) await this.#account.forget(mark);
       else await this.#account.remember(grant, "granted");
       return { kind: "kept" };

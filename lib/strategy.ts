@@ -46,7 +46,9 @@ export function chooseStrategy(
   configured: { readonly strategy: StrategySetting; readonly origin: string } | undefined,
   { endpoint, server }: LockOrigins,
 ): StrategyChoice | undefined {
-  if (endpoint !== undefined && server !== undefined && (configured?.strategy ?? AUTO) === AUTO) return undefined;
+  if (endpoint !== undefined && server !== undefined && (configured?.strategy ?? AUTO) === AUTO) {
+    return undefined;
+  }
   const lock = endpoint !== undefined
     ? { strategy: "etcd-lock", why: `an endpoint is configured by ${endpoint}` } as const
     : server !== undefined

@@ -3,6 +3,7 @@
  * `option.ts` says what the columns are.
  */
 
+import { FLEET_LOCK_OPTIONS } from "./fleet_lock_options.ts";
 import { type Option, parseLength, parsePath, parseSwitch, parseText, wholeNumber } from "./option.ts";
 import { PRIORITY_LIMIT } from "../queue.ts";
 import { MAX_LIMIT } from "../semaphore.ts";
@@ -115,9 +116,11 @@ export const OPTIONS = {
     help: "password of the user; a configuration file keeps it out of the process list",
     ...OF_STORE,
     secret: true,
+    credential: true,
     sample: "secret",
     parse: (text: string) => text,
   },
+  ...FLEET_LOCK_OPTIONS,
   "group": {
     value: "NAME",
     help: "the group of machines that share one semaphore",
@@ -152,8 +155,9 @@ export const OPTIONS = {
   "version": { help: "show the version", by: [], common: true, parse: parseSwitch },
   "reboot-strategy": {
     value: "NAME",
-    help: "etcd-lock, reboot (without a lock), off; or auto: etcd-lock where an etcd runs, else reboot",
-    by: ["daemon"],
+    help:
+      "etcd-lock, fleet-lock, reboot (without a lock), off; or auto: etcd-lock where an etcd runs, else reboot",
+    by: ["daemon", "reboot"],
     variable: "plain",
     sample: "etcd-lock",
     parse: parseStrategy,

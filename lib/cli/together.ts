@@ -3,13 +3,17 @@
  * from the values of its options, or it is told what is wrong with them beside each other.
  */
 
+import { protocolGroupFault } from "../fleetlock/group_name.ts";
+import type { Login } from "../fleetlock/client.ts";
 import { ALL_GROUPS } from "../group.ts";
 import { attempt } from "./option.ts";
 import type { OptionName, Value } from "./options.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
 import { planFaults, type RolloutPlan } from "../simulation/plan.ts";
 import { chooseStrategy, type StrategyChoice } from "../strategy.ts";
+import { quoted } from "../plain_text.ts";
 import { reasonOf } from "../system_error.ts";
+import type { IdKind } from "./values.ts";
 import { parseWindow, type Window, WindowError } from "../window.ts";
 import { parseInstant } from "./window_report.ts";
 
@@ -27,6 +31,16 @@ export type StoreConfig =
     readonly files?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   }
   | { readonly kind: "sqlite"; readonly path: string };
+
+/** A FleetLock server, and how this machine shows who it is there. */
+export interface ServerConfig {
+  /** The base URL, without any secret. */
+  readonly url: string;
+  readonly id: IdKind;
+  readonly login?: Login;
+  /** The files of the certificates: they are read when they are needed, since they are renewed. */
+  readonly files: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+}
 
 /** A window, the zone in which its start is meant, and by what it was set. */
 export interface WindowConfig {
@@ -67,7 +81,9 @@ export const TOGETHER = {
     compose: ({ part }: Composer) => part("endpoint").origin !== undefined,
   },
   window: { of: ["reboot-window-start"], compose: composeWindow },
-  strategy: { of: ["reboot-strategy"], compose: composeStrategy },
+  strategy: { of: ["session-grace", "reboot-strategy"], compose: composeStrategy },
+  server: { of: ["fleet-lock-url"], compose: composeServer },
+  underServer: { of: ["reboot-command", "fleet-lock-url"], compose: composeUnderServer },
   moment: { of: ["at"], compose: composeMoment },
   plan: { of: ["machines"], compose: composePlan },
   checking: { of: ["check"], compose: composeChecking },
@@ -160,17 +176,120 @@ function composeWindow({ part, faults }: Composer): WindowConfig | null | Faulty
 
 /** The strategy that is in effect. A machine that nobody configured is not rebooted: then it is a fault. */
 function composeStrategy({ part, faults, hints }: Composer): StrategyChoice | Faulty {
-  const { value: strategy, origin } = part("reboot-strategy");
-  if (strategy === undefined && origin !== undefined) return FAULTY;
-  const configured = strategy === undefined || origin === undefined ? undefined : { strategy, origin };
-  const choice = chooseStrategy(configured, part("endpoint").origin);
+  const { value, origin } = part("reboot-strategy");
+  if (value === undefined && origin !== undefined) return FAULTY;
+  const { choice, server, ambiguity } = choose(part);
+  if (choice?.strategy === "fleet-lock" && server === undefined) {
+    faults.push(`${origin}: the strategy fleet-lock needs --fleet-lock-url too`);
+    return FAULTY;
+  }
   if (choice !== undefined) return choice;
+  if (ambiguity !== undefined) {
+    faults.push(ambiguity);
+    return FAULTY;
+  }
   faults.push("neither a reboot strategy nor an endpoint is configured: the daemon does not start");
   hints.push(
     `add two lines to ${OWN_FILE}, then check with 'locksmith config':`,
     `  ${exampleLine("reboot-strategy")}`,
     `  ${exampleLine("endpoint")}`,
   );
+  return FAULTY;
+}
+
+/** The server, whether or not it is what the strategy asks: slots may be left there. `undefined`: none is configured. */
+function composeServer({ part, readFile, faults }: Composer): ServerConfig | undefined | Faulty {
+  const before = faults.length;
+  const { value: base, origin } = part("fleet-lock-url");
+  const files = ([["ca", "cafile"], ["cert", "certfile"], ["key", "keyfile"]] as const).map(
+    ([name, option]) => ({ name, ...part(`fleet-lock-${option}`) }),
+  );
+  const [user, password, token] = [
+    part("fleet-lock-user"),
+    part("fleet-lock-password"),
+    part("fleet-lock-token"),
+  ];
+  const others = [user, password, token, ...files].flatMap(({ origin }) =>
+    origin === undefined ? [] : [origin]
+  );
+  if (origin === undefined) {
+    faults.push(...others.map((other) => `${other}: has no effect without --fleet-lock-url`));
+    return faults.length > before ? FAULTY : undefined;
+  }
+  for (const [one, other] of SERVER_PAIRS) {
+    const [given, missing] = part(one).origin === undefined ? [other, one] : [one, other];
+    if (part(given).origin !== undefined && part(missing).origin === undefined) {
+      faults.push(`${part(given).origin}: needs --${missing} too`);
+    }
+  }
+  for (const { value, origin } of files) {
+    if (origin === undefined || value === undefined) continue;
+    if (base !== undefined && base.url.startsWith("http:")) {
+      faults.push(`${origin}: has no effect with an http:// URL, which is not encrypted; use https://`);
+    }
+    try {
+      readFile(value);
+    } catch (error) {
+      faults.push(`${origin}: cannot read '${value}': ${reasonOf(error)}`);
+    }
+  }
+  const logins = [
+    ...(base?.user === undefined ? [] : [origin]),
+    ...[user.origin ?? password.origin, token.origin].filter((origin) => origin !== undefined),
+  ];
+  if (logins.length > 1) faults.push(`${logins.join(", ")}: give one user and password, or one token`);
+  const id = part("fleet-lock-id").value;
+  if (faults.length > before || base === undefined || id === undefined) return FAULTY;
+  return {
+    url: base.url,
+    id,
+    files: given(Object.fromEntries(files.map(({ name, value }) => [name, value]))),
+    ...given({ login: loginOf(user.value ?? base.user, password.value ?? base.password, token.value) }),
+  };
+}
+
+function loginOf(
+  user: string | undefined,
+  password: string | undefined,
+  token: string | undefined,
+): Login | undefined {
+  if (token !== undefined) return { kind: "token", token };
+  return user === undefined || password === undefined ? undefined : { kind: "password", user, password };
+}
+
+/** Neither is of use without the other. */
+const SERVER_PAIRS = [
+  ["fleet-lock-certfile", "fleet-lock-keyfile"],
+  ["fleet-lock-user", "fleet-lock-password"],
+] as const;
+
+/** The strategy by what is configured; `ambiguity`: what has to be configured before there is one. */
+function choose(
+  part: Composer["part"],
+): { choice: StrategyChoice | undefined; server: string | undefined; ambiguity?: string } {
+  const { value: strategy, origin } = part("reboot-strategy");
+  const configured = strategy === undefined || origin === undefined ? undefined : { strategy, origin };
+  const [endpoint, server] = [part("endpoint").origin, part("fleet-lock-url").origin];
+  const choice = chooseStrategy(configured, { endpoint, server });
+  if (choice !== undefined || endpoint === undefined || server === undefined) return { choice, server };
+  const ambiguity =
+    `${endpoint}, ${server}: an endpoint and a server are configured; say which keeps the slots with ` +
+    "--reboot-strategy: etcd-lock or fleet-lock";
+  return { choice, server, ambiguity };
+}
+
+/** Whether the slots are those of the server. */
+function composeUnderServer({ part, faults }: Composer): boolean | Faulty {
+  const { choice, server, ambiguity } = choose(part);
+  if (ambiguity !== undefined) {
+    faults.push(ambiguity);
+    return FAULTY;
+  }
+  if (server === undefined || choice?.strategy !== "fleet-lock") return false;
+  const group = part("group");
+  const fault = group.value === undefined ? undefined : protocolGroupFault(group.value);
+  if (fault === undefined) return true;
+  faults.push(`${group.origin ?? "the default group"}: ${quoted(group.value ?? "")}: ${fault}`);
   return FAULTY;
 }
 

@@ -7,6 +7,7 @@
  * member `locksmith` beside `client_params`, by which a host tells its name, its boot and why.
  */
 
+import { GROUP_NAME, groupOfName, protocolName } from "./group_name.ts";
 import { groupFault } from "../group.ts";
 import { holderFault } from "../semaphore.ts";
 import { plainLine, plainTextFault, REASON_LENGTH_LIMIT } from "../plain_text.ts";
@@ -21,9 +22,6 @@ export const HEADER = "fleet-lock-protocol";
 export const BODY_LIMIT = 64 * 1024;
 /** The longest wait that a request can prefer, in seconds. */
 export const WAIT_LIMIT_S = 25 * 60;
-/** What the protocol calls the group that has no name here. */
-const DEFAULT_NAME = "default";
-const GROUP = /^[a-zA-Z0-9.-]+$/;
 /** The longest host name, boot id. */
 const DETAIL_LIMIT = 256;
 
@@ -65,10 +63,10 @@ export function parseRequest(body: Uint8Array): SlotRequest {
   if (typeof id !== "string" || fault !== undefined) {
     throw new ProtocolFault(`client_params.id: ${fault?.replace("a holder's name", "an id")}`);
   }
-  if (typeof name !== "string" || !GROUP.test(name)) {
-    throw new ProtocolFault(`client_params.group: must match ${GROUP.source}`);
+  if (typeof name !== "string" || !GROUP_NAME.test(name)) {
+    throw new ProtocolFault(`client_params.group: must match ${GROUP_NAME.source}`);
   }
-  const group = name === DEFAULT_NAME ? "" : name;
+  const group = groupOfName(name);
   const groupIsWrong = groupFault(group);
   if (groupIsWrong !== undefined) throw new ProtocolFault(`client_params.group: ${groupIsWrong}`);
   return { id, group, ...detailsOf(memberOf(json, "locksmith")) };
@@ -78,19 +76,6 @@ export function parseRequest(body: Uint8Array): SlotRequest {
 export function serializeRequest({ id, group, ...details }: SlotRequest): string {
   const client_params = { id, group: protocolName(group) };
   return JSON.stringify({ client_params, ...Object.keys(details).length > 0 ? { locksmith: details } : {} });
-}
-
-/** What the protocol calls a group. */
-export function protocolName(group: string): string {
-  return group === "" ? DEFAULT_NAME : group;
-}
-
-/** Why a group cannot be asked for by this protocol, or `undefined`. */
-export function protocolGroupFault(group: string): string | undefined {
-  if (group === DEFAULT_NAME) return `'${DEFAULT_NAME}' is what FleetLock calls the default group`;
-  return GROUP.test(protocolName(group))
-    ? undefined
-    : `FleetLock allows letters, digits, '.' and '-' in a group`;
 }
 
 /** The seconds of `Prefer: wait=N`, in milliseconds; 0 where there are none. */

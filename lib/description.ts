@@ -6,7 +6,15 @@
 import { formatDuration } from "./duration.ts";
 import { enumerate } from "./enumeration.ts";
 import { machineName } from "./machine.ts";
-import { BY_DAEMON, type Hold, type Pause, REBOOTING, type Semaphore } from "./semaphore.ts";
+import {
+  BY_DAEMON,
+  FLEET_LOCK,
+  type Hold,
+  isByHand,
+  type Pause,
+  REBOOTING,
+  type Semaphore,
+} from "./semaphore.ts";
 import type { WaitNews } from "./wait.ts";
 import { groupFlag } from "./group.ts";
 import { shellWord } from "./shell_word.ts";
@@ -33,17 +41,26 @@ export function describeHold(
   return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }
 
+/** How a slot was taken that this machine cannot end. */
+export function describeTaking(hold: Hold | undefined): string {
+  return isByHand(hold) ? "was taken by hand" : "was granted through the server, which was told no boot";
+}
+
 /** A holder: `web1 (bcbd63b7...), rebooting for 14 s, because: new kernel`. `now` in milliseconds since the epoch. */
 export function describeHolder(id: string, hold: Hold | undefined, now: number): string {
   const { since, by, reason } = hold ?? {};
   const age = since === undefined ? undefined : lasted(since, now);
   const ago = age === undefined ? "" : ` ${age} ago`;
-  const whose = by === undefined || by === BY_DAEMON ? "" : ` by ${by}`;
+  const whose = by === undefined || by === BY_DAEMON
+    ? ""
+    : by === FLEET_LOCK
+    ? " through the server"
+    : ` by ${by}`;
   return [
     machineName(id, hold?.host),
     ...(hold === undefined
       ? []
-      : hold.boot === undefined
+      : isByHand(hold)
       ? [`taken by hand${ago}${whose}`]
       : hold.phase === REBOOTING
       ? [`rebooting${age === undefined ? "" : ` for ${age}`}${whose}`]
@@ -167,7 +184,7 @@ function describeObstacle(
     case "by-hand":
       return {
         level: "warning",
-        why: "this machine's slot was taken by hand",
+        why: `this machine's slot ${describeTaking(obstacle.hold)}`,
         details: `${
           describeHold(obstacle.hold, clock)
         }; only 'locksmith unlock ${waits.id}${flag}' releases it`,

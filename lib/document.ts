@@ -17,7 +17,18 @@ import {
   SemaphoreError,
 } from "./semaphore.ts";
 
-const HOLD_FIELDS = ["host", "boot", "since", "by", "reason", "phase", "grant", "memory", "confirm"] as const;
+const HOLD_FIELDS = [
+  "host",
+  "boot",
+  "via",
+  "since",
+  "by",
+  "reason",
+  "phase",
+  "grant",
+  "memory",
+  "confirm",
+] as const;
 const PAUSE_FIELDS = ["since", "by", "reason", "until"] as const;
 const CHANGE_FIELDS = ["at", "by", "what", "machine", "reason"] as const;
 /** Fields that hold an instant. */

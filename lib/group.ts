@@ -65,6 +65,11 @@ export function queuePrefix(group: string): string {
   return `${folder(group)}queue/`;
 }
 
+/** What the keys of a group's hosts begin with that wait and are away until they ask again. */
+export function awayPrefix(group: string): string {
+  return `${folder(group)}away/`;
+}
+
 function folder(group: string): string {
   if (group === DEFAULT_GROUP) return ROOT;
   return group === ALL_GROUPS ? `${ROOT}all/` : `${GROUPS.from}${escapeQuery(group)}/`;
@@ -77,9 +82,9 @@ export function groupOfKey(key: string): string | undefined {
   return group !== undefined && semaphoreKey(group) === key ? group : undefined;
 }
 
-/** The group in whose queue `key` stands, or `undefined` where the key is none of a queue. */
-export function groupOfQueueKey(key: string): string | undefined {
-  const [, place] = /^(.*\/)queue\/[^/]+\/[^/]+$/s.exec(key) ?? [];
+/** The group for which `key` waits, in the queue or away, or `undefined` where the key is none of a place. */
+export function groupOfPlaceKey(key: string): string | undefined {
+  const [, place] = /^(.*\/)(?:queue|away)\/[^/]+\/[^/]+$/s.exec(key) ?? [];
   return place === undefined ? undefined : groupOfFolder(place);
 }
 

@@ -7,7 +7,7 @@ import {
   ALL_KEY,
   DEFAULT_GROUP,
   groupOfKey,
-  groupOfQueueKey,
+  groupOfPlaceKey,
   GROUPS,
   ROOT,
   semaphoreKey,
@@ -47,7 +47,7 @@ export async function readGroups(
     if (entry.key === ALL_KEY) all = readOne(entry, ALL_GROUPS, store);
     const group = groupOfKey(entry.key);
     if (group !== undefined) documents.set(group, entry);
-    const queued = groupOfQueueKey(entry.key);
+    const queued = groupOfPlaceKey(entry.key);
     if (queued === undefined) continue;
     const queue = places.get(queued);
     if (queue === undefined) places.set(queued, [entry]);

@@ -6,7 +6,15 @@
  * carries along the one that it found: what it did is told all the same, and when and by whom is not known. Pure.
  */
 
-import { FRESH, type Hold, type LastChange, REBOOTING, type Semaphore, SemaphoreError } from "./semaphore.ts";
+import {
+  FRESH,
+  type Hold,
+  isByHand,
+  type LastChange,
+  REBOOTING,
+  type Semaphore,
+  SemaphoreError,
+} from "./semaphore.ts";
 import { isBefore, type PastChange } from "./store.ts";
 import { parseSemaphore } from "./document.ts";
 
@@ -138,7 +146,7 @@ function newHolds(before: Semaphore, after: Semaphore, record: LastChange | unde
   return after.holders.flatMap((id): Told[] => {
     const hold = after.holds.get(id);
     if (!already.has(id) || isAnother(before, after, id)) {
-      const what = hold?.boot === undefined ? "lock" : "grant";
+      const what = isByHand(hold) ? "lock" : "grant";
       // an older version records a hold and no change
       const own = record ?? { at: hold?.since, by: hold?.by };
       return [{ ...stamped(what, own), ...about(id, hold, { machine: id, reason: hold?.reason }) }];

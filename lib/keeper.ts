@@ -9,6 +9,7 @@ import {
   type Clock,
   describeHold,
   describeOtherHost,
+  describeTaking,
   describeWait,
   type WaitDescription,
 } from "./description.ts";
@@ -117,7 +118,7 @@ export class LockKeeper implements Keeper {
           };
         case "by-hand": {
           const hint = `; only 'locksmith unlock ${machine.id}${groupFlag(lock.group)}' releases it`;
-          return { ...none, note: "this machine's slot was taken by hand", details: details + hint };
+          return { ...none, note: `this machine's slot ${describeTaking(owner.hold)}`, details: details + hint };
         }
         case "other-host": {
           const waits = { ...machine, group: lock.group };

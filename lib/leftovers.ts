@@ -9,7 +9,7 @@
  */
 
 import { backoffMs } from "./backoff.ts";
-import { type Clock, describeHold, describeOtherHost } from "./description.ts";
+import { type Clock, describeHold, describeOtherHost, describeTaking } from "./description.ts";
 import { groupFlag, groupLabel } from "./group.ts";
 import { readDocuments } from "./groups.ts";
 import { Account, LATE_MS, type Ledger, type Taken } from "./ledger.ts";
@@ -224,7 +224,7 @@ export class Leftovers {
       case "by-hand":
         return this.#tell(
           "info",
-          `a slot of this machine ${where} was taken by hand`,
+          `a slot of this machine ${where} ${describeTaking(owner.hold)}`,
           `${describeHold(owner.hold, this.#clock())}: left unchanged, only ${unlock}`,
         );
       case "other-host": {

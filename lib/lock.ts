@@ -15,7 +15,7 @@ import { Contention, crowdOf } from "./contention.ts";
 import { parseSemaphore, serializeSemaphore } from "./document.ts";
 import { ALL_GROUPS, ALL_KEY, groupFlag, groupPhrase, semaphoreKey } from "./group.ts";
 import type { Machine } from "./machine.ts";
-import { type Place, queueRange, readQueue } from "./queue.ts";
+import { awayRange, type Place, queueRange, readQueue } from "./queue.ts";
 import {
   acquire,
   type AcquireDecision,
@@ -130,7 +130,7 @@ export class Lock {
   }
 
   /**
-   * The document, that of all groups and the queue at one moment, of the queue no more than `limit` places; `stored`: whether
+   * The document, that of all groups and who waits, in the queue or away, at one moment, of each no more than `limit` places; `stored`: whether
    * there is a document, or a queue. Throws {@linkcode StoreError}, {@linkcode LockError}.
    */
   async readWithQueue(
@@ -139,16 +139,18 @@ export class Lock {
     const queries = [
       { range: exactly(this.key) },
       { range: exactly(ALL_KEY) },
-      { range: queueRange(this.group), ...(limit === undefined ? {} : { limit }) },
+      ...[queueRange(this.group), awayRange(this.group)].map((range) => {
+        return { range, ...(limit === undefined ? {} : { limit }) };
+      }),
     ];
-    const { found: [own = [], all = [], places = []] } = await this.store.view(queries, {
+    const { found: [own = [], all = [], places = [], away = []] } = await this.store.view(queries, {
       timeoutMs: CALL_TIMEOUT_MS,
     });
     return {
       semaphore: this.parse(own[0] ?? null),
       all: this.parse(all[0] ?? null, ALL_GROUPS),
-      queue: readQueue(this.group, places),
-      stored: own.length + places.length > 0,
+      queue: readQueue(this.group, [...places, ...away]),
+      stored: own.length + places.length + away.length > 0,
     };
   }
 

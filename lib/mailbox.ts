@@ -4,7 +4,15 @@
  * Events come late, twice or never, so the newest revision counts, and a look that was asked for is not forgotten for it.
  */
 
-import { type Change, type Entry, isBefore, type Store, type StoreError, type Watch } from "./store.ts";
+import {
+  type Change,
+  type Entry,
+  exactly,
+  isBefore,
+  type Store,
+  type StoreError,
+  type Watch,
+} from "./store.ts";
 
 /** What is in the box: the watched entry as an event told it, or that only a look can tell. */
 export type Mail =
@@ -27,7 +35,8 @@ export class Mailbox {
     if (this.#watch?.key === key) return;
     this.close();
     this.#mail = undefined;
-    this.#watch = { key, watch: this.store.watch(key, (change) => this.#hear(change), revision) };
+    const watch = this.store.watch(exactly(key), (change) => this.#hear(change), revision);
+    this.#watch = { key, watch };
   }
 
   /** Whether anything is watched. */

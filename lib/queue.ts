@@ -4,10 +4,13 @@
  * A place is a key of its own, under a lease: it is gone soon after its machine is. Places are ordered by priority, the
  * higher first, and within a priority by the commit that made them. The priority stands in the key, so that everybody
  * of a higher one is a range of keys, and everybody earlier of the same is what such a range held before; a store can
- * hold a commit to either. Pure.
+ * hold a commit to either.
+ *
+ * A host that asks a server from time to time and was away meanwhile keeps its rank: its place then stands before those of
+ * its priority that came later (`polling.ts`). While it is away it has a place beside the queue, which stops nobody. Pure.
  */
 
-import { escapeQuery, queuePrefix } from "./group.ts";
+import { awayPrefix, escapeQuery, queuePrefix } from "./group.ts";
 import { type Entry, type Expectation, isBefore, type KeyRange, type Query } from "./store.ts";
 
 /** Priorities go from minus this to this. */
@@ -25,10 +28,26 @@ export interface PlaceDetails {
   readonly reason?: string;
 }
 
-/** A place in the queue. */
+/** A place in the queue, or beside it. */
 export interface Place extends PlaceDetails {
   readonly machine: string;
   readonly priority: number;
+  /** Its host is not there; it asks from time to time. */
+  readonly away?: true;
+  /** A slot is kept for it all the same. */
+  readonly kept?: true;
+}
+
+/** What the key of a place says. */
+export interface PlaceKey {
+  /** Whether it stands beside the queue. */
+  readonly beside: boolean;
+  readonly machine: string;
+  readonly priority: number;
+  /** The rank that it was given; else it has that of its creation. */
+  readonly rank?: string;
+  /** Whether it is one of several that a machine can have: somebody waits by hand. */
+  readonly request: boolean;
 }
 
 /**
@@ -38,6 +57,25 @@ export interface Place extends PlaceDetails {
 export function placeKey(group: string, priority: number, machine: string, request?: string): string {
   const suffix = request === undefined ? "" : `@${escapeQuery(request)}`;
   return `${classPrefix(group, priority)}${escapeQuery(machine)}${suffix}`;
+}
+
+/** The key of a place with the rank that its machine had before; without one, with that of its creation, beside the queue. */
+export function rankedKey(
+  { beside, machine, priority, rank }: Omit<PlaceKey, "request">,
+  group: string,
+): string {
+  const prefix = beside ? awayPrefix(group) : queuePrefix(group);
+  return `${prefix}${rankClass(priority, rank)}/${escapeQuery(machine)}`;
+}
+
+/** The keys of the places beside the queue. */
+export function awayRange(group: string): KeyRange {
+  return below(awayPrefix(group));
+}
+
+/** Everybody in the queue of a higher priority, and of those of this one with a rank of their own everybody before `rank`. */
+export function beforeRange(group: string, priority: number, rank: string): KeyRange {
+  return { from: queuePrefix(group), to: `${queuePrefix(group)}${rankClass(priority, rank)}/` };
 }
 
 /** The keys of the whole queue. */
@@ -92,36 +130,62 @@ export function firstInLine(group: string, priority: number, place: Entry): Expe
 }
 
 /** Writes what is recorded of a place. */
-export function serializePlace(details: PlaceDetails): string {
+export function serializePlace(details: PlaceDetails & { readonly state?: typeof KEPT }): string {
   return JSON.stringify(details);
 }
 
-const DETAILS = ["host", "boot", "since", "by", "reason"] as const;
+/** The state of a place whose host is away and for which a slot is kept. */
+export const KEPT = "kept";
+const DETAILS = ["host", "boot", "since", "by", "reason", "state"] as const;
 
 /**
- * The places that these entries of {@linkcode queueRange} are, the first in line first. What is no place of ours is left
- * out; details that cannot be read are not there.
+ * The places that these entries of {@linkcode queueRange} and {@linkcode awayRange} are, the first in line first. What is
+ * no place of ours is left out; details that cannot be read are not there.
  */
 export function readQueue(group: string, entries: readonly Entry[]): Place[] {
   return entries
     .flatMap((entry) => {
       const place = readPlace(group, entry);
-      return place === undefined ? [] : [{ place, created: entry.created }];
+      return place === undefined ? [] : [place];
     })
-    .sort((a, b) => b.place.priority - a.place.priority || (isBefore(a.created, b.created) ? -1 : 1))
+    .sort((a, b) => b.place.priority - a.place.priority || (isBefore(a.rank, b.rank) ? -1 : 1))
     .map(({ place }) => place);
 }
 
-function readPlace(group: string, { key, value }: Entry): Place | undefined {
-  const [, rank, escaped = ""] =
-    /^([0-9]{3})\/([^/@]+)(?:@[^/]*)?$/.exec(key.slice(queuePrefix(group).length)) ?? [];
-  if (rank === undefined) return undefined;
-  const priority = PRIORITY_LIMIT - Number(rank);
+/** The place that an entry is, and its rank: the lower comes first within a priority. */
+export function readPlace(
+  group: string,
+  { key, value, created }: Entry,
+): { readonly place: Place; readonly rank: string; readonly key: PlaceKey } | undefined {
+  const parts = readPlaceKey(group, key);
+  if (parts === undefined) return undefined;
+  const { machine, priority, beside, rank } = parts;
+  const { state, ...details } = readDetails(value);
+  const kept = !beside && state === KEPT;
+  const place: Place = {
+    machine,
+    priority,
+    ...details,
+    ...(beside || kept ? { away: true } : {}),
+    ...(kept ? { kept } : {}),
+  };
+  return { place, rank: rank ?? created, key: parts };
+}
+
+function readPlaceKey(group: string, key: string): PlaceKey | undefined {
+  const beside = key.startsWith(awayPrefix(group));
+  const prefix = beside ? awayPrefix(group) : queuePrefix(group);
+  if (!key.startsWith(prefix)) return undefined;
+  const [, level, rank, escaped = "", request] =
+    /^([0-9]{3})(?:!([0-9]{20}))?\/([^/@]+)(@[^/]*)?$/.exec(key.slice(prefix.length)) ?? [];
+  if (level === undefined) return undefined;
   try {
     return {
+      beside,
       machine: decodeURIComponent(escaped.replaceAll("+", " ")),
-      priority,
-      ...readDetails(value),
+      priority: PRIORITY_LIMIT - Number(level),
+      ...(rank === undefined ? {} : { rank: rank.replace(/^0+(?=.)/, "") }),
+      request: request !== undefined,
     };
   } catch (error) {
     if (error instanceof URIError) return undefined;
@@ -129,7 +193,7 @@ function readPlace(group: string, { key, value }: Entry): Place | undefined {
   }
 }
 
-function readDetails(text: string): PlaceDetails {
+function readDetails(text: string): PlaceDetails & { readonly state?: string } {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -148,10 +212,17 @@ const LAST = { order: "created", descending: true, limit: 1 } as const;
 
 /** The higher a priority, the earlier its keys. */
 function classPrefix(group: string, priority: number): string {
-  return `${queuePrefix(group)}${String(PRIORITY_LIMIT - priority).padStart(3, "0")}/`;
+  return `${queuePrefix(group)}${rankClass(priority)}/`;
 }
 
-function classRange(group: string, priority: number): KeyRange {
+/** Whoever has a rank of its own comes before the others of its priority: `!` comes before `/`. */
+function rankClass(priority: number, rank?: string): string {
+  const level = String(PRIORITY_LIMIT - priority).padStart(3, "0");
+  return rank === undefined ? level : `${level}!${rank.padStart(20, "0")}`;
+}
+
+/** Everybody of a priority who has no rank of its own. */
+export function classRange(group: string, priority: number): KeyRange {
   return below(classPrefix(group, priority));
 }
 

@@ -7,7 +7,7 @@
 
 import { groupFlag } from "./group.ts";
 import { CALL_TIMEOUT_MS, CONTENTION_LIMIT_MS, type Lock, LockError, TOTAL_TIMEOUT_MS } from "./lock.ts";
-import { type Place, queueRange, readQueue } from "./queue.ts";
+import { awayRange, type Place, queueRange, readQueue } from "./queue.ts";
 import type { Semaphore } from "./semaphore.ts";
 import { type Entry, exactly, StoreError, type View } from "./store.ts";
 import { sleep } from "./surroundings.ts";
@@ -28,7 +28,8 @@ const PAUSE_MS = 100;
  */
 export async function removeGroup(lock: Lock): Promise<Removal> {
   const { store, surroundings } = lock;
-  const queries = [{ range: exactly(lock.key) }, { range: queueRange(lock.group) }];
+  const lines = [queueRange(lock.group), awayRange(lock.group)];
+  const queries = [{ range: exactly(lock.key) }, ...lines.map((range) => ({ range }))];
   const beganMs = surroundings.elapsed();
   /** What was to be removed by a try whose outcome nobody knows. */
   let doubt: { readonly entry: Entry; readonly cause: StoreError; readonly sinceMs: number } | undefined;
@@ -40,7 +41,8 @@ export async function removeGroup(lock: Lock): Promise<Removal> {
     try {
       const view: View = brought ?? await store.view(queries, { timeoutMs: CALL_TIMEOUT_MS });
       brought = undefined;
-      const [entry, places] = [view.found[0]?.[0], view.found[1] ?? []];
+      const [[entry] = [], ...waiting] = view.found;
+      const places = waiting.flat();
       if (doubt !== undefined && entry?.created !== doubt.entry.created) {
         return { kind: "removed", semaphore: lock.parse(doubt.entry) };
       }
@@ -51,7 +53,7 @@ export async function removeGroup(lock: Lock): Promise<Removal> {
       const outcome = await store.commit({
         expect: [
           { key: lock.key, revision: entry.revision },
-          { range: queueRange(lock.group), noneCreatedBefore: null },
+          ...lines.map((range) => ({ range, noneCreatedBefore: null })),
         ],
         put: [],
         remove: [lock.key],

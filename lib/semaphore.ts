@@ -15,11 +15,10 @@ import { plainTextFault } from "./plain_text.ts";
 export interface Hold {
   /** The host name. */
   readonly host?: string;
-  /**
-   * The boot id under which the slot was taken. A later boot under another id gives the slot back. A hold without
-   * one was taken by hand, and only by hand it ends.
-   */
+  /** The boot id under which the slot was taken. A later boot under another id gives the slot back. */
   readonly boot?: string;
+  /** {@linkcode FLEET_LOCK} where a server granted it; a hold without this and without a boot was taken by hand. */
+  readonly via?: string;
   /** When the slot was granted: an instant, ISO 8601 in UTC. */
   readonly since?: string;
   /** Who asked for it: the daemon, or an administrator and from where. */
@@ -45,6 +44,8 @@ export const REBOOTING = "rebooting";
 export const ON_DISK = "disk";
 /** Who a daemon is in the record. */
 export const BY_DAEMON = "locksmithd";
+/** How a host came by its slot that asked a server for it, and who asked in the record. The host itself gives it back. */
+export const FLEET_LOCK = "fleet-lock";
 /** In the place of a mark: several have confirmed the hold, and nobody knows of the others' reboot calls. */
 export const SHARED = "shared";
 
@@ -194,12 +195,17 @@ export function acquire(
   };
 }
 
+/** Whether a hold was taken by hand, or by a program that records nothing: then only by hand it ends. */
+export function isByHand(hold: Hold | undefined): boolean {
+  return hold?.boot === undefined && hold?.via !== FLEET_LOCK;
+}
+
 /** Whose hold a machine finds under its id. */
 export type Ownership =
   | { readonly kind: "none" }
   /** Of this boot. `called`: the reboot was confirmed, so it may have been called already. */
   | { readonly kind: "ours"; readonly hold: Hold; readonly grant: string; readonly called: boolean }
-  /** Taken by hand, or by a program that left no grant: only by hand it ends. */
+  /** Not this machine's to end: taken by hand, through a server without a word of the boot, or by a program that left no grant. */
   | { readonly kind: "by-hand"; readonly hold: Hold | undefined }
   /** Of a boot before this one: the machine has rebooted, and gives it back. */
   | { readonly kind: "earlier-boot"; readonly hold: Hold }
@@ -240,6 +246,54 @@ export interface HoldProof {
   readonly grant: string;
 }
 
+/** What a host that asks a server says of itself. */
+export interface Told {
+  readonly holder: string;
+  readonly host?: string | undefined;
+  /** Its boot, where it tells. */
+  readonly boot?: string | undefined;
+}
+
+export type RenewDecision =
+  | { readonly kind: "not-held" }
+  | { readonly kind: "by-hand"; readonly hold: Hold | undefined }
+  /** The hold is the host's; without `next` all that is to be recorded is. */
+  | { readonly kind: "held"; readonly next?: Semaphore };
+
+/**
+ * The holder asks a server for its slot again: it has it, and whoever holds one and asks is about to reboot. A boot that
+ * it tells replaces the one that is recorded: the host has rebooted, and has not said yet that it is well.
+ */
+export function renew(semaphore: Semaphore, { holder, host, boot }: Told): RenewDecision {
+  if (!semaphore.holders.includes(holder)) return { kind: "not-held" };
+  const hold = semaphore.holds.get(holder);
+  if (hold === undefined || isByHand(hold)) return { kind: "by-hand", hold };
+  const known = boot === undefined || hold.boot === boot;
+  if (known && hold.phase === REBOOTING && hold.via === FLEET_LOCK) return { kind: "held" };
+  const renewed = {
+    ...hold,
+    ...(host === undefined || hold.host !== undefined ? {} : { host }),
+    ...(boot === undefined ? {} : { boot }),
+    via: FLEET_LOCK,
+    phase: REBOOTING,
+  };
+  return { kind: "held", next: { ...semaphore, holds: new Map(semaphore.holds).set(holder, renewed) } };
+}
+
+/**
+ * The first way in which a hold ends, as a host tells it to a server: it is up and well. Kept are a hold that was taken by
+ * hand, and one that a daemon on the same host took in a boot that may still be this one.
+ */
+export function settle(semaphore: Semaphore, { holder, boot }: Told): EndDecision<"by-hand" | "daemon"> {
+  if (!semaphore.holders.includes(holder)) return { kind: "not-held" };
+  const hold = semaphore.holds.get(holder);
+  if (isByHand(hold)) return { kind: "kept", why: "by-hand", hold };
+  const rebooted = boot !== undefined && hold?.boot !== boot;
+  return hold?.via === FLEET_LOCK || rebooted
+    ? end(semaphore, holder)
+    : { kind: "kept", why: "daemon", hold };
+}
+
 export type ConfirmDecision =
   /** `called`: somebody else confirmed it before, and may have called the reboot. */
   | { readonly kind: "confirmed"; readonly next: Semaphore; readonly called: boolean }
@@ -273,7 +327,7 @@ export type ReleaseDecision = EndDecision<
   Extract<Ownership, { kind: "ours" | "by-hand" | "other-host" }>
 >;
 
-/** First of three ways in which a hold ends: its machine has rebooted since. */
+/** First of three ways in which a hold ends: its machine has rebooted since. {@linkcode settle} is the same through a server. */
 export function release(semaphore: Semaphore, machine: Machine): ReleaseDecision {
   const owner = ownership(semaphore, machine);
   if (owner.kind === "none") return { kind: "not-held" };
@@ -342,7 +396,7 @@ export function resume({ paused: _, ...semaphore }: Semaphore): Semaphore {
 
 /** Whether a hold that a boot is to end has lasted longer than `limitMs`. `now` in milliseconds since the epoch. */
 export function isOverdue(hold: Hold | undefined, now: number, limitMs: number): boolean {
-  if (hold?.boot === undefined || hold.since === undefined) return false;
+  if (isByHand(hold) || hold?.since === undefined) return false;
   return now - Temporal.Instant.from(hold.since).epochMilliseconds > limitMs;
 }
 

@@ -39,6 +39,11 @@ export function exactly(key: string): KeyRange {
   return { from: key, to: `${key}\0` };
 }
 
+/** Whether a range is that of one key. */
+export function isOneKey({ from, to }: KeyRange): boolean {
+  return to === `${from}\0`;
+}
+
 /** What must be true for a commit to happen. */
 export type Expectation =
   /** The key still has this revision; `null`: it does not exist. */
@@ -135,11 +140,16 @@ export interface Watch {
 
 /** What a watch tells. */
 export type Change =
-  /** The key was written or removed (`entry: null`) by the commit `revision`. */
-  | { readonly kind: "changed"; readonly entry: Entry | null; readonly revision: string }
+  /** The key was written or removed (`entry: null`) by the commit `revision`, or its lease is gone since. */
+  | {
+    readonly kind: "changed";
+    readonly key: string;
+    readonly entry: Entry | null;
+    readonly revision: string;
+  }
   /** Something may have been missed: only a read tells. */
   | { readonly kind: "missed" }
-  /** The store will not tell of the key, such as for want of a permission; it is asked again after minutes. */
+  /** The store will not tell of these keys, such as for want of a permission; it is asked again after minutes. */
   | { readonly kind: "refused"; readonly error: StoreError };
 
 /** A lease, kept alive by its store until it is ended, abandoned or lost. */
@@ -194,12 +204,13 @@ export interface Store {
   lease(ttlMs: number, lost: () => void, options: CallOptions): Promise<Lease>;
 
   /**
-   * Calls `listener` some time after the value of `key` changed, with what it is now or was in between, and with
-   * `missed` whenever a change may have been missed. With `after` it tells of what came behind that commit, or says
-   * `missed` when it begins later; without, it begins some time soon, and says `missed` when it has. The store
-   * reconnects by itself until the watch is closed, and says `missed` when it has; it never throws for a store that is away.
+   * Calls `listener` some time after the value of a key of `range` changed, with what it is now or was in between, in
+   * the order of the commits, and with `missed` whenever a change may have been missed. With `after` it tells of what
+   * came behind that commit, or says `missed` when it begins later; without, it begins some time soon, and says `missed`
+   * when it has. The store reconnects by itself until the watch is closed, and says `missed` when it has; it never throws
+   * for a store that is away.
    */
-  watch(key: string, listener: (change: Change) => void, after?: string): Watch;
+  watch(range: KeyRange, listener: (change: Change) => void, after?: string): Watch;
 
   /** What is still known of the past of `key`. Throws {@linkcode StoreError}. */
   history(key: string, options: CallOptions): Promise<History>;

@@ -2,14 +2,15 @@
 
 import { assertEquals } from "@std/assert";
 import { type Mail, Mailbox } from "../lib/mailbox.ts";
-import type { Change, Entry, Store, Watch } from "../lib/store.ts";
+import { type Change, type Entry, exactly, type KeyRange, type Store, type Watch } from "../lib/store.ts";
 
 /** A box, and the watches that it has opened: what they are told is the test's word. */
 function opened() {
-  const watches: { key: string; after: string | undefined; open: boolean; tell(change: Change): void }[] = [];
+  const watches: { range: KeyRange; after: string | undefined; open: boolean; tell(change: Change): void }[] =
+    [];
   const store = {
-    watch(key: string, listener: (change: Change) => void, after?: string): Watch {
-      const watch = { key, after, open: true, tell: listener };
+    watch(range: KeyRange, listener: (change: Change) => void, after?: string): Watch {
+      const watch = { range, after, open: true, tell: listener };
       watches.push(watch);
       return { close: () => watch.open = false };
     },
@@ -23,7 +24,12 @@ function opened() {
 }
 
 const entry = (revision: string): Entry => ({ key: "k", value: `v${revision}`, revision, created: "1" });
-const changed = (revision: string): Change => ({ kind: "changed", entry: entry(revision), revision });
+const changed = (revision: string): Change => ({
+  kind: "changed",
+  key: "k",
+  entry: entry(revision),
+  revision,
+});
 const mail = (revision: string): Mail => ({ kind: "entry", entry: entry(revision), revision });
 
 /** A box that watches `k`, with these changes in it. */
@@ -39,7 +45,7 @@ Deno.test("Mailbox.take() gives what came before it, and waits for what has not 
   assertEquals(await box.take(), mail("2"));
   const { box: empty, watches } = filled();
   const taken = empty.take();
-  watches[0]?.tell({ kind: "changed", entry: null, revision: "3" });
+  watches[0]?.tell({ kind: "changed", key: "k", entry: null, revision: "3" });
   assertEquals(await taken, { kind: "entry", entry: null, revision: "3" });
 });
 
@@ -62,11 +68,10 @@ Deno.test("Mailbox.watch() of the same key goes on, and of another drops what ca
   box.watch("k", "3");
   assertEquals(watches.length, 1);
   box.watch("other", "4");
-  assertEquals(watches.map(({ key, after, open }) => [key, after, open]), [["k", "1", false], [
-    "other",
-    "4",
-    true,
-  ]]);
+  assertEquals(watches.map(({ range, after, open }) => [range, after, open]), [
+    [exactly("k"), "1", false],
+    [exactly("other"), "4", true],
+  ]);
   const taken = box.take();
   watches[1]?.tell(changed("6"));
   assertEquals(await taken, mail("6"));

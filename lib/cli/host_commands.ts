@@ -12,7 +12,7 @@ import { addressOf } from "./store_address.ts";
 import { printError, printHint, printWarning } from "./output.ts";
 import { rebootAt, tellRehearsal } from "./remote_reboot_command.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
-import { describeDuration, describeHold, describeOtherHost } from "../description.ts";
+import { describeDuration, describeHold, describeOtherHost, describeTaking } from "../description.ts";
 import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
 import { tellRefusal } from "./refusal.ts";
 import { OwnedFileError, removeOwned } from "../host/owned_file.ts";
@@ -51,7 +51,7 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
       underHand: (hold) =>
         printHint(
           context,
-          `rebooting under the slot taken by hand${
+          `rebooting under the slot that ${describeTaking(hold)}${
             describeHold(hold, clockOf(context))
           }; give it back afterwards: locksmith unlock ${machine.id}${groupFlag(lock.group)}`,
         ),

@@ -8,7 +8,7 @@ import { groupFlag, groupLabel } from "../group.ts";
 import { machineName } from "../machine.ts";
 import { oneLine, table } from "./output.ts";
 import type { Place } from "../queue.ts";
-import { available, type Hold, type Pause, pauseInForce, type Semaphore } from "../semaphore.ts";
+import { available, type Hold, isByHand, type Pause, pauseInForce, type Semaphore } from "../semaphore.ts";
 import { ageOn, paint, type Screen, timeOn } from "./screen.ts";
 import { flat } from "../document.ts";
 
@@ -50,9 +50,19 @@ export function verboseStatusText(seen: Seen, now: number): string {
       hold?.reason,
     );
   });
-  const places = queue.map(({ machine, priority, since, host, by, reason }, index) =>
-    row(String(index + 1), machine, String(priority), since, describeAge(since, now), host, by, reason)
-  );
+  const places = queue.map((place, index) => {
+    const { machine, priority, since, host, reason } = place;
+    return row(
+      String(index + 1),
+      machine,
+      String(priority),
+      since,
+      describeAge(since, now),
+      host,
+      whoWaits(place),
+      reason,
+    );
+  });
   return head(seen, now) +
     section(["MACHINE ID", "SINCE", "FOR", "PHASE", "HOST", "BY", "REASON"], holders) +
     section(["PLACE", "MACHINE ID", "PRIORITY", "SINCE", "FOR", "HOST", "BY", "REASON"], places);
@@ -99,9 +109,15 @@ function pauseLine(
   return `${paint(line, "yellow", screen)}\n`;
 }
 
-/** A hold that no boot ends was taken by hand. */
+/** How far a holder is, or that its slot was taken by hand. */
 export function phase(hold: Hold | undefined): string {
-  return hold?.boot === undefined ? "by hand" : hold.phase ?? "-";
+  return isByHand(hold) ? "by hand" : hold?.phase ?? "-";
+}
+
+/** By whom a place was taken, and whether its host is there. */
+export function whoWaits({ by, away, kept }: Place): string | undefined {
+  const state = kept ? "away, slot kept" : away ? "away" : undefined;
+  return by === undefined || state === undefined ? by ?? state : `${by}, ${state}`;
 }
 
 /** The JSON of `status` and, one in a list, of `groups`. */
@@ -134,6 +150,10 @@ type QueueJson = readonly {
   readonly host?: string;
   readonly by?: string;
   readonly reason?: string;
+  /** Its host is not there now: it asks a server from time to time. */
+  readonly away?: true;
+  /** A slot is kept for it until it asks again. */
+  readonly kept?: true;
 }[];
 
 /** The JSON of a group in `groups` whose document cannot be read. */
@@ -179,13 +199,15 @@ function pauseJson(semaphore: Semaphore, now: number): PauseJson {
 }
 
 function queueJson(queue: readonly Place[], now: number): QueueJson {
-  return queue.map(({ machine, priority, since, host, by, reason }) => ({
+  return queue.map(({ machine, priority, since, host, by, reason, away, kept }) => ({
     machine,
     priority,
     ...(since === undefined ? {} : { since, waitedSeconds: ageSeconds(since, now) }),
     ...(host === undefined ? {} : { host }),
     ...(by === undefined ? {} : { by }),
     ...(reason === undefined ? {} : { reason }),
+    ...(away === undefined ? {} : { away }),
+    ...(kept === undefined ? {} : { kept }),
   }));
 }
 
@@ -228,7 +250,7 @@ export function whyNoSlot(
       ? `group ${label} has no slots at all; 'locksmith set-max 1${groupFlag(group)}' gives it one`
       : `group ${label} is full, held by ${holders}`;
   }
-  const [first] = queue;
+  const first = queue.find(({ away, kept }) => away === undefined || kept);
   return first === undefined
     ? `group ${label} now has a free slot; try again`
     : `group ${label} now has a free slot, but ${

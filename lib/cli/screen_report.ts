@@ -3,7 +3,7 @@
 import { groupLabel } from "../group.ts";
 import { machineName } from "../machine.ts";
 import type { Place } from "../queue.ts";
-import { head, phase, type Seen } from "./report.ts";
+import { head, phase, type Seen, whoWaits } from "./report.ts";
 import { ageOn, type Column, fitTable, type Screen, timeOn } from "./screen.ts";
 import { available, type Hold, pauseInForce } from "../semaphore.ts";
 
@@ -39,7 +39,7 @@ export function statusOn(screen: Screen, seen: Seen, now: number): string {
     { title: "PRIORITY", cell: ({ priority }) => String(priority), spare: 3 },
     { title: "FOR", cell: ({ since }) => ageOn(since, now), spare: 1 },
     { title: "SINCE", cell: ({ since }) => timeOn(screen, since), spare: 4 },
-    { title: "BY", cell: ({ by }) => by, spare: 2 },
+    { title: "BY", cell: whoWaits, spare: 2 },
     { title: "REASON", cell: ({ reason }) => reason },
   ];
   return head(seen, now, screen) +

@@ -32,6 +32,7 @@ import {
   type CommitOutcome,
   type Entry,
   type History,
+  type KeyRange,
   type Lease,
   type Query,
   type Store,
@@ -140,8 +141,8 @@ class EtcdStore implements Store {
     return this.#leases.grant(ttlMs, lost, options);
   }
 
-  watch(key: string, listener: (change: Change) => void, after?: string): Watch {
-    return this.#watches.add(key, listener, after);
+  watch(range: KeyRange, listener: (change: Change) => void, after?: string): Watch {
+    return this.#watches.add(range, listener, after);
   }
 
   history(key: string, options: CallOptions): Promise<History> {

@@ -17,7 +17,15 @@ import type {
   ITxnRequest,
   ITxnResponse,
 } from "etcd3/lib/rpc.js";
-import type { Entry, Expectation, KeyRange, Query, Transaction, View } from "../store.ts";
+import {
+  type Entry,
+  type Expectation,
+  isOneKey,
+  type KeyRange,
+  type Query,
+  type Transaction,
+  type View,
+} from "../store.ts";
 
 /** etcd3 types bytes as the Buffer of node; the codec takes any bytes, and loading Buffer costs more than a call. */
 type Bytes = NonNullable<IRangeRequest["key"]>;
@@ -166,10 +174,10 @@ function before(revision: string): string {
   return last > 0n ? String(last) : BEFORE_ALL;
 }
 
-function rangeOf({ from, to }: KeyRange): { key: Bytes; range_end?: Bytes } {
+export function rangeOf({ from, to }: KeyRange): { key: Bytes; range_end?: Bytes } {
   // no key is shorter than one byte
   const key = bytesOf(from === "" ? "\0" : from);
-  if (to === `${from}\0`) return { key };
+  if (isOneKey({ from, to })) return { key };
   // as an end, these two mean something else to etcd; nothing lies between a key and itself
   if (to === "" || to === "\0") return { key, range_end: key };
   return { key, range_end: bytesOf(to) };

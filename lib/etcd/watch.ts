@@ -1,5 +1,5 @@
 /**
- * All watches of one etcd store on one stream. A listener hears of each change of its key as soon as etcd tells of it. A
+ * All watches of one etcd store on one stream. A listener hears of each change of its keys as soon as etcd tells of it. A
  * watch always begins at the present, the first time and after each break of the connection, and says `missed` when it has
  * begun, unless nothing was committed since the revision that it was to begin behind: so who waits also hears that etcd
  * is back. Now and then it says so without a reason, since a watch is a hint.
@@ -14,8 +14,8 @@ import { EtcdAnswerError, EtcdTimeoutError } from "./connection.ts";
 import type { EtcdEndpoints } from "./endpoints.ts";
 import { etcdStoreError } from "./error.ts";
 import { type EtcdServer, isStaleLogin, type Stream } from "./server.ts";
-import { bytesOf, entryOf } from "./txn.ts";
-import { type Change, isBefore, type Watch } from "../store.ts";
+import { entryOf, rangeOf, textOf } from "./txn.ts";
+import { type Change, isBefore, isOneKey, type KeyRange, type Watch } from "../store.ts";
 
 /** How long a server may take to answer before another is tried. */
 const ANSWER_MS = 3_000;
@@ -28,7 +28,7 @@ const REFRESH_MS = 300_000;
 
 /** One watch, over all the connections that it lives through. */
 interface Listener {
-  readonly key: string;
+  readonly range: KeyRange;
   readonly tell: (change: Change) => void;
   /** The revision behind which it begins, until it has begun. */
   after: string | undefined;
@@ -48,9 +48,9 @@ export class EtcdWatches {
   constructor(private readonly endpoints: EtcdEndpoints, private readonly random: () => number) {}
 
   /** Begins a watch; see {@linkcode Store.watch}. */
-  add(key: string, tell: (change: Change) => void, after?: string): Watch {
-    if (this.#closed) throw new TypeError(`cannot watch ${JSON.stringify(key)}: the store is closed`);
-    const listener: Listener = { key, tell, after, refused: false, closed: false };
+  add(range: KeyRange, tell: (change: Change) => void, after?: string): Watch {
+    if (this.#closed) throw new TypeError(`cannot watch ${named(range)}: the store is closed`);
+    const listener: Listener = { range, tell, after, refused: false, closed: false };
     this.#listeners.add(listener);
     this.#connection?.create(listener);
     if (!this.#connection && this.#retry === undefined) this.#connect(false);
@@ -112,7 +112,7 @@ export class EtcdWatches {
     for (const listener of listeners) {
       if (listener.refused) continue;
       listener.refused = true;
-      const error = etcdStoreError(`cannot watch ${JSON.stringify(listener.key)}`, failures, cause);
+      const error = etcdStoreError(`cannot watch ${named(listener.range)}`, failures, cause);
       tellSoon(listener, { kind: "refused", error });
     }
   }
@@ -194,8 +194,8 @@ class Connection {
     this.#stream?.cancel();
   }
 
-  #request({ key }: Listener): void {
-    this.#stream?.send({ create_request: { key: bytesOf(key) } });
+  #request({ range }: Listener): void {
+    this.#stream?.send({ create_request: rangeOf(range) });
     this.#expectAnswer();
   }
 
@@ -211,7 +211,7 @@ class Connection {
     if (response.canceled) return this.#fail(canceled(response));
     for (const { type, kv } of response.events) {
       const entry = type === "Delete" ? null : entryOf(kv);
-      tellSoon(listener, { kind: "changed", entry, revision: kv.mod_revision });
+      tellSoon(listener, { kind: "changed", key: textOf(kv.key), entry, revision: kv.mod_revision });
     }
   }
 
@@ -255,6 +255,12 @@ class Connection {
       this.#fail(new EtcdTimeoutError(ANSWER_MS));
     }, ANSWER_MS);
   }
+}
+
+/** For messages. */
+function named(range: KeyRange): string {
+  const from = JSON.stringify(range.from);
+  return isOneKey(range) ? from : `the keys from ${from} to ${JSON.stringify(range.to)}`;
 }
 
 /** Why etcd ended a watch. */

@@ -11,6 +11,7 @@ import {
   type Entry,
   type History,
   isBefore,
+  isOneKey,
   type KeyRange,
   type Lease,
   type PastChange,
@@ -21,6 +22,13 @@ import {
   type View,
   type Watch,
 } from "../store.ts";
+
+type Told = Extract<Change, { kind: "changed" }>;
+
+interface Watcher {
+  readonly range: KeyRange;
+  readonly tell: (change: Change) => void;
+}
 
 type Refused = Exclude<CommitOutcome, { kind: "unknown" }>;
 
@@ -40,7 +48,9 @@ export class Memory {
   readonly #folders = new Map<string, Stored[]>();
   readonly #past = new Map<string, PastChange[]>();
   readonly #keysOfLease = new Map<string, Set<string>>();
-  readonly #watchers = new Map<string, Set<(change: Change) => void>>();
+  /** Who watches one key, by that key. */
+  readonly #watchers = new Map<string, Set<Watcher>>();
+  readonly #rangeWatchers = new Set<Watcher>();
 
   /** The last commit. */
   get revision(): string {
@@ -93,23 +103,16 @@ export class Memory {
   }
 
   /** Calls `listener` with every change after the commit `after`; with `missed` when those are no longer all known. */
-  watch(key: string, listener: (change: Change) => void, after: string): Watch {
+  watch(range: KeyRange, listener: (change: Change) => void, after: string): Watch {
     let open = true;
-    const guarded = (change: Change) => open && listener(change);
-    const watchers = this.#watchers.get(key) ?? new Set();
-    this.#watchers.set(key, watchers.add(guarded));
-    if (Number(after) < this.#compacted) guarded({ kind: "missed" });
-    else {
-      const past = this.#past.get(key) ?? [];
-      let news = past.length;
-      while (news > 0 && isBefore(after, past[news - 1]?.revision ?? "")) news--;
-      for (const change of past.slice(news)) guarded({ kind: "changed", ...change });
-    }
+    const tell = (change: Change) => open && listener(change);
+    const leave = this.#enter({ range, tell });
+    if (Number(after) < this.#compacted) tell({ kind: "missed" });
+    else this.#changesSince(range, after).forEach(tell);
     return {
       close: () => {
         open = false;
-        watchers.delete(guarded);
-        if (watchers.size === 0 && this.#watchers.get(key) === watchers) this.#watchers.delete(key);
+        leave();
       },
     };
   }
@@ -133,6 +136,36 @@ export class Memory {
       if (kept.length > 0) this.#past.set(key, kept);
       else this.#past.delete(key);
     }
+  }
+
+  /** Has a watcher told from now on; what is returned ends it. */
+  #enter(watcher: Watcher): () => void {
+    const { range } = watcher;
+    if (!isOneKey(range)) {
+      this.#rangeWatchers.add(watcher);
+      return () => this.#rangeWatchers.delete(watcher);
+    }
+    const key = range.from;
+    const watchers = this.#watchers.get(key) ?? new Set();
+    this.#watchers.set(key, watchers.add(watcher));
+    return () => {
+      watchers.delete(watcher);
+      if (watchers.size === 0 && this.#watchers.get(key) === watchers) this.#watchers.delete(key);
+    };
+  }
+
+  /** What is known of the changes of a range after a commit, in their order. */
+  #changesSince(range: KeyRange, after: string): Told[] {
+    if (after === this.revision) return [];
+    const keys = isOneKey(range) ? [range.from] : this.#past.keys().filter((key) => isIn(range, key));
+    const told: Told[] = [];
+    for (const key of keys) {
+      const past = this.#past.get(key) ?? [];
+      let news = past.length;
+      while (news > 0 && isBefore(after, past[news - 1]?.revision ?? "")) news--;
+      for (const change of past.slice(news)) told.push({ kind: "changed", key, ...change });
+    }
+    return told.sort((a, b) => Number(a.revision) - Number(b.revision));
   }
 
   #query({ range, createdBefore, order = "key", descending = false, limit }: Query): Entry[] {
@@ -214,7 +247,11 @@ export class Memory {
     const past = this.#past.get(key);
     if (past !== undefined) past.push(change);
     else this.#past.set(key, [change]);
-    for (const listener of [...this.#watchers.get(key) ?? []]) listener({ kind: "changed", ...change });
+    const watchers = [
+      ...this.#watchers.get(key) ?? [],
+      ...this.#rangeWatchers.values().filter(({ range }) => isIn(range, key)),
+    ];
+    for (const { tell } of watchers) tell({ kind: "changed", key, ...change });
   }
 }
 
@@ -237,6 +274,10 @@ function placeOf(siblings: readonly Stored[], { key, created }: Stored): number 
     siblings,
     (other) => isBefore(other.created, created) || other.created === created && other.key < key,
   );
+}
+
+function isIn({ from, to }: KeyRange, key: string): boolean {
+  return from <= key && key < to;
 }
 
 function folderOf(key: string): string {
@@ -303,11 +344,11 @@ export function openMemory(memory: Memory): Store {
         };
       });
     },
-    watch(key, listener, after) {
+    watch(range, listener, after) {
       let open = true;
       const tell = (change: Change) => queueMicrotask(() => open && listener(change));
       if (after === undefined) tell({ kind: "missed" });
-      const watch = memory.watch(key, tell, after ?? memory.revision);
+      const watch = memory.watch(range, tell, after ?? memory.revision);
       const both = {
         close: () => {
           open = false;

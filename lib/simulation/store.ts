@@ -12,6 +12,7 @@ import {
   type CallOptions,
   type Change,
   type CommitOutcome,
+  type KeyRange,
   type Lease,
   type Store,
   StoreError,
@@ -173,7 +174,7 @@ export class SimulatedStore implements Store {
     };
   }
 
-  watch(key: string, listener: (change: Change) => void, after?: string): Watch {
+  watch(range: KeyRange, listener: (change: Change) => void, after?: string): Watch {
     let open = true;
     const tell = (change: Change) => {
       for (const ms of this.network.tell(this.process)) {
@@ -188,7 +189,7 @@ export class SimulatedStore implements Store {
       if (!open) return;
       if (server.isAway()) return again();
       if (from === undefined) tell({ kind: "missed" });
-      inner = server.memory.watch(key, tell, from ?? server.memory.revision);
+      inner = server.memory.watch(range, tell, from ?? server.memory.revision);
     };
     const again = () => {
       inner?.close();

@@ -3,6 +3,8 @@
  * milliseconds, in every process of the host. A key that nobody watches has none, so that a change costs the processes that
  * wait for something else nothing.
  *
+ * One bell more is rung at every change, for whoever watches a range of keys.
+ *
  * A bell is an empty file in the folder `PATH-bells`, and is rung by touching its time; the bell of a key that was removed
  * goes with it. It is a hint and no more: a process that is killed after its commit does not ring, and the system has
  * ears for a limited number of processes (`fs.inotify.max_user_instances`). So whoever listens looks now and then all the
@@ -12,20 +14,22 @@
  */
 
 /** Rings the bells of keys that were written, and takes those of keys that were removed away. Never throws. */
-export function ring(path: string, written: Iterable<string>, removed: Iterable<string>): void {
+export function ring(path: string, written: readonly string[], removed: readonly string[]): void {
+  if (written.length + removed.length === 0) return;
   const now = new Date();
+  attempt(() => touch(bellOfRanges(path), now));
   for (const key of written) attempt(() => touch(bellOf(path, key), now));
   for (const key of removed) attempt(() => Deno.removeSync(bellOf(path, key)));
 }
 
-/** An ear at the bell of one key. */
+/** An ear at the bell of one key, or (`null`) at that of all ranges. */
 export class Ear {
   #watcher: Deno.FsWatcher | undefined;
   #closed = false;
 
   constructor(
     private readonly path: string,
-    private readonly key: string,
+    private readonly key: string | null,
     private readonly heard: () => void,
   ) {}
 
@@ -40,7 +44,7 @@ export class Ear {
     attempt(() => {
       Deno.statSync(this.path);
       Deno.mkdirSync(folderOf(this.path), { recursive: true });
-      const bell = bellOf(this.path, this.key);
+      const bell = this.key === null ? bellOfRanges(this.path) : bellOf(this.path, this.key);
       Deno.openSync(bell, { write: true, create: true }).close();
       this.#watcher = Deno.watchFs(bell, { recursive: false });
     });
@@ -94,6 +98,10 @@ function attempt(work: () => void): void {
 
 function folderOf(path: string): string {
   return `${path}-bells`;
+}
+
+function bellOfRanges(path: string): string {
+  return `${folderOf(path)}/ranges`;
 }
 
 /** The file's name is the 64 bits of FNV-1a of the key; keys that share one share their rings. */

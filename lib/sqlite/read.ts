@@ -56,6 +56,32 @@ export function anyCreatedBefore(database: DatabaseSync, range: KeyRange, revisi
   }, Date.now()).length > 0;
 }
 
+/** How many leases have expired and are still in the file. */
+export function expiredAt(database: DatabaseSync): number {
+  const row = database.prepare("SELECT count(*) AS expired FROM lease WHERE expires_ms <= ?").get(Date.now());
+  return Number(row?.["expired"]);
+}
+
+/** What of a range was written after this revision, in the order of the commits. */
+export function writtenAt(database: DatabaseSync, { from, to }: KeyRange, after: string): Entry[] {
+  const sql = `${ENTRY} AND key >= :from AND key < :to AND revision > :after ORDER BY revision, key`;
+  return database.prepare(sql).all({ now: Date.now(), from, to, after: BigInt(after) }).map(toEntry);
+}
+
+/** How many keys a range has, and the sum of their revisions: enough to tell whether the keys are those that are known. */
+export function tallyAt(database: DatabaseSync, { from, to }: KeyRange): { keys: number; sum: number } {
+  const sql = `SELECT count(*) AS keys, sum(revision) AS sum ${VISIBLE} AND key >= :from AND key < :to`;
+  const row = database.prepare(sql).get({ now: Date.now(), from, to });
+  return { keys: Number(row?.["keys"]), sum: Number(row?.["sum"] ?? 0) };
+}
+
+/** The keys of a range, each with its revision. */
+export function revisionsAt(database: DatabaseSync, { from, to }: KeyRange): Map<string, number> {
+  const sql = `SELECT key, revision ${VISIBLE} AND key >= :from AND key < :to`;
+  const rows = database.prepare(sql).all({ now: Date.now(), from, to });
+  return new Map(rows.map((row) => [String(row["key"]), Number(row["revision"])]));
+}
+
 export function historyAt(database: DatabaseSync, key: string): History {
   const changes = pastAt(database, key, 0n);
   const first = database.prepare("SELECT first FROM past WHERE key = :key ORDER BY revision LIMIT 1").get({

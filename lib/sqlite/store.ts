@@ -2,8 +2,9 @@
  * The embedded store: one SQLite file, for machines that share a disk and for trying locksmith without an etcd.
  *
  * Every process on the host may open the file; a transaction takes SQLite's write lock, so commits are atomic across
- * processes, and synced, so that a committed one survives a power failure. A watch hears of a change by the key's bell. Leases expire by the clock of the host: one that is set forward ends them early, and their owners hear of it
- * when they next keep them alive. A file on a file system that hosts share is refused: SQLite's locks do not hold there.
+ * processes, and synced, so that a committed one survives a power failure. A watch hears of a change by a bell. Leases
+ * expire by the clock of the host: one that is set forward ends them early, and their owners hear of it when they next
+ * keep them alive. A file on a file system that hosts share is refused: SQLite's locks do not hold there.
  *
  * Of the past of a key the last 1,000 changes are kept, and of one that stands under a lease nothing: those come and go
  * with the machines that made them.
@@ -24,6 +25,7 @@ import {
   type CommitOutcome,
   type Entry,
   type History,
+  type KeyRange,
   type Lease,
   type Query,
   type Store,
@@ -124,8 +126,8 @@ class SqliteStore implements Store {
     return lease;
   }
 
-  watch(key: string, listener: (change: Change) => void, after?: string): Watch {
-    if (this.#closed) throw new TypeError(`cannot watch ${JSON.stringify(key)}: the store is closed`);
+  watch(range: KeyRange, listener: (change: Change) => void, after?: string): Watch {
+    if (this.#closed) throw new TypeError(`cannot watch ${JSON.stringify(range.from)}: the store is closed`);
     let running: Watch | undefined;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let open = true;
@@ -141,7 +143,7 @@ class SqliteStore implements Store {
       try {
         await this.#place("watch", { timeoutMs: WATCH_RETRY_MS });
         if (!open) return;
-        running = watchSqlite((look) => this.#look(look, undefined), this.#path, key, listener, after);
+        running = watchSqlite((look) => this.#look(look, undefined), this.#path, range, listener, after);
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
         if (!open) return;

@@ -102,7 +102,7 @@ export function looked(store: Store, over: Partial<Store>): Store {
     commit: (transaction, options) => store.commit(transaction, options),
     lease: (ttlMs, lost, options) => store.lease(ttlMs, lost, options),
     history: (key, options) => store.history(key, options),
-    watch: (key, listener, after) => store.watch(key, listener, after),
+    watch: (range, listener, after) => store.watch(range, listener, after),
     close: () => store.close(),
     ...over,
   };

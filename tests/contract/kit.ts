@@ -1,7 +1,14 @@
 /** What the tests of the contract of a store have in common: commits of one key, and watches that can be waited for. */
 
 import { assert } from "@std/assert";
-import type { Change, CommitOutcome, KeyRange, Store, Watch } from "../../lib/store.ts";
+import {
+  type Change,
+  type CommitOutcome,
+  exactly,
+  type KeyRange,
+  type Store,
+  type Watch,
+} from "../../lib/store.ts";
 
 export const CALL = { timeoutMs: 10_000 };
 /** How long a change may take until a watch tells of it. A failing test waits this long, a passing one does not. */
@@ -48,17 +55,19 @@ export interface Watching extends AsyncDisposable {
   readonly told: readonly Change[];
   /** The next thing that it tells, or an end with a failure when none came in time. */
   next(): Promise<Change>;
-  /** The next change of the key, passing over what may have been missed. */
+  /** The next change, passing over what may have been missed. */
   changed(): Promise<Change & { kind: "changed" }>;
   /** Waits until it says that the key is gone. */
   gone(): Promise<void>;
 }
 
-export function watching(store: Store, key: string, after?: string): Watching {
+/** Watches a key, or the keys of a range. */
+export function watching(store: Store, watched: string | KeyRange, after?: string): Watching {
+  const range = typeof watched === "string" ? exactly(watched) : watched;
   const told: Change[] = [];
   let seen = 0;
   let wake = () => {};
-  const watch = store.watch(key, (change) => {
+  const watch = store.watch(range, (change) => {
     told.push(change);
     wake();
   }, after);
@@ -70,7 +79,7 @@ export function watching(store: Store, key: string, after?: string): Watching {
       clearTimeout(timer);
     }
     const change = told[seen++];
-    assert(change !== undefined, `the watch of ${key} did not tell of the change`);
+    assert(change !== undefined, `the watch of ${range.from} did not tell of the change`);
     return change;
   };
   const changed = async () => {

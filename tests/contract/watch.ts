@@ -1,8 +1,12 @@
 /** The contract of a store: watches, and the past of a key. */
 
 import { assert, assertEquals } from "@std/assert";
-import { type Change, type Entry, isBefore, type Store } from "../../lib/store.ts";
-import { CALL, type ContractTest, make, put, remove, revision, until, watching } from "./kit.ts";
+import { type Change, type Entry, exactly, isBefore, type Store } from "../../lib/store.ts";
+import { below, CALL, type ContractTest, make, put, remove, revision, until, watching } from "./kit.ts";
+
+type Told = Extract<Change, { kind: "changed" }>;
+
+const PLACES = below("q/1/");
 
 export function watchContract(test: ContractTest): void {
   test("watch() tells of a change made through the same handle", async (store) => {
@@ -85,7 +89,7 @@ export function watchContract(test: ContractTest): void {
     const since = await watch.next();
     if (since.kind === "missed") return;
     assertEquals(since, told("1", made, made));
-    assertEquals(await watch.next(), { kind: "changed", entry: null, revision: removed });
+    assertEquals(await watch.next(), { kind: "changed", key: "a/key", entry: null, revision: removed });
   });
 
   test("watch() tells that its key was removed, and that it is there again", async (first, second) => {
@@ -93,7 +97,7 @@ export function watchContract(test: ContractTest): void {
     await using watch = watching(first, "a/key");
     assertEquals(await watch.next(), { kind: "missed" });
     const removed = await remove(second, "a/key");
-    assertEquals(await watch.changed(), { kind: "changed", entry: null, revision: removed });
+    assertEquals(await watch.changed(), { kind: "changed", key: "a/key", entry: null, revision: removed });
     const again = await make(second, "a/key", "2");
     assertEquals(await watch.changed(), told("2", again, again));
   });
@@ -106,6 +110,8 @@ export function watchContract(test: ContractTest): void {
     const two = revision(await put(second, "a/key", "2", made));
     assertEquals(await watch.changed(), told("2", two, made));
   });
+
+  rangeContract(test);
 
   test(
     "watch() tells each of two watchers of one key, and one of them after the other was closed",
@@ -152,7 +158,7 @@ export function watchContract(test: ContractTest): void {
       const calls: Change[] = [];
       await using witness = watching(first, "a/key");
       assertEquals(await witness.next(), { kind: "missed" });
-      const watch = first.watch("a/key", (change) => {
+      const watch = first.watch(exactly("a/key"), (change) => {
         calls.push(change);
         watch.close();
       });
@@ -225,6 +231,119 @@ export function watchContract(test: ContractTest): void {
   });
 }
 
+function rangeContract(test: ContractTest): void {
+  test(
+    "watch() of a range tells of each of its keys, in order, and of nothing outside",
+    async (first, second) => {
+      const { revision: now } = await first.view([], CALL);
+      await using watch = watching(first, PLACES, now);
+      const a = await make(second, "q/1/a", "1");
+      for (const key of ["q", "q/", "q/0", "q/1", "q/10", "q/2/a", "r"]) await make(second, key, "other");
+      const b = await make(first, "q/1/b", "1");
+      const again = revision(await put(second, "q/1/a", "2", a));
+      const gone = await remove(second, "q/1/b");
+      const written = [{ key: "q/1/c", value: "1" }, { key: "q/1/d", value: "1" }];
+      const both = revision(await second.commit({ expect: [], put: written, remove: ["q/1/a"] }, CALL));
+      await make(second, "q/2", "other");
+      const end = await make(second, "q/1/end", "1");
+      const told: Told[] = [];
+      while (told.at(-1)?.revision !== end) told.push(await watch.changed());
+      // a store that tells only what has become of a key may have missed that it came and went
+      const all: Told[] = [
+        changed("q/1/a", "1", a, a),
+        changed("q/1/b", "1", b, b),
+        changed("q/1/a", "2", again, a),
+        { kind: "changed", key: "q/1/b", entry: null, revision: gone },
+        changed("q/1/c", "1", both, both),
+        changed("q/1/d", "1", both, both),
+        changed("q/1/end", "1", end, end),
+      ];
+      for (const change of told) {
+        assert(change.entry === null || all.map(inWords).includes(inWords(change)), inWords(change));
+        assert(change.key.startsWith("q/1/"), change.key);
+      }
+      const revisions = told.map(({ revision }) => revision);
+      assert(
+        revisions.every((revision, at) => !isBefore(revision, revisions[at - 1] ?? "0")),
+        `${revisions}`,
+      );
+      const last = new Map(told.map(({ key, entry }) => [key, entry?.value ?? null]));
+      assertEquals(["a", "b", "c", "d"].map((name) => last.get(`q/1/${name}`) ?? null), [
+        null,
+        null,
+        "1",
+        "1",
+      ]);
+    },
+  );
+
+  test(
+    "watch() of a range tells change after change what each key is, and when it is gone",
+    async (first, second) => {
+      const a = await make(first, "q/1/a", "1");
+      const lease = await second.lease(60_000, () => {}, CALL);
+      await using watch = watching(first, PLACES);
+      assertEquals(await watch.next(), { kind: "missed" });
+      const b = await make(second, "q/1/b", "1", lease.id);
+      assertEquals(await watch.changed(), changed("q/1/b", "1", b, b));
+      const again = revision(await put(second, "q/1/a", "2", a));
+      assertEquals(await watch.changed(), changed("q/1/a", "2", again, a));
+      const removed = await remove(second, "q/1/a");
+      assertEquals(await watch.changed(), { kind: "changed", key: "q/1/a", entry: null, revision: removed });
+      const anew = await make(second, "q/1/a", "3");
+      assertEquals(await watch.changed(), changed("q/1/a", "3", anew, anew));
+      await lease.end(CALL);
+      const { key, entry } = await watch.changed();
+      assertEquals([key, entry], ["q/1/b", null]);
+    },
+  );
+
+  test(
+    "watch() of a range tells of every key that goes with a lease that nobody keeps alive",
+    async (first, second) => {
+      const lease = await second.lease(1000, () => {}, CALL);
+      for (const key of ["q/1/a", "q/1/b", "q/2/a"]) await make(second, key, "1", lease.id);
+      await make(second, "q/1/stays", "1");
+      const { revision: now } = await first.view([], CALL);
+      await using watch = watching(first, PLACES, now);
+      lease.abandon();
+      const told = [await watch.changed(), await watch.changed()];
+      assertEquals(told.map(({ key, entry }) => [key, entry]).sort(), [["q/1/a", null], ["q/1/b", null]]);
+      assertEquals((await first.list("q/1/", CALL)).map(({ key }) => key), ["q/1/stays"]);
+    },
+  );
+
+  test(
+    "watch() of a range behind a revision tells what has come since, or that it missed it",
+    async (first, second) => {
+      const one = await make(first, "q/1/a", "1");
+      const two = await make(second, "q/1/b", "1");
+      const gone = await remove(second, "q/1/a");
+      await using watch = watching(first, PLACES, one);
+      const since = await watch.next();
+      if (since.kind === "changed") {
+        assertEquals(since, changed("q/1/b", "1", two, two));
+        assertEquals(await watch.next(), { kind: "changed", key: "q/1/a", entry: null, revision: gone });
+      }
+      const three = await make(second, "q/1/c", "1");
+      assertEquals(await watch.changed(), changed("q/1/c", "1", three, three));
+    },
+  );
+
+  test("watch() of a range and of one of its keys tell both", async (first, second) => {
+    const { revision: now } = await first.view([], CALL);
+    await using range = watching(first, PLACES, now);
+    await using key = watching(first, "q/1/a", now);
+    const made = await make(second, "q/1/a", "1");
+    assertEquals(await range.changed(), changed("q/1/a", "1", made, made));
+    assertEquals(await key.changed(), changed("q/1/a", "1", made, made));
+  });
+}
+
+function inWords({ key, entry, revision }: Told): string {
+  return `${revision} ${key}: ${entry?.value} of ${entry?.revision}, made by ${entry?.created}`;
+}
+
 async function rewrite(store: Store, key: string, count: number): Promise<number> {
   let last: string | null = null;
   for (let turn = 0; turn < count; turn++) last = revision(await put(store, key, String(turn), last));
@@ -232,5 +351,9 @@ async function rewrite(store: Store, key: string, count: number): Promise<number
 }
 
 function told(value: string, revision: string, created: string): Change {
-  return { kind: "changed", entry: { key: "a/key", value, revision, created }, revision };
+  return changed("a/key", value, revision, created);
+}
+
+function changed(key: string, value: string, revision: string, created: string): Told {
+  return { kind: "changed", key, entry: { key, value, revision, created }, revision };
 }

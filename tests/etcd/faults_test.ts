@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openEtcd } from "../../lib/etcd/store.ts";
-import { type CommitOutcome, type Store, StoreError } from "../../lib/store.ts";
+import { type CommitOutcome, exactly, type Store, StoreError } from "../../lib/store.ts";
 import { makeCertificates } from "../support/certificates.ts";
 import { type EtcdServer, leaderOf, startEtcd, startEtcdCluster } from "../support/etcd.ts";
 
@@ -298,7 +298,7 @@ Deno.test("watch() asks a quiet server for a sign of life, and keeps its stream"
   const store = openEtcd({ endpoints: [server.endpoint] });
   let calls = 0;
   const { promise, resolve } = Promise.withResolvers<void>();
-  store.watch(KEY, () => {
+  store.watch(exactly(KEY), () => {
     calls++;
     resolve();
   });
@@ -375,7 +375,7 @@ function watched(
 ): { called(): Promise<void>; until(seen: () => Promise<boolean>): Promise<void> } {
   let unseen = 0;
   let wake = () => {};
-  store.watch(KEY, () => {
+  store.watch(exactly(KEY), () => {
     unseen++;
     wake();
   });

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { openEtcd } from "../../lib/etcd/store.ts";
-import { StoreError } from "../../lib/store.ts";
+import { exactly, StoreError } from "../../lib/store.ts";
 import { makeCertificates } from "../support/certificates.ts";
 import { startEtcd } from "../support/etcd.ts";
 import { storeContract } from "../contract/contract.ts";
@@ -32,7 +32,7 @@ Deno.test("openEtcd() keeps all watches on one stream", async () => {
   const store = openEtcd({ endpoints: [server.endpoint] });
   const connected = ["a", "b", "a", "c"].map((key) => {
     const { promise, resolve } = Promise.withResolvers<void>();
-    store.watch(key, () => resolve());
+    store.watch(exactly(key), () => resolve());
     return promise;
   });
   await Promise.all(connected);
@@ -145,7 +145,7 @@ Deno.test("close() lets the process end, with a watch open and a lease, though e
     const store = openEtcd({ endpoints: [${JSON.stringify(server.endpoint)}] });
     await store.read("a", { timeoutMs: 5000 });
     await store.lease(3000, () => console.log("lost"), { timeoutMs: 5000 });
-    await new Promise((resolve) => store.watch("a", resolve));
+    await new Promise((resolve) => store.watch({ from: "a", to: "a\\0" }, resolve));
     console.log("watching");
     await Deno.stdin.read(new Uint8Array(1));
     await store.close();

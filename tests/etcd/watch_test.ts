@@ -195,7 +195,7 @@ async function write(store: Store, value: string): Promise<string> {
 }
 
 function changed(value: string, revision: string, created: string): Change {
-  return { kind: "changed", entry: { key: KEY, value, revision, created }, revision };
+  return { kind: "changed", key: KEY, entry: { key: KEY, value, revision, created }, revision };
 }
 
 async function past(store: Store): Promise<[(string | null)[][], boolean]> {

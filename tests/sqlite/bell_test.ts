@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { Ear, ring } from "../../lib/sqlite/bell.ts";
 import { openSqlite } from "../../lib/sqlite/store.ts";
 import { Heard } from "../support/bus.ts";
-import { CALL, make, put, remove, watching } from "../contract/kit.ts";
+import { below, CALL, make, put, remove, watching } from "../contract/kit.ts";
 
 async function withFile(test: (path: string, folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "locksmith-sqlite-" });
@@ -15,9 +15,9 @@ async function withFile(test: (path: string, folder: string) => Promise<void>): 
   }
 }
 
-function ear(path: string, key: string): { ear: Ear; heard: Heard<string> } {
+function ear(path: string, key: string | null): { ear: Ear; heard: Heard<string> } {
   const heard = new Heard<string>();
-  return { ear: new Ear(path, key, () => heard.take(key)), heard };
+  return { ear: new Ear(path, key, () => heard.take(key ?? "ranges")), heard };
 }
 
 /** Runs `work` where no timer ever fires. */
@@ -43,6 +43,21 @@ Deno.test("an ear hears the ring of its key, and not that of another", async () 
     assertEquals(other.heard.all, ["q/2"]);
     one.ear.close();
     other.ear.close();
+  });
+});
+
+Deno.test("an ear at the bell of ranges hears of every key that is written or removed, and of nothing else", async () => {
+  await withFile(async (path) => {
+    const { ear: listening, heard } = ear(path, null);
+    assertEquals(listening.begin(), true);
+    ring(path, [], []);
+    assertEquals(heard.all, []);
+    ring(path, ["q/1"], []);
+    await heard.next();
+    ring(path, [], ["q/2"]);
+    await heard.next();
+    assertEquals(listening.listens, true);
+    listening.close();
   });
 });
 
@@ -127,6 +142,15 @@ Deno.test("watch() hears of a change by the bell alone, and of a key that goes w
       await Promise.resolve(); // its first look
       await lease.end(CALL);
       assertEquals((await watch.changed()).entry, null);
+    });
+    await withoutTimers(async () => {
+      const { revision } = await other.view([], CALL);
+      await using watch = watching(store, below("q/"), revision);
+      await Promise.resolve(); // its first look
+      const made = await make(other, "q/2", "1");
+      assertEquals((await watch.changed()).revision, made);
+      const removed = await remove(other, "q/2");
+      assertEquals((await watch.changed()).revision, removed);
     });
     await store.close();
     await other.close();

@@ -194,7 +194,7 @@ Deno.test("close() lets the process end, with a watch and a lease", async () => 
     import { openSqlite } from ${JSON.stringify(new URL("../../lib/sqlite/store.ts", import.meta.url).href)};
     const store = openSqlite(${JSON.stringify(place.file)});
     await store.lease(60_000, () => {}, { timeoutMs: 5000 });
-    await new Promise((resolve) => store.watch("a", resolve));
+    await new Promise((resolve) => store.watch({ from: "a", to: "b" }, resolve));
     await store.close();
   `);
   await child.stdin.close();

@@ -19,6 +19,7 @@ import {
   unlock,
 } from "../../lib/semaphore.ts";
 import { Memory } from "../../lib/simulation/memory.ts";
+import { exactly } from "../../lib/store.ts";
 import { Waiter } from "../../lib/waiter.ts";
 import { BEGIN_MS, Connection, Virtual } from "./virtual.ts";
 import { parseSemaphore, serializeSemaphore } from "../../lib/document.ts";
@@ -56,7 +57,7 @@ export class Line {
   constructor(readonly time: Virtual = new Virtual()) {
     this.key = new Lock(new Connection(this.memory, time), GROUP, time, "the test").key;
     let before: Semaphore = FRESH;
-    this.memory.watch(this.key, (change) => {
+    this.memory.watch(exactly(this.key), (change) => {
       if (change.kind !== "changed" || change.entry === null) return;
       this.changes++;
       const now = readable(change.entry.value);

@@ -15,6 +15,8 @@ import {
   type Entry,
   exactly,
   type History,
+  isOneKey,
+  type KeyRange,
   type Lease,
   type Query,
   type Store,
@@ -219,11 +221,11 @@ export class Connection implements Store {
     };
   }
 
-  watch(key: string, listener: (change: Change) => void, after?: string): Watch {
-    this.calls.push(`watch ${key}`);
+  watch(range: KeyRange, listener: (change: Change) => void, after?: string): Watch {
+    this.calls.push(`watch ${isOneKey(range) ? range.from : `${range.from}..${range.to}`}`);
     let open = true;
     const tell = (change: Change) => queueMicrotask(() => open && !this.dead && listener(change));
-    const watch = this.memory.watch(key, (change) => {
+    const watch = this.memory.watch(range, (change) => {
       if (this.down) return;
       if (typeof this.watchFate === "object") this.time.after(this.watchFate.lateByMs, () => tell(change));
       else if (this.watchFate !== "dropped") tell(change);

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Memory } from "../../lib/simulation/memory.ts";
-import { type Change, type CommitOutcome, StoreError } from "../../lib/store.ts";
+import { type Change, type CommitOutcome, exactly, StoreError } from "../../lib/store.ts";
 import { BEGIN_MS, Connection, type Fate, Virtual } from "./virtual.ts";
 
 const CALL = { timeoutMs: 1_000 };
@@ -108,7 +108,7 @@ Deno.test("Connection keeps its leases alive, and tells of those that are lost o
 Deno.test("Connection has its watches told, not told, told twice or late", async () => {
   const { time, memory, store } = connection();
   const heard: Change[] = [];
-  store.watch("k", (change) => heard.push(change), memory.revision);
+  store.watch(exactly("k"), (change) => heard.push(change), memory.revision);
   const write = async () => {
     heard.length = 0;
     memory.commit({ expect: [], put: [{ key: "k", value: "new" }] });

@@ -118,7 +118,11 @@ export class LockKeeper implements Keeper {
           };
         case "by-hand": {
           const hint = `; only 'locksmith unlock ${machine.id}${groupFlag(lock.group)}' releases it`;
-          return { ...none, note: `this machine's slot ${describeTaking(owner.hold)}`, details: details + hint };
+          return {
+            ...none,
+            note: `this machine's slot ${describeTaking(owner.hold)}`,
+            details: details + hint,
+          };
         }
         case "other-host": {
           const waits = { ...machine, group: lock.group };

@@ -11,12 +11,17 @@ import { Daemon, type Host, type RebootOutcome } from "../daemon.ts";
 import { semaphoreKey } from "../group.ts";
 import { Computer, type MachineConfig } from "./computer.ts";
 import type { Faults } from "./faults.ts";
-import { LockKeeper } from "../keeper.ts";
+import { type Keeper, LockKeeper } from "../keeper.ts";
 import { Account } from "../ledger.ts";
 import { Leftovers } from "../leftovers.ts";
 import type { Machine } from "../machine.ts";
-import type { LogLevel } from "../surroundings.ts";
-import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
+import type { LogLevel, Surroundings } from "../surroundings.ts";
+import { rebootByHand } from "../manual_reboot.ts";
+import { RemoteKeeper } from "../remote_keeper.ts";
+import { RemoteLeftovers } from "../remote_leftovers.ts";
+import { rebootUnderServer } from "../remote_reboot.ts";
+import { RemoteSlot, type RemoteSlotOptions, SERVER_PREFIX } from "../remote_slot.ts";
+import { type Service, SlotServers } from "./slot_servers.ts";
 import { CALL_LIMIT_MS } from "../transitions.ts";
 import { Lock } from "../lock.ts";
 import type { Need } from "../need.ts";
@@ -39,6 +44,11 @@ export interface FleetConfig {
   readonly lookMs: number;
   readonly idleLookMs: number;
   readonly tickMs: number;
+  /** The servers that keep slots for the machines which ask one: how many, and the service that each runs over its store. */
+  readonly servers?: {
+    readonly count: number;
+    serve(store: Store, surroundings: Surroundings, failed: (error: unknown) => void): Service;
+  };
 }
 
 /** What happened to a machine, for a timeline. */
@@ -67,6 +77,7 @@ export class Fleet {
   /** Of each process: which leases, and what to do when one is lost. */
   readonly #leases = new Map<Process, { readonly id: string; readonly ttlMs: number; lost(): void }[]>();
   readonly #windows = new Map<MachineConfig["schedule"], Cached>();
+  readonly #slotServers: SlotServers | undefined;
 
   constructor(
     private readonly config: FleetConfig,
@@ -87,6 +98,22 @@ export class Fleet {
       const value = serializeSemaphore(setMax(FRESH, max));
       this.memory.commit({ expect: [], put: [{ key, value }] });
     }
+    const { servers } = config;
+    this.#slotServers = servers && new SlotServers({
+      time: this.time,
+      random,
+      network: faults,
+      judge: this.judge,
+      start: () => {
+        const process = new Process(this.time, random, () => this.now);
+        this.#actors.set(process, { kind: "server" });
+        const failed = (error: unknown) => process.alive && this.crashes.push(error);
+        return { process, ...servers.serve(this.#store(process), process.surroundings, failed) };
+      },
+      died: (process) => this.#endLeases(process),
+      checkpoint: (process) => this.#checkpoint(process),
+      failed: (error) => this.crashes.push(error),
+    }, servers.count);
   }
 
   /** What the clock shows that nobody tampered with, in milliseconds since the epoch. */
@@ -152,25 +179,36 @@ export class Fleet {
     return leases.length > 0;
   }
 
+  /** One of the servers that keep slots dies, and is back after `awayMs` milliseconds. */
+  crashServer(awayMs: number): boolean {
+    this.trace?.(`${this.time.elapsed} a server of slots dies`);
+    return this.#slotServers?.crash(awayMs) ?? false;
+  }
+
   /** The machine that a process runs on, if it is a daemon's. */
   machineOf(process: Process): Computer | undefined {
     return this.#machines.get(process);
   }
 
   /** A person reboots a machine, whatever its window, by a command beside its daemon. */
-  rebootByHand(machine: Computer): Promise<ManualOutcome> {
+  async rebootByHand(machine: Computer): Promise<void> {
     const process = new Process(this.time, this.random, () => this.now + machine.clockOffMs);
     this.#actors.set(process, { kind: "person", machine, boot: machine.boot });
     machine.commands.add(process);
+    const call = () => this.#callReboot(machine, process, CALL_LIMIT_MS.most);
+    if (machine.config.asksServer) {
+      const slot = new RemoteSlot(this.#remote(machine, process));
+      return void await rebootUnderServer({ slot, dryRun: false, call });
+    }
     const account = this.#account(machine, process);
-    return rebootByHand({
+    await rebootByHand({
       lock: new Lock(this.#store(process), machine.group, process.surroundings, "admin"),
       machine: this.#identity(machine),
       ...(account === undefined ? {} : { account }),
       dryRun: false,
       newMark: () => `mark-${++this.#marks}`,
       underHand: () => {},
-      call: () => this.#callReboot(machine, process, CALL_LIMIT_MS.most),
+      call,
     });
   }
 
@@ -212,11 +250,8 @@ export class Fleet {
     const stop = new AbortController();
     this.#actors.set(process, { kind: "daemon", machine, boot: machine.boot });
     this.#machines.set(process, machine);
-    const lock = new Lock(this.#store(process), machine.group, process.surroundings, "locksmithd");
-    const self = this.#identity(machine);
-    const account = this.#account(machine, process);
     const daemon = new Daemon({
-      strategy: "etcd-lock",
+      strategy: machine.config.asksServer ? "fleet-lock" : "etcd-lock",
       graceMs: machine.config.graceMs,
       idleLookMs: this.config.idleLookMs,
       tickMs: this.config.tickMs,
@@ -224,16 +259,7 @@ export class Fleet {
       zone: machine.config.schedule?.zone ?? "UTC",
       windowAt: (now) => this.#windowOf(machine.config.schedule, now),
       surroundings: process.surroundings,
-      keeper: new LockKeeper({
-        lock,
-        machine: self,
-        ...(account === undefined ? {} : { account }),
-        priority: machine.config.priority,
-        overdueMs: Infinity,
-        lookMs: this.config.lookMs,
-        newMark: () => `mark-${++this.#marks}`,
-        failed: (error) => process.alive && this.crashes.push(error),
-      }),
+      keeper: this.#keeper(machine, process),
       host: this.#host(machine, process),
     }, stop.signal);
     machine.process = process;
@@ -241,20 +267,67 @@ export class Fleet {
     machine.stop = stop;
     daemon.failed.catch((error) => process.alive && this.crashes.push(error));
     daemon.start();
-    if (account !== undefined) {
-      new Leftovers({
-        machine: self,
-        ledger: machine.ledger,
-        own: { store: STORE, group: machine.group },
-        configured: STORE,
-        withStore: (_, work) => work(lock.store),
-        surroundings: process.surroundings,
-        log: (level, text) => this.#log(machine, process, level, text),
-        by: "locksmithd",
-        lookMs: this.config.idleLookMs,
-      }).run(stop.signal).catch((error) => process.alive && this.crashes.push(error));
-    }
+    if (this.faults.group !== undefined) this.#leftovers(machine, process, stop.signal);
     process.surroundings.after(DETECT_MS, () => this.#tellNeed(machine));
+  }
+
+  #keeper(machine: Computer, process: Process): Keeper {
+    const failed = (error: unknown) => process.alive && this.crashes.push(error);
+    const { priority, asksServer } = machine.config;
+    if (asksServer) return new RemoteKeeper({ ...this.#remote(machine, process), priority, failed });
+    const account = this.#account(machine, process);
+    return new LockKeeper({
+      lock: new Lock(this.#store(process), machine.group, process.surroundings, "locksmithd"),
+      machine: this.#identity(machine),
+      ...(account === undefined ? {} : { account }),
+      priority,
+      overdueMs: Infinity,
+      lookMs: this.config.lookMs,
+      newMark: () => `mark-${++this.#marks}`,
+      failed,
+    });
+  }
+
+  /** What a machine looks after that its daemon does not go by: slots of the group that it was in before. */
+  #leftovers(machine: Computer, process: Process, signal: AbortSignal): void {
+    const shared = {
+      machine: this.#identity(machine),
+      ledger: machine.ledger,
+      surroundings: process.surroundings,
+      log: (level: LogLevel, text: string) => this.#log(machine, process, level, text),
+    };
+    const { group, config: { asksServer } } = machine;
+    const store = asksServer ? undefined : this.#store(process);
+    new Leftovers({
+      ...shared,
+      own: { store: asksServer ? SERVER_PREFIX + STORE : STORE, group },
+      configured: store === undefined ? null : STORE,
+      withStore: (_, work) => work(store ?? null),
+      remote: new RemoteLeftovers({
+        ...shared,
+        ids: [machine.id],
+        open: () => this.#remote(machine, process).server,
+      }),
+      by: "locksmithd",
+      lookMs: this.config.idleLookMs,
+    }).run(signal).catch((error) => process.alive && this.crashes.push(error));
+  }
+
+  /** The servers, as a process of a machine asks them. */
+  #remote(machine: Computer, process: Process): RemoteSlotOptions {
+    const actor = this.#actors.get(process);
+    if (actor?.machine === undefined || this.#slotServers === undefined) {
+      throw new Error("a machine asks a server, and there is none");
+    }
+    return {
+      server: this.#slotServers.client(process, actor),
+      name: STORE,
+      machine: this.#identity(machine),
+      group: machine.group,
+      ledger: machine.ledger,
+      surroundings: process.surroundings,
+      newMark: () => `mark-${++this.#marks}`,
+    };
   }
 
   #identity({ id, boot }: Computer): Machine {
@@ -307,7 +380,7 @@ export class Fleet {
     if (!process.alive) return await new Promise(() => {});
     const open = this.windowAt(machine, this.now + machine.clockOffMs).open;
     const actor = this.#actors.get(process);
-    if (actor === undefined || actor.kind === "administrator") throw new Error("a reboot of nobody");
+    if (actor?.machine === undefined) throw new Error("a reboot of nobody");
     this.judge.rebootCalled(actor, open);
     const { outcome, answerMs, downMs } = this.faults.reboot(machine);
     if (downMs !== null) {
@@ -335,7 +408,10 @@ export class Fleet {
     this.trace?.(`${this.time.elapsed} ${machine.id}: goes down`);
     this.observe(machine, "down", this.time.elapsed);
     this.#end(machine);
-    for (const command of machine.commands) command.kill();
+    for (const command of machine.commands) {
+      command.kill();
+      this.#slotServers?.ended(command);
+    }
     machine.commands.clear();
     machine.up = false;
     machine.needed = false;
@@ -349,6 +425,11 @@ export class Fleet {
     machine.stop?.abort("the daemon ended");
     if (process === undefined) return;
     process.kill();
+    this.#slotServers?.ended(process);
+    this.#endLeases(process);
+  }
+
+  #endLeases(process: Process): void {
     for (const lease of this.#leases.get(process) ?? []) {
       // the last sign of life was up to a third of its time ago
       this.time.after(lease.ttlMs * this.random.between(2 / 3, 1), () => this.memory.endLease(lease.id));

@@ -41,7 +41,7 @@ export class Line {
   /** A key has this entry, or none, since the commit `at`. */
   apply(key: string, entry: Entry | null, at: string): void {
     const before = this.#sights.get(key);
-    if (before !== undefined && isBefore(at, before.at)) return;
+    if (before === undefined ? entry === null : isBefore(at, before.at)) return;
     const read = entry === null ? undefined : readPlace(this.group, entry);
     const standing = read === undefined || entry === null
       ? undefined

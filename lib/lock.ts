@@ -87,7 +87,7 @@ export interface Note {
  * A change that may be tried again: from the document that is there to a decision, and the next document if any.
  * `inDoubt` says that an earlier try may have landed.
  */
-type Rule<Decision> = (
+export type Rule<Decision> = (
   current: Semaphore,
   entry: Entry | null,
   inDoubt: boolean,
@@ -100,7 +100,7 @@ interface Sight {
   readonly all?: Entry | null;
 }
 
-interface Ruling<Decision> {
+export interface Ruling<Decision> {
   readonly decision: Decision;
   /** Absent: nothing is to be written. */
   readonly next?: Semaphore;
@@ -166,7 +166,7 @@ export class Lock {
    */
   acquire(holder: string, hold: Hold & { readonly grant: string }): Promise<AcquireDecision> {
     const note = noteOf("lock", holder, hold.reason);
-    return this.#change("lock", (current, _, _inDoubt, all) => {
+    return this.change("lock", (current, _, _inDoubt, all) => {
       const decision = acquire(current, { holder, hold, all, now: this.surroundings.now() });
       if (decision.kind === "held" && decision.hold?.grant === hold.grant) {
         return { decision: { kind: "granted", next: current }, note };
@@ -181,7 +181,7 @@ export class Lock {
    */
   confirm(proof: HoldProof, mark: string): Promise<ConfirmDecision> {
     const note = noteOf("confirm", proof.holder);
-    return this.#change("confirm", (current): Ruling<ConfirmDecision> => {
+    return this.change("confirm", (current): Ruling<ConfirmDecision> => {
       const decision = confirm(current, proof, mark);
       return { decision, ...(decision.kind === "confirmed" ? { next: decision.next } : {}), note };
     }, { guess: this.#seen });
@@ -218,7 +218,7 @@ export class Lock {
   setMax(max: number, reason?: string): Promise<{ oldMax: number }> {
     const note = noteOf("set-max", undefined, reason);
     let tried: number | undefined;
-    return this.#change("set-max", (current, entry, inDoubt) => {
+    return this.change("set-max", (current, entry, inDoubt) => {
       // the try that nobody heard of may have been what set it
       if (inDoubt && tried !== undefined && current.max === max) return { decision: { oldMax: tried }, note };
       tried = current.max;
@@ -234,7 +234,7 @@ export class Lock {
   pause(paused: Pause): Promise<{ before: Pause | undefined; semaphore: Semaphore }> {
     const note = noteOf("pause", undefined, paused.reason);
     let before: Pause | undefined;
-    return this.#change("pause", (current, _, inDoubt) => {
+    return this.change("pause", (current, _, inDoubt) => {
       // the pause that is there may be what nobody heard of
       const ours = inDoubt && current.paused?.since === paused.since && current.paused?.by === paused.by;
       if (!ours) before = current.paused;
@@ -246,7 +246,7 @@ export class Lock {
   /** Allows grants again. Returns the pause that this ended. Throws {@linkcode StoreError}, {@linkcode LockError}. */
   resume(reason?: string): Promise<{ before: Pause | undefined }> {
     let ended: Pause | undefined;
-    return this.#change("resume", (current) => {
+    return this.change("resume", (current) => {
       ended = current.paused ?? ended;
       const next = current.paused === undefined ? {} : { next: resume(current) };
       return { decision: { before: ended }, ...next, note: noteOf("resume", undefined, reason) };
@@ -292,7 +292,7 @@ export class Lock {
     fence = false,
   ): Promise<EndDecision<Why>> {
     let tried: Hold | undefined;
-    return this.#change(verb, (current, _, inDoubt): Ruling<EndDecision<Why>> => {
+    return this.change(verb, (current, _, inDoubt): Ruling<EndDecision<Why>> => {
       const decision = rule(current);
       const gone = decision.kind === "not-held" || decision.hold?.grant !== tried?.grant;
       if (inDoubt && tried !== undefined && gone) {
@@ -306,9 +306,10 @@ export class Lock {
 
   /**
    * Reads, decides and commits until one commit lands; a `guess` is tried once in place of the first read. With `asksAll`
-   * the commit proves the document of all groups too.
+   * the commit proves the document of all groups too. `verb` names it in errors. Throws {@linkcode StoreError},
+   * {@linkcode LockError}.
    */
-  async #change<Decision>(
+  async change<Decision>(
     verb: string,
     rule: Rule<Decision>,
     { guess, asksAll = false }: { readonly guess?: Entry | null | undefined; readonly asksAll?: boolean } =

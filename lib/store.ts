@@ -154,7 +154,7 @@ export type Change =
 
 /** A lease, kept alive by its store until it is ended, abandoned or lost. */
 export interface Lease {
-  /** For {@linkcode Transaction.put}. */
+  /** For {@linkcode Transaction.put} of the store that it came from. */
   readonly id: string;
   /** Ends it now, and every key that stands under it with it. Best effort: what cannot be reached expires by itself. */
   end(options: CallOptions): Promise<void>;

@@ -343,14 +343,17 @@ export class Waiter {
         const mail = await this.#mailbox.take();
         if (this.#leaving) break;
         if (mail.kind === "look") return await this.#look();
-        if (!isBefore(known.revision, mail.revision)) continue;
+        // a key whose lease expired may be gone without a commit that says so
+        const gone = mail.entry === null && mail.revision === known.revision;
+        if (!gone && !isBefore(known.revision, mail.revision)) continue;
         if (key === this.lock.key) {
           const { revision, entry: document } = mail;
           return { ...known, revision, document, semaphore: this.lock.parse(document) };
         }
         // of all groups another document was looked away from meanwhile
         if (key === ALL_KEY) return await this.#look();
-        if (mail.entry !== null) continue;
+        // one that went and came again is behind, and what told of its going may have been overtaken
+        if (mail.entry !== null && mail.entry.created === known.before?.created) continue;
         if (this.#foothold?.before?.key === key) {
           const { before: _, ...foothold } = this.#foothold;
           this.#foothold = foothold;

@@ -61,8 +61,9 @@ export function watchContract(test: ContractTest): void {
       await using watch = watching(second, "a/key", one);
       const since = await watch.next();
       if (since.kind === "changed") {
-        assertEquals(since, told("2", two, one));
-        assertEquals(await watch.next(), told("3", three, one));
+        // it may tell at once what the key has become
+        if (since.revision === two) assertEquals(since, told("2", two, one));
+        assertEquals(since.revision === two ? await watch.next() : since, told("3", three, one));
       }
       const four = revision(await put(first, "a/key", "4", three));
       assertEquals(await watch.changed(), told("4", four, one));
@@ -88,8 +89,10 @@ export function watchContract(test: ContractTest): void {
     await using watch = watching(store, "a/key", before);
     const since = await watch.next();
     if (since.kind === "missed") return;
-    assertEquals(since, told("1", made, made));
-    assertEquals(await watch.next(), { kind: "changed", key: "a/key", entry: null, revision: removed });
+    assert(since.kind === "changed");
+    if (since.revision === made) assertEquals(since, told("1", made, made));
+    const last = since.revision === made ? await watch.next() : since;
+    assertEquals(last, { kind: "changed", key: "a/key", entry: null, revision: removed });
   });
 
   test("watch() tells that its key was removed, and that it is there again", async (first, second) => {

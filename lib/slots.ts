@@ -1,0 +1,187 @@
+/**
+ * The server of slots: hosts that have no access to a store ask it for slots of a group and give them back, beside daemons
+ * and administrators who use the same store themselves.
+ *
+ * It keeps no state of its own that would be missed: documents and places are in the store, and any number of servers stand
+ * side by side on one. What only looks is answered from a mirror of the store, which costs the store nothing however many
+ * hosts there are; what grants or ends a slot is a commit. All waiting hosts together cost two leases.
+ */
+
+import type { SlotObserver } from "./counter.ts";
+import { Desk } from "./desk.ts";
+import { Footing } from "./footing.ts";
+import { ALL_GROUPS, ALL_KEY, groupFault, groupOfKey, groupOfPlaceKey, groupPhrase } from "./group.ts";
+import { ANY_GROUP, type KnownGroups } from "./group_rules.ts";
+import { Lock, LockError, newMark } from "./lock.ts";
+import type { Mirror, MirrorNews } from "./mirror.ts";
+import type { Footings } from "./places.ts";
+import { POLL_PLACE_TTL_MS } from "./polling.ts";
+import { awayRange, PLACE_TTL_MS, queueRange } from "./queue.ts";
+import { SeenDocument } from "./seen_document.ts";
+import type { Patience, SlotAnswer, SlotRequest, SlotServer } from "./slot_server.ts";
+import { type Store, StoreError } from "./store.ts";
+import type { Surroundings, Timer } from "./surroundings.ts";
+
+export interface SlotsOptions {
+  readonly store: Store;
+  readonly mirror: Mirror;
+  readonly surroundings: Surroundings;
+  /** Who makes the changes, for the record. */
+  readonly by: string;
+  /** Which groups there are; default: all that somebody asks for. */
+  readonly groups?: KnownGroups;
+  /** How long a place is kept for a host that does not ask, in milliseconds. */
+  readonly placeTtlMs?: number;
+  readonly observer?: SlotObserver;
+  /** A mark that no other request has. */
+  newMark?(): string;
+  /** Hears of a bug. */
+  failed(error: unknown): void;
+}
+
+/** In so many parts of the life of a place it is looked whose are to be given up. */
+const SWEEPS = 10;
+const UNOBSERVED: SlotObserver = { granted() {}, released() {} };
+
+export class Slots implements SlotServer {
+  readonly #desks = new Map<string, Desk>();
+  readonly #all: SeenDocument;
+  readonly #footings: Footings;
+  readonly #placeTtlMs: number;
+  readonly #groups: KnownGroups;
+  readonly #subscription: { close(): void };
+  #sweep: Timer | undefined;
+  #closed = false;
+
+  constructor(private readonly options: SlotsOptions) {
+    const { store, mirror, surroundings, by, placeTtlMs = POLL_PLACE_TTL_MS, groups = ANY_GROUP } = options;
+    this.#placeTtlMs = placeTtlMs;
+    this.#groups = groups;
+    this.#all = new SeenDocument(ALL_KEY, ALL_GROUPS, new Lock(store, ALL_GROUPS, surroundings, by), mirror);
+    const lost = () => this.#desks.forEach((desk) => desk.leaseLost());
+    this.#footings = {
+      present: new Footing(store, PLACE_TTL_MS, lost),
+      away: new Footing(store, placeTtlMs, lost),
+    };
+    this.#subscription = mirror.subscribe((news) => this.#hear(news));
+    this.#sweepLater();
+  }
+
+  /** How many hosts wait for an answer. */
+  get waiting(): number {
+    let waiting = 0;
+    for (const desk of this.#desks.values()) waiting += desk.waiting;
+    return waiting;
+  }
+
+  preReboot(request: SlotRequest, patience: Patience): Promise<SlotAnswer> {
+    return this.#answered(request, (desk) => desk.preReboot(request, patience));
+  }
+
+  steadyState(request: SlotRequest): Promise<SlotAnswer> {
+    return this.#answered(request, (desk) => desk.steadyState(request));
+  }
+
+  /** What {@linkcode SlotsOptions.groups} says is different now. */
+  rulesChanged(): void {
+    this.#desks.forEach((desk) => desk.pump());
+  }
+
+  /** Answers everybody who waits. What they have in line stays for as long as a lease does: another server takes it over. */
+  close(): void {
+    this.#closed = true;
+    this.#sweep?.cancel();
+    this.#subscription.close();
+    this.#desks.forEach((desk) => desk.close());
+    this.#footings.present.abandon();
+    this.#footings.away.abandon();
+  }
+
+  async #answered({ group }: SlotRequest, ask: (desk: Desk) => Promise<SlotAnswer>): Promise<SlotAnswer> {
+    if (this.#closed) return { kind: "unavailable", value: "this server is going down; ask again" };
+    if (groupFault(group) !== undefined || this.#groups.rulesOf(group) === undefined) {
+      return { kind: "unknown_group", value: `there is no ${groupPhrase(group)} here` };
+    }
+    const { mirror } = this.options;
+    if (mirror.state.kind === "empty") {
+      return { kind: "unavailable", value: mirror.state.error?.message ?? "the store is not read yet" };
+    }
+    try {
+      return await ask(this.#desk(group));
+    } catch (error) {
+      if (error instanceof LockError && error.kind === "document") {
+        return { kind: "corrupt", value: error.message };
+      }
+      if (error instanceof LockError || error instanceof StoreError) {
+        return { kind: "unavailable", value: error.message };
+      }
+      throw error;
+    }
+  }
+
+  #desk(group: string): Desk {
+    const known = this.#desks.get(group);
+    if (known !== undefined) return known;
+    const { store, mirror, surroundings, by, observer = UNOBSERVED, failed } = this.options;
+    const desk = new Desk({
+      lock: new Lock(store, group, surroundings, by),
+      mirror,
+      all: this.#all,
+      footings: this.#footings,
+      placeTtlMs: this.#placeTtlMs,
+      observer,
+      rules: () => this.#groups.rulesOf(group) ?? { windows: [], freezes: [] },
+      newMark: this.options.newMark ?? newMark,
+      failed,
+    });
+    this.#desks.set(group, desk);
+    this.#read(desk);
+    return desk;
+  }
+
+  /** Takes all places of a group from the mirror. */
+  #read(desk: Desk): void {
+    const { mirror } = this.options;
+    const { group } = desk.line;
+    const { revision } = mirror;
+    const entries = [...mirror.entries(queueRange(group)), ...mirror.entries(awayRange(group))];
+    const there = new Set(entries.map(({ key }) => key));
+    for (const key of desk.line.keys) if (!there.has(key)) desk.placeChanged(key, null, revision);
+    for (const entry of entries) desk.placeChanged(entry.key, entry, revision);
+    desk.documentChanged();
+  }
+
+  #hear(news: MirrorNews): void {
+    const { mirror } = this.options;
+    switch (news.kind) {
+      case "changed": {
+        const { key, entry } = news;
+        if (key === ALL_KEY) {
+          this.#all.refresh();
+          this.#desks.forEach((desk) => desk.pump());
+          return;
+        }
+        const group = groupOfKey(key);
+        if (group !== undefined) return this.#desks.get(group)?.documentChanged();
+        const desk = this.#desks.get(groupOfPlaceKey(key) ?? ALL_GROUPS);
+        desk?.placeChanged(key, entry, mirror.revision);
+        return desk?.line.forgetBefore(mirror.revision);
+      }
+      case "reread":
+        this.#all.refresh();
+        return this.#desks.forEach((desk) => this.#read(desk));
+      case "state":
+        return this.#desks.forEach((desk) => desk.pump());
+    }
+  }
+
+  #sweepLater(): void {
+    this.#sweep = this.options.surroundings.after(this.#placeTtlMs / SWEEPS, () => {
+      for (const [group, desk] of this.#desks) {
+        desk.sweep();
+        if (desk.empty) this.#desks.delete(group);
+      }
+      this.#sweepLater();
+    });
+  }
+}

@@ -11,17 +11,10 @@ import { Daemon, type Host, type RebootOutcome } from "../daemon.ts";
 import { semaphoreKey } from "../group.ts";
 import { Computer, type MachineConfig } from "./computer.ts";
 import type { Faults } from "./faults.ts";
-import { type Keeper, LockKeeper } from "../keeper.ts";
-import { Account } from "../ledger.ts";
-import { Leftovers } from "../leftovers.ts";
-import type { Machine } from "../machine.ts";
 import type { LogLevel, Surroundings } from "../surroundings.ts";
-import { rebootByHand } from "../manual_reboot.ts";
-import { RemoteKeeper } from "../remote_keeper.ts";
-import { RemoteLeftovers } from "../remote_leftovers.ts";
-import { rebootUnderServer } from "../remote_reboot.ts";
-import { RemoteSlot, type RemoteSlotOptions, SERVER_PREFIX } from "../remote_slot.ts";
+import { Keeping } from "./keeping.ts";
 import { type Service, SlotServers } from "./slot_servers.ts";
+import type { SlotServer } from "../slot_server.ts";
 import { CALL_LIMIT_MS } from "../transitions.ts";
 import { Lock } from "../lock.ts";
 import type { Need } from "../need.ts";
@@ -55,8 +48,6 @@ export interface FleetConfig {
 export type Happening = "needs" | "granted" | "down" | "up" | "released";
 export type Observer = (machine: Computer, what: Happening, elapsedMs: number) => void;
 
-/** What the only store of a fleet is called in ledgers. */
-const STORE = "simulated";
 /** How long a daemon that crashed is away, and how long one takes to tell whether a reboot is needed, in milliseconds. */
 const RESTART_MS = { from: 100, to: 20_000 };
 const DETECT_MS = 100;
@@ -71,13 +62,13 @@ export class Fleet {
   readonly crashes: unknown[] = [];
   unknownOutcomes = 0;
   reboots = 0;
-  #marks = 0;
   readonly #actors = new WeakMap<Process, Actor>();
   readonly #machines = new WeakMap<Process, Computer>();
   /** Of each process: which leases, and what to do when one is lost. */
   readonly #leases = new Map<Process, { readonly id: string; readonly ttlMs: number; lost(): void }[]>();
   readonly #windows = new Map<MachineConfig["schedule"], Cached>();
   readonly #slotServers: SlotServers | undefined;
+  readonly #keeping: Keeping;
 
   constructor(
     private readonly config: FleetConfig,
@@ -114,6 +105,23 @@ export class Fleet {
       checkpoint: (process) => this.#checkpoint(process),
       failed: (error) => this.crashes.push(error),
     }, servers.count);
+    this.#keeping = new Keeping({
+      lookMs: config.lookMs,
+      idleLookMs: config.idleLookMs,
+      mayMove: faults.group !== undefined,
+      store: (process) => this.#store(process),
+      server: (process) => this.#remote(process),
+      failed: (process, error) => process.alive && this.crashes.push(error),
+    });
+  }
+
+  /** The servers of slots, as a process of a machine asks them. */
+  #remote(process: Process): SlotServer {
+    const actor = this.#actors.get(process);
+    if (actor?.machine === undefined || this.#slotServers === undefined) {
+      throw new Error("a machine asks a server, and there is none");
+    }
+    return this.#slotServers.client(process, actor);
   }
 
   /** What the clock shows that nobody tampered with, in milliseconds since the epoch. */
@@ -121,8 +129,9 @@ export class Fleet {
     return Math.floor(this.config.startMs + this.time.elapsed);
   }
 
-  /** Starts every machine. */
+  /** Starts every server and every machine. */
   start(): void {
+    this.#slotServers?.start();
     for (const machine of this.machines) this.boot(machine);
   }
 
@@ -195,21 +204,11 @@ export class Fleet {
     const process = new Process(this.time, this.random, () => this.now + machine.clockOffMs);
     this.#actors.set(process, { kind: "person", machine, boot: machine.boot });
     machine.commands.add(process);
-    const call = () => this.#callReboot(machine, process, CALL_LIMIT_MS.most);
-    if (machine.config.asksServer) {
-      const slot = new RemoteSlot(this.#remote(machine, process));
-      return void await rebootUnderServer({ slot, dryRun: false, call });
-    }
-    const account = this.#account(machine, process);
-    await rebootByHand({
-      lock: new Lock(this.#store(process), machine.group, process.surroundings, "admin"),
-      machine: this.#identity(machine),
-      ...(account === undefined ? {} : { account }),
-      dryRun: false,
-      newMark: () => `mark-${++this.#marks}`,
-      underHand: () => {},
-      call,
-    });
+    await this.#keeping.rebootByHand(
+      machine,
+      process,
+      () => this.#callReboot(machine, process, CALL_LIMIT_MS.most),
+    );
   }
 
   /** A store for an administrator, and the lock of a group over it. */
@@ -259,7 +258,7 @@ export class Fleet {
       zone: machine.config.schedule?.zone ?? "UTC",
       windowAt: (now) => this.#windowOf(machine.config.schedule, now),
       surroundings: process.surroundings,
-      keeper: this.#keeper(machine, process),
+      keeper: this.#keeping.keeper(machine, process),
       host: this.#host(machine, process),
     }, stop.signal);
     machine.process = process;
@@ -267,78 +266,12 @@ export class Fleet {
     machine.stop = stop;
     daemon.failed.catch((error) => process.alive && this.crashes.push(error));
     daemon.start();
-    if (this.faults.group !== undefined) this.#leftovers(machine, process, stop.signal);
-    process.surroundings.after(DETECT_MS, () => this.#tellNeed(machine));
-  }
-
-  #keeper(machine: Computer, process: Process): Keeper {
-    const failed = (error: unknown) => process.alive && this.crashes.push(error);
-    const { priority, asksServer } = machine.config;
-    if (asksServer) return new RemoteKeeper({ ...this.#remote(machine, process), priority, failed });
-    const account = this.#account(machine, process);
-    return new LockKeeper({
-      lock: new Lock(this.#store(process), machine.group, process.surroundings, "locksmithd"),
-      machine: this.#identity(machine),
-      ...(account === undefined ? {} : { account }),
-      priority,
-      overdueMs: Infinity,
-      lookMs: this.config.lookMs,
-      newMark: () => `mark-${++this.#marks}`,
-      failed,
-    });
-  }
-
-  /** What a machine looks after that its daemon does not go by: slots of the group that it was in before. */
-  #leftovers(machine: Computer, process: Process, signal: AbortSignal): void {
-    const shared = {
-      machine: this.#identity(machine),
-      ledger: machine.ledger,
-      surroundings: process.surroundings,
-      log: (level: LogLevel, text: string) => this.#log(machine, process, level, text),
-    };
-    const { group, config: { asksServer } } = machine;
-    const store = asksServer ? undefined : this.#store(process);
-    new Leftovers({
-      ...shared,
-      own: { store: asksServer ? SERVER_PREFIX + STORE : STORE, group },
-      configured: store === undefined ? null : STORE,
-      withStore: (_, work) => work(store ?? null),
-      remote: new RemoteLeftovers({
-        ...shared,
-        ids: [machine.id],
-        open: () => this.#remote(machine, process).server,
-      }),
-      by: "locksmithd",
-      lookMs: this.config.idleLookMs,
-    }).run(signal).catch((error) => process.alive && this.crashes.push(error));
-  }
-
-  /** The servers, as a process of a machine asks them. */
-  #remote(machine: Computer, process: Process): RemoteSlotOptions {
-    const actor = this.#actors.get(process);
-    if (actor?.machine === undefined || this.#slotServers === undefined) {
-      throw new Error("a machine asks a server, and there is none");
+    if (this.faults.group !== undefined) {
+      this.#keeping.leftovers(machine, process, stop.signal, (level, text) => {
+        this.#log(machine, process, level, text);
+      });
     }
-    return {
-      server: this.#slotServers.client(process, actor),
-      name: STORE,
-      machine: this.#identity(machine),
-      group: machine.group,
-      ledger: machine.ledger,
-      surroundings: process.surroundings,
-      newMark: () => `mark-${++this.#marks}`,
-    };
-  }
-
-  #identity({ id, boot }: Computer): Machine {
-    return { id, bootId: boot, hostname: id };
-  }
-
-  /** What the machine remembers, where it may come back elsewhere. */
-  #account(machine: Computer, { surroundings }: Process): Account | undefined {
-    if (this.faults.group === undefined) return undefined;
-    const { ledger, group } = machine;
-    return new Account(ledger, { store: STORE, group }, this.#identity(machine), surroundings);
+    process.surroundings.after(DETECT_MS, () => this.#tellNeed(machine));
   }
 
   #log(machine: Computer, process: Process, level: LogLevel, text: string): void {

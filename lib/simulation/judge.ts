@@ -68,6 +68,8 @@ interface Visits {
   settled: boolean;
   /** The boot in which it was told that it has a slot, and has not given it back since. */
   granted: string | undefined;
+  /** Whether it was told so of the hold that there is. */
+  told: boolean;
 }
 
 export class Judge {
@@ -129,7 +131,7 @@ export class Judge {
   asks(actor: Own, verb: Answered["verb"]): Answered {
     const { machine: { id }, boot } = actor;
     const visits: Visits = this.#visits.get(id) ??
-      { boots: new Set(), settling: 0, settled: false, granted: undefined };
+      { boots: new Set(), settling: 0, settled: false, granted: undefined, told: false };
     this.#visits.set(id, visits);
     const again = visits.granted === boot;
     if (verb === "steady-state") {
@@ -155,6 +157,7 @@ export class Judge {
         if (verb !== "pre-reboot" || kind !== "granted") return;
         if (again) this.#proofs.add(actor);
         visits.granted = boot;
+        visits.told = true;
       },
     };
   }
@@ -256,7 +259,7 @@ export class Judge {
     if (actor.kind === "server" && visits?.boots.has(after.holds.get(id)?.boot ?? "") !== true) {
       this.#violated("I4", `a server got ${id} a slot for a boot in which it did not ask`);
     }
-    if (visits !== undefined) visits.settled = false;
+    if (visits !== undefined) Object.assign(visits, { settled: false, told: false });
     this.#recorded(after, id, actor.kind === "administrator" || actor.kind === "person" ? "lock" : "grant");
     this.#forced.delete(id);
   }
@@ -285,7 +288,9 @@ export class Judge {
   /** A server ended a hold because its holder said so. */
   #returned(id: string, hold: Hold | undefined, after: Semaphore): void {
     const visits = this.#visits.get(id);
-    if (visits === undefined || !(visits.settled || visits.settling > 0)) {
+    // a grant of which its host never heard
+    const takenBack = after.changed?.what === "cancel" && visits?.told === false;
+    if (visits === undefined || !(visits.settled || visits.settling > 0 || takenBack)) {
       return this.#violated("I3", `a server ended the hold of ${id}, which had not asked for that`);
     }
     if (hold?.boot === undefined) {

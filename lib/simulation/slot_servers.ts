@@ -6,7 +6,7 @@
  * takes its connections with it, and what it had sent to the store still arrives there.
  */
 
-import { type Actor, type Answered, Judge } from "./judge.ts";
+import type { Actor, Answered, Judge } from "./judge.ts";
 import {
   type Patience,
   type SlotAnswer,
@@ -57,8 +57,11 @@ export class SlotServers {
   /** Of each host's process, what ends its connections. */
   readonly #open = new Map<Process, Set<() => void>>();
 
-  constructor(private readonly hall: Hall, count: number) {
-    for (let place = 0; place < count; place++) this.#start(place);
+  constructor(private readonly hall: Hall, private readonly count: number) {}
+
+  /** Starts every server. */
+  start(): void {
+    for (let place = 0; place < this.count; place++) this.#start(place);
   }
 
   /** One of the servers dies, and is started again after `awayMs`. Returns whether there was one. */
@@ -70,8 +73,9 @@ export class SlotServers {
     const server = this.#running[place];
     this.#running[place] = undefined;
     server?.process.kill();
-    if (server !== undefined) this.hall.died(server.process);
     for (const cut of server?.connections ?? []) cut();
+    server?.close();
+    if (server !== undefined) this.hall.died(server.process);
     time.after(awayMs, () => this.#start(place));
     return true;
   }

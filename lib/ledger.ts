@@ -17,7 +17,9 @@ import type { Surroundings } from "./surroundings.ts";
 export const PHASES = [
   /** The server said so. */
   "granted",
-  /** It is proven, or about to be, and a reboot may have been called under it. */
+  /** It is about to be proven, right before a reboot. */
+  "confirming",
+  /** It is proven, and a reboot may have been called under it. */
   "confirmed",
   /** The server was told that it is not wanted, or is about to be. */
   "returning",

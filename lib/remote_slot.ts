@@ -75,7 +75,7 @@ export class RemoteSlot {
   readonly #newMark: () => string;
   /** The marks of this process. */
   readonly #own = new Set<string>();
-  /** When marks of other processes, which may be asking, were first seen, by the clock that does not leap. */
+  /** When marks of other processes, which may be at work, were first seen, by the clock that does not leap. */
   readonly #seenMs = new Map<string, number>();
   readonly #beganMs: number;
   #askedMs = -Infinity;
@@ -83,7 +83,8 @@ export class RemoteSlot {
   #returnedMs: number | undefined;
   /** Under which mark a slot is being given back that this process did not ask for. */
   #returning: string | undefined;
-  #confirmed = false;
+  /** The mark of this process for a slot that another process of this machine has asked for. */
+  #adopted: string | undefined;
 
   constructor(private readonly options: RemoteSlotOptions) {
     const { ledger, name, group, machine, surroundings } = options;
@@ -102,19 +103,20 @@ export class RemoteSlot {
     const here = entries.filter((entry) => this.#isOfThisBoot(entry));
     const confirmed = here.filter(({ phase }) => phase === "confirmed");
     const isReturning = here.some(({ phase }) => phase === "returning");
-    const held = [...confirmed, ...isReturning ? [] : here.filter(({ phase }) => phase === "granted")];
+    const granted = here.filter(({ phase }) => phase === "granted" || phase === "confirming");
+    const held = [...confirmed, ...isReturning ? [] : granted];
     const holds = held.find(({ grant }) => this.#own.has(grant)) ?? held[0];
     if (holds !== undefined) return { kind: "holds", grant: holds.grant, called: confirmed.length > 0 };
-    if (here.some((entry) => this.#mayBeAsking(entry))) return { kind: "asking" };
+    if (here.some((entry) => entry.phase === undefined && this.#mayBeAtWork(entry))) {
+      return { kind: "asking" };
+    }
     return { kind: entries.length > 0 || this.#mayComeLate() ? "due" : "none" };
   }
 
   /** Remembers a request that is about to be made: its mark, or `undefined` where it cannot be made to last. */
   async begin(): Promise<string | undefined> {
-    const grant = this.#newMark();
-    if (!await this.#account.remember(grant)) return undefined;
-    this.#own.add(grant);
-    return grant;
+    const grant = this.#mark();
+    return await this.#account.remember(grant) ? grant : undefined;
   }
 
   /** Nothing was asked under this mark. */
@@ -131,14 +133,18 @@ export class RemoteSlot {
       gone?: AbortSignal;
     },
   ): Promise<SlotAnswer> {
+    const answer = await this.#preReboot(reason, waitMs, gone);
+    if (answer.kind === "granted") await this.#account.remember(grant, "granted");
+    return answer;
+  }
+
+  async #preReboot(reason: string | undefined, waitMs: number, gone: AbortSignal): Promise<SlotAnswer> {
     const { server, surroundings } = this.options;
     try {
-      const answer = await server.preReboot(
+      return await server.preReboot(
         { ...this.#request(), ...(reason === undefined ? {} : { reason }) },
         { waitMs, gone },
       );
-      if (answer.kind === "granted") await this.#account.remember(grant, "granted");
-      return answer;
     } finally {
       this.#askedMs = surroundings.elapsed();
     }
@@ -150,36 +156,34 @@ export class RemoteSlot {
    */
   async confirm(grant: string): Promise<ProofOutcome> {
     const { name, ledger } = this.options;
-    const before = await this.#phaseOf(grant);
-    if (!await this.#account.remember(grant, "confirmed")) {
+    const mark = this.#own.has(grant) ? grant : this.#adopted ??= this.#mark();
+    const before = (await this.#account.entries())?.find((entry) => entry.grant === mark);
+    if (!await this.#account.remember(mark, "confirming")) {
       throw new RemoteSlotError(`cannot record in ${ledger.name} that a reboot is about to be called`);
     }
-    const unconfirmed = () => this.#account.remember(grant, before ?? "granted");
     const others = (await this.#account.entries() ?? []).filter((entry) =>
-      this.#isOfThisBoot(entry) && entry.grant !== grant
+      this.#isOfThisBoot(entry) && entry.grant !== mark
     );
-    if (others.some(({ phase }) => phase === "returning")) {
-      await unconfirmed();
-      throw new RemoteSlotError(`another process of this machine is giving its slot back at ${name}`);
-    }
-    let answer: SlotAnswer;
     try {
-      answer = await this.ask(grant, {});
+      if (others.some(({ phase }) => phase === "returning")) {
+        throw new RemoteSlotError(`another process of this machine is giving its slot back at ${name}`);
+      }
+      const answer = await this.#preReboot(undefined, 0, NEVER);
       throwUnavailable(answer, name);
+      if (answer.kind !== "granted") {
+        // whether there is one is in doubt, and looked after like every request that was not answered
+        await this.#account.remember(mark);
+        return { kind: "lost" };
+      }
+      if (!await this.#account.remember(mark, "confirmed")) {
+        throw new RemoteSlotError(`cannot record in ${ledger.name} that a reboot is called`);
+      }
     } catch (error) {
-      await unconfirmed();
+      if (before === undefined) await this.#account.forget(mark);
+      else await this.#account.remember(mark, before.phase);
       throw error;
     }
-    if (answer.kind !== "granted") {
-      // whether there is one is in doubt, and looked after like every request that was not answered
-      await this.#account.remember(grant);
-      return { kind: "lost" };
-    }
-    await this.#account.remember(grant, "confirmed");
-    const called = others.some(({ phase }) => phase === "confirmed") ||
-      (before === "confirmed" && !this.#confirmed);
-    this.#confirmed = true;
-    return { kind: "confirmed", called };
+    return { kind: "confirmed", called: others.some(({ phase }) => phase === "confirmed") };
   }
 
   /**
@@ -188,8 +192,8 @@ export class RemoteSlot {
    */
   async giveBack(grant?: string): Promise<ReturnOutcome> {
     const { server, name, surroundings, ledger, machine, group } = this.options;
-    const mark = grant ?? (this.#returning ??= this.#newMark());
-    this.#own.add(mark);
+    const isOwn = grant !== undefined && this.#own.has(grant);
+    const mark = isOwn ? grant : this.#adopted ?? (this.#returning ??= this.#mark());
     // a machine without a memory has no second process that could have confirmed
     await this.#account.remember(mark, "returning");
     const all = await ledger.read() ?? [];
@@ -197,10 +201,11 @@ export class RemoteSlot {
     // at whatever address: a server may have two
     const isConfirmed = (entry: Taken) =>
       entry.store.startsWith(SERVER_PREFIX) && entry.machine === machine.id && entry.group === group &&
-      this.#isOfThisBoot(entry) && entry.phase === "confirmed" && entry.grant !== mark;
+      this.#isOfThisBoot(entry) && !this.#own.has(entry.grant) &&
+      (entry.phase === "confirmed" || (entry.phase === "confirming" && this.#mayBeAtWork(entry)));
     if (all.some(isConfirmed)) {
-      if (grant === undefined) await this.#account.forget(mark);
-      else await this.#account.remember(grant, "granted");
+      if (mark === this.#returning) await this.#account.forget(mark);
+      else await this.#account.remember(mark, "granted");
       return { kind: "kept" };
     }
     const sentMs = surroundings.elapsed();
@@ -212,7 +217,7 @@ export class RemoteSlot {
       return { kind: "refused", refusal: refusalOf(answer, name), known };
     }
     this.#returnedMs = sentMs;
-    this.#returning = undefined;
+    this.#returning = this.#adopted = undefined;
     for (const { grant } of entries) await this.#account.forget(grant);
     const earlier = entries.some((entry) =>
       !this.#isOfThisBoot(entry) && (entry.phase === "granted" || entry.phase === "confirmed")
@@ -225,17 +230,19 @@ export class RemoteSlot {
     return { id, group, host: hostname, boot: bootId, ...(priority === undefined ? {} : { priority }) };
   }
 
-  async #phaseOf(grant: string): Promise<Taken["phase"]> {
-    return (await this.#account.entries())?.find((entry) => entry.grant === grant)?.phase;
+  #mark(): string {
+    const mark = this.#newMark();
+    this.#own.add(mark);
+    return mark;
   }
 
   #isOfThisBoot({ boot }: Taken): boolean {
     return boot === this.options.machine.bootId;
   }
 
-  /** A process that died while it asked is told from one that asks by time alone. */
-  #mayBeAsking({ grant, phase }: Taken): boolean {
-    if (phase !== undefined || this.#own.has(grant)) return false;
+  /** Whether another process may be about to go on with what it wrote; one that died is told from it by time alone. */
+  #mayBeAtWork({ grant }: Taken): boolean {
+    if (this.#own.has(grant)) return false;
     const nowMs = this.options.surroundings.elapsed();
     const seenMs = this.#seenMs.get(grant) ?? nowMs;
     this.#seenMs.set(grant, seenMs);

@@ -117,9 +117,33 @@ Deno.test("RemoteKeeper knows the slot of this boot after its process died, and 
   assertEquals(await world.ended(world.keeper().recover()), { kind: "recovered", slot, called: false, note });
   assertEquals(world.takeAsked(), []);
   await world.ended(world.keeper().confirm(slot));
-  assertEquals(await world.ended(world.keeper().recover()), { kind: "recovered", slot, called: true, note });
+  const next = world.keeper();
+  const recovered = await world.ended(next.recover());
+  assert(recovered.kind === "recovered" && recovered.slot !== null);
+  assertEquals([recovered.called, recovered.note], [true, note]);
   // another process went on with it: its reboot may come
-  assertEquals(await world.ended(world.keeper().confirm(slot)), { kind: "confirmed", called: true });
+  assertEquals(await world.ended(next.confirm(recovered.slot)), { kind: "confirmed", called: true });
+  assertEquals(await world.ended(next.cancel(recovered.slot)), { kind: "kept" });
+});
+
+Deno.test("RemoteKeeper whose process died before its confirm was answered has called no reboot: the slot goes back, when another could be told from it", async () => {
+  const world = new World();
+  const died = world.keeper();
+  const slot = await world.granted(died);
+  world.server.fates.push("request lost");
+  died.confirm(slot);
+  await world.time.advance(1_000);
+  assertEquals(world.phases(), ["confirming"]);
+  const keeper = world.keeper();
+  const recovered = await world.ended(keeper.recover());
+  assert(recovered.kind === "recovered" && recovered.slot !== null && !recovered.called);
+  assertEquals(await world.ended(keeper.cancel(recovered.slot)), { kind: "kept" });
+  // nothing of the first process is to go on in this test
+  await world.ledger("a").remember({ ...world.ledger("a").entries?.[0] as Taken, phase: "confirming" });
+  await world.time.advance(LATE_MS);
+  await world.ledger("a").remember({ ...world.ledger("a").entries?.[0] as Taken, phase: "confirming" });
+  assertEquals((await world.ended(keeper.cancel(recovered.slot))).kind, "cancelled");
+  assertEquals([world.server.holders.size, world.phases()], [0, []]);
 });
 
 Deno.test("RemoteKeeper finds a grant that came after its asker had gone, and then leaves the server in peace", async () => {

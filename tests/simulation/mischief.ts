@@ -89,8 +89,11 @@ export class Mischief implements Faults {
 
   readonly #groups: readonly string[];
 
-  constructor(private readonly random: Random, { max }: FleetConfig) {
+  readonly #hasServers: boolean;
+
+  constructor(private readonly random: Random, { max, servers }: FleetConfig) {
     this.#groups = [...max.keys()];
+    this.#hasServers = servers !== undefined;
     const rate = (most: number) => random.chance(0.4) ? 0 : random.between(0, most);
     this.#rates = {
       crash: rate(0.03),
@@ -161,7 +164,7 @@ export class Mischief implements Faults {
       fleet.server.leave(random.between(SECOND, 40 * SECOND), () => this.count("store restarted"));
     });
     now(4, () => this.#cut(machine()));
-    now(4, () => this.#crashServer());
+    if (this.#hasServers) now(4, () => this.#crashServer());
     now(4, () => this.#strike("lease expired", fleet.expire(machine())));
     now(3, () => {
       this.count("clock leapt");

@@ -3,7 +3,7 @@
  * `option.ts` says what the columns are.
  */
 
-import { FLEET_LOCK_OPTIONS } from "./fleet_lock_options.ts";
+import { FLEET_LOCK_OPTIONS, parseTestGroup } from "./fleet_lock_options.ts";
 import { type Option, parseLength, parsePath, parseSwitch, parseText, wholeNumber } from "./option.ts";
 import { PRIORITY_LIMIT } from "../queue.ts";
 import { MAX_LIMIT } from "../semaphore.ts";
@@ -43,6 +43,7 @@ export const COMMAND_NAMES = [
   "repair",
   "config",
   "daemon",
+  "fleetlock-check",
   "completions",
 ] as const;
 
@@ -345,6 +346,13 @@ export const OPTIONS = {
     by: ["simulate"],
     parse: parseText,
   },
+  "test-group": {
+    value: "NAME",
+    help: "a group that no host uses: its slots are taken and given back",
+    by: ["fleetlock-check"],
+    required: "a group that no host uses",
+    parse: parseTestGroup,
+  },
   "verbose": {
     help: "show since when, on which host, by whom and why; and the queue",
     by: ["status"],
@@ -373,7 +381,7 @@ export const OPTIONS = {
   "yes": { help: "write without asking", by: ["repair"], ...SWITCH },
   "json": {
     help: "one line of JSON, for programs",
-    by: ["status", "groups", "history", "window", "simulate", "config"],
+    by: ["status", "groups", "history", "window", "simulate", "config", "fleetlock-check"],
     ...SWITCH,
   },
 } as const satisfies Readonly<Record<string, Option & { readonly by: readonly Reader[] }>>;

@@ -4,7 +4,7 @@
  */
 
 import { protocolGroupFault } from "../fleetlock/group_name.ts";
-import type { Login } from "../fleetlock/client.ts";
+import type { Login } from "../fleetlock/http.ts";
 import { ALL_GROUPS } from "../group.ts";
 import { attempt } from "./option.ts";
 import type { OptionName, Value } from "./options.ts";

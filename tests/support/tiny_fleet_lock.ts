@@ -59,7 +59,10 @@ export class TinyFleetLock implements AsyncDisposable {
     if (headers["fleet-lock-protocol"] !== "true") {
       return [400, "bad_header", "no fleet-lock-protocol header"];
     }
-    const { id, group } = JSON.parse(body).client_params;
+    const { id, group } = paramsOf(body);
+    if (typeof id !== "string" || id === "" || typeof group !== "string" || !/^[a-zA-Z0-9.-]+$/.test(group)) {
+      return [400, "bad_body", "no id, or no group"];
+    }
     const verb = /^\/v1\/(pre-reboot|steady-state)$/.exec(url ?? "")?.[1];
     if (verb === undefined) return [404, "not_found", "no such page"];
     const holders = this.group(group);
@@ -72,5 +75,13 @@ export class TinyFleetLock implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+}
+
+function paramsOf(body: string): { readonly id?: unknown; readonly group?: unknown } {
+  try {
+    return JSON.parse(body).client_params ?? {};
+  } catch {
+    return {};
   }
 }

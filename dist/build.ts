@@ -31,6 +31,7 @@ const PERMISSIONS: readonly string[] = [
       "REBOOT_STRATEGY",
       "REBOOT_WINDOW_START",
       "REBOOT_WINDOW_LENGTH",
+      "CREDENTIALS_DIRECTORY",
       "JOURNAL_STREAM",
       "NOTIFY_SOCKET",
       "NO_COLOR",

@@ -6,11 +6,11 @@
  */
 
 import type { Need } from "./need.ts";
-import type { WindowState } from "./strategy.ts";
+import type { ActiveStrategy, WindowState } from "./strategy.ts";
 import type { LogLevel, Moment } from "./surroundings.ts";
 
 export interface AgentConfig {
-  readonly strategy: "etcd-lock" | "reboot";
+  readonly strategy: ActiveStrategy;
   /** How long people who are logged in have, in milliseconds. */
   readonly graceMs: number;
   /** How often a machine that is idle, or waits for its window, looks for a slot that it knows nothing of; milliseconds. */

@@ -10,6 +10,22 @@
 import type { Machine } from "./machine.ts";
 import type { Surroundings } from "./surroundings.ts";
 
+/**
+ * How far it came, for a slot that only this machine's memory can tell of: a server that keeps slots is asked for one or
+ * given it back, and does not say who has one.
+ */
+export const PHASES = [
+  /** The server said so. */
+  "granted",
+  /** It is about to be proven, right before a reboot. */
+  "confirming",
+  /** It is proven, and a reboot may have been called under it. */
+  "confirmed",
+  /** The server was told that it is not wanted, or is about to be. */
+  "returning",
+] as const;
+export type TakenPhase = typeof PHASES[number];
+
 /** A slot that was asked for. */
 export interface Taken {
   /** A random mark of the request, and of the hold if it was granted. */
@@ -20,9 +36,11 @@ export interface Taken {
   readonly boot: string;
   /** When: an instant, ISO 8601 in UTC. */
   readonly since: string;
-  /** The endpoints or the file of the store, as they are configured; no secret is among them. */
+  /** The endpoints or the file of the store, or the server, as they are configured; no secret is among them. */
   readonly store: string;
   readonly group: string;
+  /** Absent: asked for, and nothing was heard yet; or the store itself knows. */
+  readonly phase?: TakenPhase;
 }
 
 /** Where a machine remembers what it has taken. Nothing here throws for what happens outside. */
@@ -62,7 +80,7 @@ export class Account {
   }
 
   /** A slot is about to be asked for. `false`: after the boot this machine will not know it by its grant. */
-  remember(grant: string): Promise<boolean> {
+  remember(grant: string, phase?: TakenPhase): Promise<boolean> {
     const { id: machine, bootId: boot } = this.machine;
     return this.ledger.remember({
       grant,
@@ -70,7 +88,13 @@ export class Account {
       boot,
       since: new Date(this.surroundings.now()).toISOString(),
       ...this.place,
+      ...(phase === undefined ? {} : { phase }),
     });
+  }
+
+  /** What is remembered of this group; `undefined`: there is no memory. */
+  async entries(): Promise<readonly Taken[] | undefined> {
+    return (await this.ledger.read())?.filter((entry) => this.covers(entry));
   }
 
   /** No hold is left of this grant, and none can come. */

@@ -14,7 +14,9 @@ import { groupFlag, groupLabel } from "./group.ts";
 import { readDocuments } from "./groups.ts";
 import { Account, LATE_MS, type Ledger, type Taken } from "./ledger.ts";
 import { Lock, LockError } from "./lock.ts";
+import { type Look, worst } from "./look.ts";
 import type { Machine } from "./machine.ts";
+import { RemoteLeftovers } from "./remote_leftovers.ts";
 import type { Hold, Ownership, Semaphore } from "./semaphore.ts";
 import { type Store, StoreError } from "./store.ts";
 import type { Log, LogLevel, Surroundings } from "./surroundings.ts";
@@ -23,12 +25,17 @@ import { RETRY_MS } from "./transitions.ts";
 export interface LeftoverOptions {
   readonly machine: Machine;
   readonly ledger: Ledger;
-  /** The store and the group that the daemon looks after itself; `null`: it has no lock. */
-  readonly own: Pick<Taken, "store" | "group"> | null;
+  /**
+   * The store or the server, and the group, that the daemon looks after itself; `null`: it has no lock. `machine`: the id
+   * under which it asks, where that is another than the machine's.
+   */
+  readonly own: Pick<Taken, "store" | "group"> & Partial<Pick<Taken, "machine">> | null;
   /** The store that is configured, if one is. */
   readonly configured: string | null;
   /** Does `work` with a store, by today's credentials; with `null` where there is no such store. Throws {@linkcode StoreError}. */
   withStore<T>(store: string, work: (store: Store | null) => Promise<T>): Promise<T>;
+  /** What servers were asked for. */
+  readonly remote?: RemoteLeftovers;
   readonly surroundings: Surroundings;
   readonly log: Log;
   /** For the record. */
@@ -37,18 +44,6 @@ export interface LeftoverOptions {
   readonly zone?: string;
   /** How often it is looked whether a slot came after its asker had gone, in milliseconds. */
   readonly lookMs: number;
-}
-
-/** What a look came to. */
-type Look =
-  /** Nothing is left, or what is left a person has to end. */
-  | "done"
-  /** A grant of this boot may still come. */
-  | "later"
-  | "failed";
-
-function worst(looks: readonly Look[]): Look {
-  return looks.includes("failed") ? "failed" : looks.includes("later") ? "later" : "done";
 }
 
 /** A group, and how it is called in messages. */
@@ -83,20 +78,24 @@ export class Leftovers {
   }
 
   async #look(): Promise<Look> {
-    const { ledger, configured } = this.options;
-    const elsewhere = (await ledger.read() ?? []).filter((entry) => !this.#isOwn(entry));
+    const { ledger, configured, remote } = this.options;
+    const found = (await ledger.read() ?? []).filter((entry) => !this.#isOwn(entry));
+    const [atServers, elsewhere] = [true, false].map((isRemote) =>
+      found.filter((entry) => RemoteLeftovers.covers(entry) === isRemote)
+    ) as [Taken[], Taken[]];
     const stores = new Set(elsewhere.map(({ store }) => store));
     if (configured !== null && !this.#searched) stores.add(configured);
     const looks: Look[] = [];
     for (const store of stores) {
       looks.push(await this.#lookAt(store, elsewhere.filter((entry) => entry.store === store)));
     }
+    if (remote !== undefined) looks.push(await remote.look(atServers));
     return worst(looks);
   }
 
   #isOwn({ store, group, machine }: Taken): boolean {
     const { own, machine: { id } } = this.options;
-    return store === own?.store && group === own.group && machine === id;
+    return store === own?.store && group === own.group && machine === (own.machine ?? id);
   }
 
   /** Looks at one store: at the groups of `entries`, and at all where it is the configured one. */

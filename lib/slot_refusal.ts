@@ -7,7 +7,7 @@ import type { Gate } from "./group_rules.ts";
 import type { Standing } from "./line.ts";
 import { plainLine } from "./plain_text.ts";
 import { available, type Hold, type Pause, type Semaphore } from "./semaphore.ts";
-import type { SlotAnswer } from "./slot_server.ts";
+import type { RefusalKind, SlotAnswer } from "./slot_server.ts";
 
 export type Refusal = Exclude<SlotAnswer, { kind: "granted" | "released" }>;
 
@@ -77,7 +77,7 @@ export function gateRefusal(
   );
 }
 
-function refusal(kind: Refusal["kind"], value: string): Refusal {
+function refusal(kind: RefusalKind, value: string): Refusal {
   return { kind, value: plainLine(value, VALUE_LIMIT) };
 }
 

@@ -53,16 +53,28 @@ export type RefusalKind =
   /** The document of the group is corrupt. */
   | "corrupt";
 
+/** Not what was asked for, and why. */
+export type Refusal =
+  & (
+    | { readonly kind: RefusalKind }
+    /** In the words of a server that has others; `called`: its own kind. */
+    | { readonly kind: "refused"; readonly called: string }
+  )
+  & {
+    /** For people: who holds the slots, the place in line, what is wrong. */
+    readonly value: string;
+    /** The server keeps a request until a slot is free, for as long as it was told to: it may be asked again at once. */
+    readonly waits?: true;
+    /** Not to be asked again before, in milliseconds from now. */
+    readonly retryMs?: number;
+  };
+
 /** What a server answers. Only `granted` lets a host reboot. */
 export type SlotAnswer =
   | { readonly kind: "granted" }
   /** The host holds no slot any more. */
   | { readonly kind: "released" }
-  | {
-    readonly kind: RefusalKind;
-    /** For people: who holds the slots, the place in line, what is wrong. */
-    readonly value: string;
-  };
+  | Refusal;
 
 /** Asked by hosts; by a connection to a server, or by the server itself. */
 export interface SlotServer {

@@ -8,8 +8,16 @@
 import type { Need } from "./need.ts";
 import { occurrences, type Window } from "./window.ts";
 
-export type Strategy = "etcd-lock" | "reboot" | "off";
-export const STRATEGIES: readonly Strategy[] = ["etcd-lock", "reboot", "off"];
+export type Strategy = "etcd-lock" | "fleet-lock" | "reboot" | "off";
+export const STRATEGIES: readonly Strategy[] = ["etcd-lock", "fleet-lock", "reboot", "off"];
+
+/** Those under which a machine reboots by itself. */
+export type ActiveStrategy = Exclude<Strategy, "off">;
+
+/** Whether a strategy reboots under a slot. */
+export function takesSlots(strategy: ActiveStrategy): boolean {
+  return strategy !== "reboot";
+}
 
 /** The setting that takes the lock where there is an etcd, and reboots without one elsewhere: the old default. */
 export const AUTO = "auto";
@@ -21,22 +29,35 @@ export interface StrategyChoice {
   readonly why: string;
 }
 
+/** Where a lock may be, as far as it is configured: by what it was set. */
+export interface LockOrigins {
+  readonly endpoint?: string | undefined;
+  /** A server that keeps slots. */
+  readonly server?: string | undefined;
+}
+
 /**
- * Chooses from what is configured: the strategy, or else the lock where an endpoint is; `undefined` where neither is, for
- * a machine that nobody configured is not rebooted. With an endpoint `auto` is the lock too: whoever named one expects an
- * etcd there, and it is waited for. Without one `auto` stays: whether an etcd runs on this host is to be looked for.
+ * Chooses from what is configured: the strategy, or else the lock where an endpoint or a server is; `undefined` where
+ * nothing is, for a machine that nobody configured is not rebooted, and where both are, for then a person has to say which.
+ * With one of them `auto` is that lock too: whoever named it expects it there, and it is waited for. Without any `auto`
+ * stays: whether an etcd runs on this host is to be looked for.
  */
 export function chooseStrategy(
   configured: { readonly strategy: StrategySetting; readonly origin: string } | undefined,
-  endpointOrigin: string | undefined,
+  { endpoint, server }: LockOrigins,
 ): StrategyChoice | undefined {
-  const endpoint = `an endpoint is configured by ${endpointOrigin}`;
-  if (configured === undefined) {
-    return endpointOrigin === undefined ? undefined : { strategy: "etcd-lock", why: endpoint };
+  if (endpoint !== undefined && server !== undefined && (configured?.strategy ?? AUTO) === AUTO) {
+    return undefined;
   }
+  const lock = endpoint !== undefined
+    ? { strategy: "etcd-lock", why: `an endpoint is configured by ${endpoint}` } as const
+    : server !== undefined
+    ? { strategy: "fleet-lock", why: `a server is configured by ${server}` } as const
+    : undefined;
+  if (configured === undefined) return lock;
   const why = `configured by ${configured.origin}`;
-  return configured.strategy === AUTO && endpointOrigin !== undefined
-    ? { strategy: "etcd-lock", why: `${AUTO} is ${why}, and ${endpoint}` }
+  return configured.strategy === AUTO && lock !== undefined
+    ? { ...lock, why: `${AUTO} is ${why}, and ${lock.why}` }
     : { strategy: configured.strategy, why };
 }
 
@@ -64,7 +85,7 @@ export function windowStateAt(
 
 /** What is known when a decision is to be made. */
 export interface Facts {
-  readonly strategy: "etcd-lock" | "reboot";
+  readonly strategy: ActiveStrategy;
   readonly need: Need;
   /** Whether this machine has a slot that the daemon took. */
   readonly holds: boolean;
@@ -91,5 +112,5 @@ export function decide({ strategy, need, holds, window }: Facts): Action {
       ? { kind: "give-back", why: "the window is closed" }
       : { kind: "await-window", until: window.nextOpensAt };
   }
-  return strategy === "etcd-lock" && !holds ? { kind: "acquire" } : { kind: "prepare" };
+  return takesSlots(strategy) && !holds ? { kind: "acquire" } : { kind: "prepare" };
 }

@@ -25,7 +25,7 @@ import { describeDistance, describeDuration, describeInstant } from "./descripti
 import { describeLoggedIn, needsGrace, tellScheduled } from "./inquiry.ts";
 import { openNeed, reasons, rested, tellNeed, withNeed, withServed } from "./served.ts";
 import { enterPhase, expectPhase, noteOnce, rest, say, sayOnce, type Step, then } from "./step.ts";
-import { type Action, decide, type WindowState } from "./strategy.ts";
+import { type Action, decide, takesSlots, type WindowState } from "./strategy.ts";
 import type { Moment } from "./surroundings.ts";
 
 /** How long what the store failed to do waits before it is tried again, in milliseconds. */
@@ -52,7 +52,7 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
   switch (event.kind) {
     case "started":
       expectPhase(state, event, "recovering");
-      return config.strategy === "etcd-lock" ? recover(state, 0) : settle(config, state, now);
+      return takesSlots(config.strategy) ? recover(state, 0) : settle(config, state, now);
     case "need":
       return tellNeed(state, takeNeed(config, withNeed(state, event.need), now));
     case "served":
@@ -179,7 +179,7 @@ function tick(config: AgentConfig, state: Agent, now: Moment): Step {
     case "idle": {
       const known = rested(state);
       // a grant that came after its asker had gone would be held for ever
-      const next = config.strategy === "etcd-lock" ? recover(known, 0) : settle(config, known, now);
+      const next = takesSlots(config.strategy) ? recover(known, 0) : settle(config, known, now);
       return state.served !== null && known.served === null ? then({ kind: "forget-served" }, next) : next;
     }
     case "awaiting-need":
@@ -366,7 +366,7 @@ function rebooting(state: Agent, now: Moment, patienceMs: number = REBOOT_PATIEN
 /** When a machine whose window is closed looks for a slot that it knows nothing of: without a lock never. */
 function lookAgainAt(config: AgentConfig, { phase }: Agent, now: Moment): number {
   if (phase.name === "awaiting-window") return phase.lookAt;
-  return config.strategy === "etcd-lock" ? now.elapsed + config.idleLookMs : Infinity;
+  return takesSlots(config.strategy) ? now.elapsed + config.idleLookMs : Infinity;
 }
 
 /** The machine did not go down. Without a slot nothing is to be kept; else the store knows whether it still is ours. */

@@ -12,29 +12,43 @@ const OPEN: WindowState = { open: true, closesAt: 2_000, nextOpensAt: 9_000 };
 const CLOSED: WindowState = { open: false, nextOpensAt: 9_000 };
 
 Deno.test("chooseStrategy() takes what is configured, and the lock where only an endpoint is", () => {
-  for (const strategy of ["etcd-lock", "reboot", "off"] as const) {
-    for (const endpoint of ["--endpoint", undefined]) {
+  for (const strategy of ["etcd-lock", "fleet-lock", "reboot", "off"] as const) {
+    for (const origins of [{ endpoint: "--endpoint" }, { server: "--fleet-lock-url" }, {}]) {
       const why = "configured by REBOOT_STRATEGY";
-      assertEquals(chooseStrategy({ strategy, origin: "REBOOT_STRATEGY" }, endpoint), { strategy, why });
+      assertEquals(chooseStrategy({ strategy, origin: "REBOOT_STRATEGY" }, origins), { strategy, why });
     }
   }
-  assertEquals(chooseStrategy(undefined, "--endpoint"), {
+  assertEquals(chooseStrategy(undefined, { endpoint: "--endpoint" }), {
     strategy: "etcd-lock",
     why: "an endpoint is configured by --endpoint",
+  });
+  assertEquals(chooseStrategy(undefined, { server: "--fleet-lock-url" }), {
+    strategy: "fleet-lock",
+    why: "a server is configured by --fleet-lock-url",
   });
 });
 
 Deno.test("chooseStrategy() chooses nothing for a machine that nobody configured", () => {
-  assertEquals(chooseStrategy(undefined, undefined), undefined);
+  assertEquals(chooseStrategy(undefined, {}), undefined);
+});
+
+Deno.test("chooseStrategy() does not choose between an endpoint and a server: a person does", () => {
+  const origins = { endpoint: "--endpoint", server: "--fleet-lock-url" };
+  assertEquals(chooseStrategy(undefined, origins), undefined);
+  assertEquals(chooseStrategy({ strategy: "auto", origin: "REBOOT_STRATEGY" }, origins), undefined);
+  assertEquals(
+    chooseStrategy({ strategy: "etcd-lock", origin: "REBOOT_STRATEGY" }, origins)?.strategy,
+    "etcd-lock",
+  );
 });
 
 Deno.test("chooseStrategy() waits for the etcd of a named endpoint with auto, and leaves it open without one", () => {
   const auto = { strategy: "auto", origin: "REBOOT_STRATEGY" } as const;
-  assertEquals(chooseStrategy(auto, "LOCKSMITHD_ENDPOINT"), {
+  assertEquals(chooseStrategy(auto, { endpoint: "LOCKSMITHD_ENDPOINT" }), {
     strategy: "etcd-lock",
     why: "auto is configured by REBOOT_STRATEGY, and an endpoint is configured by LOCKSMITHD_ENDPOINT",
   });
-  assertEquals(chooseStrategy(auto, undefined), { strategy: "auto", why: "configured by REBOOT_STRATEGY" });
+  assertEquals(chooseStrategy(auto, {}), { strategy: "auto", why: "configured by REBOOT_STRATEGY" });
 });
 
 Deno.test("decide() acts by need, then window, then slot", () => {

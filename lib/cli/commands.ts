@@ -1,8 +1,10 @@
 /** The commands: each with its help, and what does it, which is loaded when it is called. */
 
 import { type Command, holderFaults } from "./command.ts";
+import { attempt } from "./option.ts";
 import type { CommandName } from "./options.ts";
 import { didYouMean } from "../suggest.ts";
+import { parseServerUrl } from "./values.ts";
 
 const NONE = { text: "", most: 0 };
 const MACHINE = { text: "[MACHINE-ID]", most: 1 };
@@ -202,6 +204,20 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     faults: tokenFaults,
     run: async (context) => (await import("./token_command.ts")).token(context),
   },
+  "fleetlock-check": {
+    operands: { text: "URL", most: 1 },
+    summary: "Hold a FleetLock server to the protocol",
+    description:
+      "Tries each rule of the protocol on the server at this base URL, races included, and says which ones it keeps or " +
+      "breaks. It takes up to 64 slots of the test group and gives them back. Exits 1 if a rule is broken. 'open': the " +
+      "rule could not be tried.",
+    example: "locksmith fleetlock-check https://lock.example.net --test-group spare",
+    faults: ([url]) =>
+      url === undefined
+        ? ["give the base URL of the server, such as https://lock.example.net"]
+        : urlFaults(url),
+    run: async (context) => (await import("./fleetlock_check_command.ts")).fleetlockCheck(context),
+  },
   "completions": {
     operands: { text: "SHELL", most: 1 },
     summary: "Print completions for bash, zsh or fish",
@@ -210,3 +226,8 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     run: async (context) => (await import("./completions.ts")).completions(context, COMMANDS),
   },
 };
+
+function urlFaults(url: string): readonly string[] {
+  const tried = attempt(parseServerUrl, url);
+  return "faults" in tried ? tried.faults : [];
+}

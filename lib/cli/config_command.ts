@@ -90,7 +90,10 @@ export function configReport(
 function valueOf(option: Option, { value, origin }: Part, texts: readonly string[]): SettingReport["value"] {
   const written = option.repeatable ? texts.join(",") : texts.at(-1);
   if (option.secret) return origin === undefined ? null : "(hidden)";
-  if (origin !== undefined && value === undefined) return written ?? null;
+  if (origin !== undefined && value === undefined) {
+    return option.shown === undefined ? written ?? null : "(hidden)";
+  }
+  if (value !== undefined && option.shown !== undefined) return option.shown(value);
   if (typeof value === "string" || typeof value === "boolean") return value;
   if (Array.isArray(value)) return value.map(String);
   if (typeof value === "number" && option.value === "NUMBER") return value;

@@ -14,29 +14,29 @@ import { describeDistance, describeInstant } from "../description.ts";
 import { groupLabel } from "../group.ts";
 import { type HostOptions, realHost, told } from "../host/host.ts";
 import { DiskLedger } from "../host/ledger.ts";
-import { Account } from "../ledger.ts";
 import { type LeftoverOptions, Leftovers } from "../leftovers.ts";
 import { RebootMemory } from "../host/reboot_memory.ts";
 import { notifyReady } from "../host/notify.ts";
 import { rebootMethod } from "./host_commands.ts";
-import { type Keeper, LockKeeper, NO_KEEPER } from "../keeper.ts";
-import { Lock } from "../lock.ts";
+import type { Keeper } from "../keeper.ts";
 import { readMachine } from "../host/identity.ts";
 import { requireLastingId } from "../host/lasting_id.ts";
 import { type Machine, machineName } from "../machine.ts";
 import { VERSION } from "./version.ts";
 import { watchNeed } from "../need.ts";
 import { describeNeedSources, needDetectors } from "./need_detectors.ts";
-import { openStore } from "./open_store.ts";
+import { idsOf, openServerAt } from "./open_server.ts";
+import { openKeeper } from "./slot_keeper.ts";
+import type { Store } from "../store.ts";
+import { RemoteLeftovers } from "../remote_leftovers.ts";
 import { addressOf, withStoreAt } from "./store_address.ts";
 import { logLine, printError } from "./output.ts";
 import { ignoresHangup, isJournal } from "./process.ts";
 import { below } from "./settings.ts";
-import { AUTO, type Strategy, windowStateAt } from "../strategy.ts";
+import { type ActiveStrategy, AUTO, windowStateAt } from "../strategy.ts";
 import type { WindowConfig } from "./together.ts";
 import { seldom } from "../seldom.ts";
 import { BY_DAEMON } from "../semaphore.ts";
-import { LOOK_INTERVAL_MS } from "../wait.ts";
 import { describeWindow } from "../window.ts";
 import type { Log } from "../surroundings.ts";
 import { reasonOf } from "../system_error.ts";
@@ -94,7 +94,8 @@ export async function daemon(context: DaemonContext): Promise<number> {
     const ledger = new DiskLedger(config.root, log);
     const configured = hasStore ? addressOf(store) : null;
     const withStore = storesOf(context);
-    await leftovers({ context, machine, log, ledger, own: null, configured, withStore }).run(stop.signal);
+    const left = await leftovers({ context, machine, log, ledger, own: null, configured, withStore });
+    await left.run(stop.signal);
     await stopping;
     return 0;
   }
@@ -139,37 +140,31 @@ interface Serving {
 
 /** Serves by one strategy until `signal` aborts. `guard` may change what the daemon asks of its host. */
 async function serve(
-  strategy: Exclude<Strategy, "off">,
+  strategy: ActiveStrategy,
   { context, machine, coordinator, log, running }: Serving,
   signal: AbortSignal,
   guard: (host: Host) => Host = (host) => host,
 ): Promise<void> {
   const { config, surroundings } = context;
-  const { store, group, window, "session-grace": graceMs } = config;
-  const lock = strategy === "etcd-lock"
-    ? new Lock(await openStore(store), group, surroundings, BY_DAEMON)
-    : null;
-  if (lock !== null) log("info", `group ${groupLabel(group)}: ${lock.key} at ${lock.store.name}`);
+  const { group, window, "session-grace": graceMs } = config;
   const bus = new Bus();
   const method = rebootMethod(config, machine);
   const rarely = seldom(log, surroundings);
   const memory = new RebootMemory(config.root, machine.bootId, rarely);
   const ledger = new DiskLedger(config.root, rarely);
-  const address = addressOf(store);
-  const own = lock === null ? null : { store: address, group };
-  const configured = lock !== null || config.hasStore ? address : null;
   const host = realHost({ bus, rebootMethod: method, coordinator, memory, strategy, graceMs, log });
   const broken = Promise.withResolvers<never>();
-  const keeper = lock === null ? NO_KEEPER : new LockKeeper({
-    lock,
+  const { keeper, own, store } = await openKeeper(strategy, {
+    config,
     machine,
-    account: new Account(ledger, { store: address, group }, machine, surroundings),
-    priority: config.priority,
-    overdueMs: config["hold-overdue"],
-    lookMs: LOOK_INTERVAL_MS,
-    zone: window?.zone ?? config.zone,
+    ledger,
+    surroundings,
+    log,
     failed: broken.reject,
   });
+  const configured = store !== undefined || config.hasStore ? addressOf(config.store) : null;
+  const withStore = storesOf(context, store);
+  const left = await leftovers({ context, machine, log, ledger, own, configured, withStore });
   running.keeper = keeper;
   const daemon = new Daemon({
     strategy,
@@ -192,9 +187,7 @@ async function serve(
     broken.promise,
     Promise.all([
       started,
-      leftovers({ context, machine, log, ledger, own, configured, withStore: storesOf(context, lock) }).run(
-        signal,
-      ),
+      left.run(signal),
       memory.watch(surroundings, signal, (served) => daemon.dispatch({ kind: "served", served })),
       watchNeed(detectors, signal, (need) => {
         log("debug", `need of a reboot: ${JSON.stringify(need)}`);
@@ -205,14 +198,23 @@ async function serve(
 }
 
 /** What this machine may still have elsewhere than under the lock that its daemon serves by. */
-function leftovers(
+async function leftovers(
   { context, ...rest }:
     & Pick<Serving, "context" | "machine" | "log">
     & Pick<LeftoverOptions, "ledger" | "own" | "configured" | "withStore">,
-): Leftovers {
+): Promise<Leftovers> {
   const { config, surroundings } = context;
+  const { machine, ledger, log } = rest;
   return new Leftovers({
     ...rest,
+    remote: new RemoteLeftovers({
+      machine,
+      ids: await idsOf(machine),
+      ledger,
+      open: (url) => openServerAt(url, config.fleetLock),
+      surroundings,
+      log,
+    }),
     surroundings,
     by: BY_DAEMON,
     zone: config.window?.zone ?? config.zone,
@@ -220,14 +222,11 @@ function leftovers(
   });
 }
 
-/** Opens stores by their addresses; that of the daemon's own `lock` is open already. */
-function storesOf(
-  { config: { store: today } }: DaemonContext,
-  lock: Lock | null = null,
-): LeftoverOptions["withStore"] {
+/** Opens stores by their addresses; the daemon's own is open already. */
+function storesOf({ config: { store: today } }: DaemonContext, open?: Store): LeftoverOptions["withStore"] {
   const own = addressOf(today);
   return (address, work) => {
-    return lock !== null && address === own ? work(lock.store) : withStoreAt(address, today, work);
+    return open !== undefined && address === own ? work(open) : withStoreAt(address, today, work);
   };
 }
 

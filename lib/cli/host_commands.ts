@@ -3,7 +3,6 @@
 import { administrator, clockOf, type Context, withLock } from "./command.ts";
 import type { Config } from "./config.ts";
 import { Bus, BusError } from "../host/bus.ts";
-import { foresee } from "./dry_run.ts";
 import { DiskLedger } from "../host/ledger.ts";
 import { Account } from "../ledger.ts";
 import { type Lock, newMark } from "../lock.ts";
@@ -11,6 +10,7 @@ import { readMachine } from "../host/identity.ts";
 import { requireLastingId } from "../host/lasting_id.ts";
 import { addressOf } from "./store_address.ts";
 import { printError, printHint, printWarning } from "./output.ts";
+import { rebootAt, tellRehearsal } from "./remote_reboot_command.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
 import { describeDuration, describeHold, describeOtherHost, describeTaking } from "../description.ts";
 import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
@@ -33,11 +33,12 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
     context.err("Must be root to initiate reboot.\n");
     return 1;
   }
+  const { root, reason, fleetLock, underFleetLock } = context.config;
+  const machine = await readMachine(root);
+  await requireLastingId(root, machine.id);
+  const method = rebootMethod(context.config, machine);
+  if (underFleetLock && fleetLock !== undefined) return await rebootAt(context, fleetLock, machine, method);
   return await withLock(context, async (lock) => {
-    const { root, reason } = context.config;
-    const machine = await readMachine(root);
-    await requireLastingId(root, machine.id);
-    const method = rebootMethod(context.config, machine);
     const ledger = new DiskLedger(root, (_, text) => printWarning(context, text));
     const place = { store: addressOf(context.config.store), group: lock.group };
     const outcome = await rebootByHand({
@@ -60,22 +61,6 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
       ? await tellRehearsal(context, method, outcome.fresh)
       : await tellOutcome(context, lock, machine, outcome);
   });
-}
-
-/** Says how a reboot would end that was not called, and gives the exit code. */
-async function tellRehearsal(
-  context: Context<"reboot">,
-  method: RebootMethod,
-  fresh: boolean,
-): Promise<number> {
-  const foreseen = await foresee(method);
-  const slot = fresh ? "the slot was given back" : "the slot it holds is left unchanged";
-  if (foreseen.kind === "refused") {
-    printError(context, `the reboot would be refused: ${foreseen.why}`, slot);
-    return 1;
-  }
-  context.out(`dry run: this machine would reboot now, ${foreseen.how}; ${slot}\n`);
-  return 0;
 }
 
 /** Says how a reboot ended, and gives the exit code. */

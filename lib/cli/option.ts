@@ -38,6 +38,10 @@ export interface Option<T = unknown> {
   readonly variable?: "prefixed" | "plain" | "environment";
   /** Not to be shown. */
   readonly secret?: boolean;
+  /** What is shown of a value that has a secret in it. */
+  shown?(value: T): string;
+  /** systemd may hand it over too, as a credential of the option's name. */
+  readonly credential?: boolean;
   /** What counts where nothing is written, as it would be written. A function says what this machine has. */
   readonly fallback?: string | (() => string);
   /** What counts instead for some commands. */

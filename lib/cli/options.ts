@@ -3,6 +3,7 @@
  * `option.ts` says what the columns are. One noun: it is long because there are many options, and in the order of the help.
  */
 
+import { FLEET_LOCK_OPTIONS, parseTestGroup } from "./fleet_lock_options.ts";
 import { type Option, parseLength, parsePath, parseSwitch, parseText, wholeNumber } from "./option.ts";
 import { PRIORITY_LIMIT } from "../queue.ts";
 import { MAX_LIMIT } from "../semaphore.ts";
@@ -52,6 +53,7 @@ export const COMMAND_NAMES = [
   "daemon",
   "serve",
   "token",
+  "fleetlock-check",
   "completions",
 ] as const;
 
@@ -132,6 +134,7 @@ export const OPTIONS = {
     help: "password of the user; a configuration file keeps it out of the process list",
     ...OF_STORE,
     secret: true,
+    credential: true,
     sample: "secret",
     parse: (text: string) => text,
   },
@@ -179,6 +182,7 @@ export const OPTIONS = {
     sample: "/etc/ssl/operator.key",
     parse: parseText,
   },
+  ...FLEET_LOCK_OPTIONS,
   "group": {
     value: "NAME",
     help: "the group of machines that share one semaphore",
@@ -213,8 +217,9 @@ export const OPTIONS = {
   "version": { help: "show the version", by: [], common: true, parse: parseSwitch },
   "reboot-strategy": {
     value: "NAME",
-    help: "etcd-lock, reboot (without a lock), off; or auto: etcd-lock where an etcd runs, else reboot",
-    by: ["daemon"],
+    help:
+      "etcd-lock, fleet-lock, reboot (without a lock), off; or auto: etcd-lock where an etcd runs, else reboot",
+    by: ["daemon", "reboot"],
     variable: "plain",
     sample: "etcd-lock",
     parse: parseStrategy,
@@ -514,6 +519,13 @@ export const OPTIONS = {
     by: ["token"],
     parse: parseText,
   },
+  "test-group": {
+    value: "NAME",
+    help: "a group that no host uses: its slots are taken and given back",
+    by: ["fleetlock-check"],
+    required: "a group that no host uses",
+    parse: parseTestGroup,
+  },
   "verbose": {
     help: "show since when, on which host, by whom and why; and the queue",
     by: ["status"],
@@ -542,7 +554,17 @@ export const OPTIONS = {
   "yes": { help: "write without asking", by: ["repair"], ...SWITCH },
   "json": {
     help: "one line of JSON, for programs",
-    by: ["status", "groups", "history", "needs-reboot", "window", "simulate", "config", "token"],
+    by: [
+      "status",
+      "groups",
+      "history",
+      "needs-reboot",
+      "window",
+      "simulate",
+      "config",
+      "fleetlock-check",
+      "token",
+    ],
     ...SWITCH,
   },
 } as const satisfies Readonly<Record<string, Option & { readonly by: readonly Reader[] }>>;

@@ -1,8 +1,8 @@
 /**
  * The settings: every text that was given for an option, with the place it came from.
  *
- * A flag beats the environment, the environment beats our own files below `/etc/locksmith`, they beat `update.conf` in
- * `/etc`, and that beats the one in `/usr/share`. Our own files are one text as systemd's drop-ins are: first
+ * A flag beats the environment, the environment beats the credentials that systemd hands over, they beat our own files below
+ * `/etc/locksmith`, they beat `update.conf` in `/etc`, and that beats the one in `/usr/share`. Our own files are one text as systemd's drop-ins are: first
  * `locksmith.conf`, then `locksmith.conf.d/*.conf` by name, and the last assignment of a key counts. An empty value
  * counts as none.
  *
@@ -78,6 +78,7 @@ export function readSettings(sources: Sources, options: OptionTable = OPTIONS): 
     }
   };
   takeAll(reader.environment(), false);
+  for (const [name, setting] of reader.credentials()) if (!values.has(name)) values.set(name, setting);
   const root = values.get("root")?.texts.at(-1) ?? "/";
   takeAll(reader.ownFiles(root), true);
   for (const path of SHARED_FILES) takeAll(reader.file(below(root, path), false), true);
@@ -113,7 +114,7 @@ class Reader {
   /** One of our variables, in the middle of something else. */
   readonly #ours: RegExp;
 
-  constructor(private readonly sources: Sources, options: OptionTable) {
+  constructor(private readonly sources: Sources, private readonly options: OptionTable) {
     for (const [name, option] of Object.entries(options)) {
       const variables = variableNames(name, sources.program, options);
       for (const variable of variables) this.#known.set(variable, option);
@@ -129,6 +130,25 @@ class Reader {
       else if (PREFIX.test(variable)) this.warnings.push(this.#unknown(variable));
     }
     return found;
+  }
+
+  /** By option, what lies in the folder that systemd made for this service. */
+  credentials(): Map<string, Setting> {
+    const folder = this.sources.env[CREDENTIALS];
+    if (folder === undefined || folder === "") return new Map();
+    const names = this.#trying(folder, () => this.sources.readFolder(folder)) ?? [];
+    return new Map(names.flatMap((name) => {
+      if (this.options[name]?.credential !== true) return [];
+      const path = `${folder}/${name}`;
+      const decoded = this.#trying(path, () => decodeText(this.sources.readFile(path) ?? new Uint8Array()));
+      if (decoded === undefined) return [];
+      if ("fault" in decoded) {
+        this.faults.push(`cannot read ${path}: ${decoded.fault}`);
+        return [];
+      }
+      const text = decoded.text.replace(/\r?\n$/, "");
+      return text === "" ? [] : [[name, { texts: [text], origin: path }] as const];
+    }));
   }
 
   ownFiles(root: string): Map<string, Setting> {
@@ -202,6 +222,9 @@ class Reader {
     return suggest(key, plain) !== undefined;
   }
 }
+
+/** Names the folder of the credentials of a service: see systemd.exec(5). */
+const CREDENTIALS = "CREDENTIALS_DIRECTORY";
 
 const PREFIX = /^LOCKSMITH(?:D|CTL)_/;
 

@@ -5,12 +5,13 @@
 
 import { ALL_GROUPS } from "../group.ts";
 import { type Composer, FAULTY, type Faulty, present } from "./composer.ts";
+import { choose, composeFleetLock, composeUnderFleetLock } from "./fleet_lock_config.ts";
 import { attempt } from "./option.ts";
 import { composeServer, type ServerConfig } from "./server_config.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
 import { formatListenAddress, isLocal, type ListenAddress } from "../serve/listen_address.ts";
 import { planFaults, type RolloutPlan } from "../simulation/plan.ts";
-import { chooseStrategy, type StrategyChoice } from "../strategy.ts";
+import type { StrategyChoice } from "../strategy.ts";
 import { reasonOf } from "../system_error.ts";
 import { parseWindow, type Window, WindowError } from "../window.ts";
 import { parseInstant } from "./window_report.ts";
@@ -52,7 +53,9 @@ export const TOGETHER = {
     compose: ({ part }: Composer) => part("endpoint").origin !== undefined,
   },
   window: { of: ["reboot-window-start"], compose: composeWindow },
-  strategy: { of: ["reboot-strategy"], compose: composeStrategy },
+  strategy: { of: ["session-grace", "reboot-strategy"], compose: composeStrategy },
+  fleetLock: { of: ["fleet-lock-url"], compose: composeFleetLock },
+  underFleetLock: { of: ["reboot-command", "fleet-lock-url"], compose: composeUnderFleetLock },
   moment: { of: ["at"], compose: composeMoment },
   plan: { of: ["machines"], compose: composePlan },
   checking: { of: ["check"], compose: composeChecking },
@@ -142,18 +145,25 @@ function composeWindow({ part, faults }: Composer): WindowConfig | null | Faulty
 
 /** The strategy that is in effect. A machine that nobody configured is not rebooted: then it is a fault. */
 function composeStrategy({ part, faults, hints }: Composer): StrategyChoice | Faulty {
-  const { value: strategy, origin } = part("reboot-strategy");
-  if (strategy === undefined && origin !== undefined) return FAULTY;
-  const configured = strategy === undefined || origin === undefined ? undefined : { strategy, origin };
+  const { value, origin } = part("reboot-strategy");
+  if (value === undefined && origin !== undefined) return FAULTY;
+  const { choice, fleetLock, ambiguity } = choose(part);
   const [endpoint, server] = [part("endpoint"), part("server")];
-  const choice = chooseStrategy(configured, endpoint.origin);
   if (choice?.strategy === "etcd-lock" && endpoint.origin === undefined && server.origin !== undefined) {
     faults.push(
       `${server.origin}: is for the commands of operators; the strategy etcd-lock needs --endpoint`,
     );
     return FAULTY;
   }
+  if (choice?.strategy === "fleet-lock" && fleetLock === undefined) {
+    faults.push(`${origin}: the strategy fleet-lock needs --fleet-lock-url too`);
+    return FAULTY;
+  }
   if (choice !== undefined) return choice;
+  if (ambiguity !== undefined) {
+    faults.push(ambiguity);
+    return FAULTY;
+  }
   faults.push("neither a reboot strategy nor an endpoint is configured: the daemon does not start");
   hints.push(
     `add two lines to ${OWN_FILE}, then check with 'locksmith config':`,

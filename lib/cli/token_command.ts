@@ -6,7 +6,7 @@ import type { Credential } from "../serve/tokens.ts";
 import { type Output, printError, printHint, printProgress, table } from "./output.ts";
 import { didYouMean } from "../suggest.ts";
 import { groupLabel } from "../group.ts";
-import { protocolGroupFault } from "../fleetlock/protocol.ts";
+import { protocolGroupFault } from "../fleetlock/group_name.ts";
 import { CredentialsError, makeToken, withCredential, withoutCredential } from "../serve/tokens.ts";
 import { changeCredentials, readCredentials } from "../serve/tokens_file.ts";
 

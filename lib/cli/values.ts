@@ -82,6 +82,50 @@ function withoutUser(text: string): string {
   return text.replace(/^([a-z]+:\/\/)?.*@/is, "$1...@");
 }
 
+/** The base URL of a server, and who asks there if that stands in it. */
+export interface ServerUrl {
+  /** Without a user and a last slash. */
+  readonly url: string;
+  readonly user?: string;
+  readonly password?: string;
+}
+
+const FLEET_LOCK_SERVER = "a FleetLock server is http(s)://HOST[:PORT][/PATH]";
+
+/** `https://lock.example.net/fleet`, with `USER:PASSWORD@` where that is how this machine shows who it is. */
+export function parseServerUrl(text: string): ServerUrl {
+  const refuse = (why: string) => new ValueError(`'${withoutUser(text)}' ${why}; ${FLEET_LOCK_SERVER}`);
+  const url = URL.parse(text);
+  if (!/^https?:\/\//i.test(text) || url === null || url.port === "0") {
+    throw refuse("is not a URL of a server");
+  }
+  if (url.search !== "" || url.hash !== "") throw refuse("has more than a host, a port and a path");
+  if (/\/v1\/(?:pre-reboot|steady-state)\/*$/.test(url.pathname)) {
+    throw refuse("goes too far: leave out /v1/ and what follows");
+  }
+  const base = `${url.protocol}//${url.host}${url.pathname.replace(/\/+$/, "")}`;
+  if (url.username === "" && url.password === "") return { url: base };
+  if (url.username === "" || url.password === "") {
+    throw refuse("has a user without a password, or a password without a user");
+  }
+  try {
+    const [user, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
+    return { url: base, user, password };
+  } catch {
+    throw refuse("has a user or a password that cannot be read: write % as %25");
+  }
+}
+
+/** By which id a server knows a machine. */
+const ID_KINDS = ["machine-id", "zincati"] as const;
+export type IdKind = typeof ID_KINDS[number];
+
+export function parseIdKind(text: string): IdKind {
+  const kind = ID_KINDS.find((kind) => kind === text);
+  if (kind !== undefined) return kind;
+  throw new ValueError(`unknown id '${text}'; allowed: ${ID_KINDS.join(", ")}`);
+}
+
 /** The name of a group; the empty one is the default group's. */
 export function parseGroup(text: string): string {
   const fault = groupFault(text);

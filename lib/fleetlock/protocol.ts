@@ -7,11 +7,12 @@
  * member `locksmith` beside `client_params`, by which a host tells its name, its boot and why.
  */
 
+import { GROUP_NAME, groupOfName, protocolName } from "./group_name.ts";
 import { groupFault } from "../group.ts";
 import { holderFault } from "../semaphore.ts";
-import { plainTextFault, REASON_LENGTH_LIMIT } from "../plain_text.ts";
+import { plainLine, plainTextFault, REASON_LENGTH_LIMIT } from "../plain_text.ts";
 import { PRIORITY_LIMIT } from "../queue.ts";
-import type { RefusalKind, SlotAnswer, SlotRequest } from "../slot_server.ts";
+import type { Refusal, RefusalKind, SlotAnswer, SlotRequest } from "../slot_server.ts";
 
 export const PRE_REBOOT = "/v1/pre-reboot";
 export const STEADY_STATE = "/v1/steady-state";
@@ -21,9 +22,6 @@ export const HEADER = "fleet-lock-protocol";
 export const BODY_LIMIT = 64 * 1024;
 /** The longest wait that a request can prefer, in seconds. */
 export const WAIT_LIMIT_S = 25 * 60;
-/** What the protocol calls the group that has no name here. */
-const DEFAULT_NAME = "default";
-const GROUP = /^[a-zA-Z0-9.-]+$/;
 /** The longest host name, boot id. */
 const DETAIL_LIMIT = 256;
 
@@ -44,10 +42,11 @@ export const STATUS: Readonly<Record<SlotAnswer["kind"], number>> = {
   paused: 409,
   closed: 409,
   held_by_hand: 409,
+  refused: 409,
   rate_limited: 429,
   corrupt: 500,
   unavailable: 503,
-} satisfies Record<SlotAnswer["kind"] | RefusalKind, number>;
+};
 
 /** Reads the body of a request. Fields that are not known are ignored. Throws {@linkcode ProtocolFault}. */
 export function parseRequest(body: Uint8Array): SlotRequest {
@@ -64,10 +63,10 @@ export function parseRequest(body: Uint8Array): SlotRequest {
   if (typeof id !== "string" || fault !== undefined) {
     throw new ProtocolFault(`client_params.id: ${fault?.replace("a holder's name", "an id")}`);
   }
-  if (typeof name !== "string" || !GROUP.test(name)) {
-    throw new ProtocolFault(`client_params.group: must match ${GROUP.source}`);
+  if (typeof name !== "string" || !GROUP_NAME.test(name)) {
+    throw new ProtocolFault(`client_params.group: must match ${GROUP_NAME.source}`);
   }
-  const group = name === DEFAULT_NAME ? "" : name;
+  const group = groupOfName(name);
   const groupIsWrong = groupFault(group);
   if (groupIsWrong !== undefined) throw new ProtocolFault(`client_params.group: ${groupIsWrong}`);
   return { id, group, ...detailsOf(memberOf(json, "locksmith")) };
@@ -77,19 +76,6 @@ export function parseRequest(body: Uint8Array): SlotRequest {
 export function serializeRequest({ id, group, ...details }: SlotRequest): string {
   const client_params = { id, group: protocolName(group) };
   return JSON.stringify({ client_params, ...Object.keys(details).length > 0 ? { locksmith: details } : {} });
-}
-
-/** What the protocol calls a group. */
-export function protocolName(group: string): string {
-  return group === "" ? DEFAULT_NAME : group;
-}
-
-/** Why a group cannot be asked for by this protocol, or `undefined`. */
-export function protocolGroupFault(group: string): string | undefined {
-  if (group === DEFAULT_NAME) return `'${DEFAULT_NAME}' is what FleetLock calls the default group`;
-  return GROUP.test(protocolName(group))
-    ? undefined
-    : `FleetLock allows letters, digits, '.' and '-' in a group`;
 }
 
 /** The seconds of `Prefer: wait=N`, in milliseconds; 0 where there are none. */
@@ -102,7 +88,35 @@ export function waitOf(prefer: string | undefined): number {
 export function serializeAnswer(answer: SlotAnswer): string {
   return answer.kind === "granted" || answer.kind === "released"
     ? ""
-    : `${JSON.stringify({ kind: answer.kind, value: answer.value })}\n`;
+    : `${
+      JSON.stringify({ kind: answer.kind === "refused" ? answer.called : answer.kind, value: answer.value })
+    }\n`;
+}
+
+/** The longest body of an answer that is read, in bytes. */
+export const ANSWER_LIMIT = 64 * 1024;
+/** The longest texts of an answer that are kept, in characters. */
+const KIND_LIMIT = 64;
+const VALUE_LIMIT = 400;
+
+/** Reads the body of an answer that is no success; `undefined`: it is none of this protocol. */
+export function parseRefusal(body: string): Refusal | undefined {
+  let json: unknown;
+  try {
+    json = JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+  const [kind, told] = [memberOf(json, "kind"), memberOf(json, "value")];
+  if (typeof kind !== "string" || kind === "") return undefined;
+  const value = typeof told === "string" ? plainLine(told.trim(), VALUE_LIMIT) : "";
+  return isRefusalKind(kind)
+    ? { kind, value }
+    : { kind: "refused", called: plainLine(kind, KIND_LIMIT), value };
+}
+
+function isRefusalKind(kind: string): kind is RefusalKind {
+  return Object.hasOwn(STATUS, kind) && !["granted", "released", "refused"].includes(kind);
 }
 
 /** What a host tells of itself; what cannot be used is left out, since other servers would ignore all of it. */

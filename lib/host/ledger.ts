@@ -4,7 +4,7 @@
  * no secret in it: how to log in is today's configuration.
  */
 
-import type { Ledger, Taken } from "../ledger.ts";
+import { type Ledger, PHASES, type Taken } from "../ledger.ts";
 import type { Log } from "../surroundings.ts";
 import { reasonOf } from "./child.ts";
 import { OwnedFileError, readOwned, removeOwned, writeOwned } from "./owned_file.ts";
@@ -128,8 +128,10 @@ function parse(text: string): Taken | undefined {
     if (typeof value !== "object" || value === null) return undefined;
     const texts = new Map(Object.entries(value).filter(([, content]) => typeof content === "string"));
     if (!FIELDS.every((field) => texts.has(field))) return undefined;
+    const phase = PHASES.find((phase) => phase === texts.get("phase"));
     // each field was found to be a text
-    return Object.fromEntries(FIELDS.map((field) => [field, texts.get(field)])) as unknown as Taken;
+    const taken = Object.fromEntries(FIELDS.map((field) => [field, texts.get(field)])) as unknown as Taken;
+    return phase === undefined ? taken : { ...taken, phase };
   } catch {
     return undefined;
   }

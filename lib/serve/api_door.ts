@@ -12,7 +12,7 @@ import { historyReport, readHistory } from "../group_history.ts";
 import { LockError } from "../lock.ts";
 import { faultyGroupJson, pauseJson, statusJson } from "../status.ts";
 import { StoreError } from "../store.ts";
-import { protocolName } from "../fleetlock/protocol.ts";
+import { protocolName } from "../fleetlock/group_name.ts";
 import type { Answer, Asked, Door, Route } from "./door.ts";
 import { type Fleet, type FleetView, type GroupView, totals } from "./fleet.ts";
 import type { Operations, Wish } from "./operations.ts";

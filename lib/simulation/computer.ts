@@ -14,6 +14,8 @@ export interface MachineConfig {
   /** From going down to the start of the daemon, in milliseconds; `Infinity`: it never comes back. */
   readonly rebootMs: number;
   readonly graceMs: number;
+  /** It asks a server for its slots, and reaches no store. */
+  readonly asksServer?: boolean;
 }
 
 /** A simulated computer: one machine of the fleet, with its boots, its processes and its clock. */

@@ -11,12 +11,10 @@ import { Daemon, type Host, type RebootOutcome } from "../daemon.ts";
 import { semaphoreKey } from "../group.ts";
 import { Computer, type MachineConfig } from "./computer.ts";
 import type { Faults } from "./faults.ts";
-import { LockKeeper } from "../keeper.ts";
-import { Account } from "../ledger.ts";
-import { Leftovers } from "../leftovers.ts";
-import type { Machine } from "../machine.ts";
-import type { LogLevel } from "../surroundings.ts";
-import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
+import type { LogLevel, Surroundings } from "../surroundings.ts";
+import { Keeping } from "./keeping.ts";
+import { type Service, SlotServers } from "./slot_servers.ts";
+import type { SlotServer } from "../slot_server.ts";
 import { CALL_LIMIT_MS } from "../transitions.ts";
 import { Lock } from "../lock.ts";
 import type { Need } from "../need.ts";
@@ -39,14 +37,17 @@ export interface FleetConfig {
   readonly lookMs: number;
   readonly idleLookMs: number;
   readonly tickMs: number;
+  /** The servers that keep slots for the machines which ask one: how many, and the service that each runs over its store. */
+  readonly servers?: {
+    readonly count: number;
+    serve(store: Store, surroundings: Surroundings, failed: (error: unknown) => void): Service;
+  };
 }
 
 /** What happened to a machine, for a timeline. */
 export type Happening = "needs" | "granted" | "down" | "up" | "released";
 export type Observer = (machine: Computer, what: Happening, elapsedMs: number) => void;
 
-/** What the only store of a fleet is called in ledgers. */
-const STORE = "simulated";
 /** How long a daemon that crashed is away, and how long one takes to tell whether a reboot is needed, in milliseconds. */
 const RESTART_MS = { from: 100, to: 20_000 };
 const DETECT_MS = 100;
@@ -61,12 +62,13 @@ export class Fleet {
   readonly crashes: unknown[] = [];
   unknownOutcomes = 0;
   reboots = 0;
-  #marks = 0;
   readonly #actors = new WeakMap<Process, Actor>();
   readonly #machines = new WeakMap<Process, Computer>();
   /** Of each process: which leases, and what to do when one is lost. */
   readonly #leases = new Map<Process, { readonly id: string; readonly ttlMs: number; lost(): void }[]>();
   readonly #windows = new Map<MachineConfig["schedule"], Cached>();
+  readonly #slotServers: SlotServers | undefined;
+  readonly #keeping: Keeping;
 
   constructor(
     private readonly config: FleetConfig,
@@ -87,6 +89,39 @@ export class Fleet {
       const value = serializeSemaphore(setMax(FRESH, max));
       this.memory.commit({ expect: [], put: [{ key, value }] });
     }
+    const { servers } = config;
+    this.#slotServers = servers && new SlotServers({
+      time: this.time,
+      random,
+      network: faults,
+      judge: this.judge,
+      start: () => {
+        const process = new Process(this.time, random, () => this.now);
+        this.#actors.set(process, { kind: "server" });
+        const failed = (error: unknown) => process.alive && this.crashes.push(error);
+        return { process, ...servers.serve(this.#store(process), process.surroundings, failed) };
+      },
+      died: (process) => this.#endLeases(process),
+      checkpoint: (process) => this.#checkpoint(process),
+      failed: (error) => this.crashes.push(error),
+    }, servers.count);
+    this.#keeping = new Keeping({
+      lookMs: config.lookMs,
+      idleLookMs: config.idleLookMs,
+      mayMove: faults.group !== undefined,
+      store: (process) => this.#store(process),
+      server: (process) => this.#remote(process),
+      failed: (process, error) => process.alive && this.crashes.push(error),
+    });
+  }
+
+  /** The servers of slots, as a process of a machine asks them. */
+  #remote(process: Process): SlotServer {
+    const actor = this.#actors.get(process);
+    if (actor?.machine === undefined || this.#slotServers === undefined) {
+      throw new Error("a machine asks a server, and there is none");
+    }
+    return this.#slotServers.client(process, actor);
   }
 
   /** What the clock shows that nobody tampered with, in milliseconds since the epoch. */
@@ -94,8 +129,9 @@ export class Fleet {
     return Math.floor(this.config.startMs + this.time.elapsed);
   }
 
-  /** Starts every machine. */
+  /** Starts every server and every machine. */
   start(): void {
+    this.#slotServers?.start();
     for (const machine of this.machines) this.boot(machine);
   }
 
@@ -152,26 +188,27 @@ export class Fleet {
     return leases.length > 0;
   }
 
+  /** One of the servers that keep slots dies, and is back after `awayMs` milliseconds. */
+  crashServer(awayMs: number): boolean {
+    this.trace?.(`${this.time.elapsed} a server of slots dies`);
+    return this.#slotServers?.crash(awayMs) ?? false;
+  }
+
   /** The machine that a process runs on, if it is a daemon's. */
   machineOf(process: Process): Computer | undefined {
     return this.#machines.get(process);
   }
 
   /** A person reboots a machine, whatever its window, by a command beside its daemon. */
-  rebootByHand(machine: Computer): Promise<ManualOutcome> {
+  async rebootByHand(machine: Computer): Promise<void> {
     const process = new Process(this.time, this.random, () => this.now + machine.clockOffMs);
     this.#actors.set(process, { kind: "person", machine, boot: machine.boot });
     machine.commands.add(process);
-    const account = this.#account(machine, process);
-    return rebootByHand({
-      lock: new Lock(this.#store(process), machine.group, process.surroundings, "admin"),
-      machine: this.#identity(machine),
-      ...(account === undefined ? {} : { account }),
-      dryRun: false,
-      newMark: () => `mark-${++this.#marks}`,
-      underHand: () => {},
-      call: () => this.#callReboot(machine, process, CALL_LIMIT_MS.most),
-    });
+    await this.#keeping.rebootByHand(
+      machine,
+      process,
+      () => this.#callReboot(machine, process, CALL_LIMIT_MS.most),
+    );
   }
 
   /** A store for an administrator, and the lock of a group over it. */
@@ -212,11 +249,8 @@ export class Fleet {
     const stop = new AbortController();
     this.#actors.set(process, { kind: "daemon", machine, boot: machine.boot });
     this.#machines.set(process, machine);
-    const lock = new Lock(this.#store(process), machine.group, process.surroundings, "locksmithd");
-    const self = this.#identity(machine);
-    const account = this.#account(machine, process);
     const daemon = new Daemon({
-      strategy: "etcd-lock",
+      strategy: machine.config.asksServer ? "fleet-lock" : "etcd-lock",
       graceMs: machine.config.graceMs,
       idleLookMs: this.config.idleLookMs,
       tickMs: this.config.tickMs,
@@ -224,16 +258,7 @@ export class Fleet {
       zone: machine.config.schedule?.zone ?? "UTC",
       windowAt: (now) => this.#windowOf(machine.config.schedule, now),
       surroundings: process.surroundings,
-      keeper: new LockKeeper({
-        lock,
-        machine: self,
-        ...(account === undefined ? {} : { account }),
-        priority: machine.config.priority,
-        overdueMs: Infinity,
-        lookMs: this.config.lookMs,
-        newMark: () => `mark-${++this.#marks}`,
-        failed: (error) => process.alive && this.crashes.push(error),
-      }),
+      keeper: this.#keeping.keeper(machine, process),
       host: this.#host(machine, process),
     }, stop.signal);
     machine.process = process;
@@ -241,31 +266,12 @@ export class Fleet {
     machine.stop = stop;
     daemon.failed.catch((error) => process.alive && this.crashes.push(error));
     daemon.start();
-    if (account !== undefined) {
-      new Leftovers({
-        machine: self,
-        ledger: machine.ledger,
-        own: { store: STORE, group: machine.group },
-        configured: STORE,
-        withStore: (_, work) => work(lock.store),
-        surroundings: process.surroundings,
-        log: (level, text) => this.#log(machine, process, level, text),
-        by: "locksmithd",
-        lookMs: this.config.idleLookMs,
-      }).run(stop.signal).catch((error) => process.alive && this.crashes.push(error));
+    if (this.faults.group !== undefined) {
+      this.#keeping.leftovers(machine, process, stop.signal, (level, text) => {
+        this.#log(machine, process, level, text);
+      });
     }
     process.surroundings.after(DETECT_MS, () => this.#tellNeed(machine));
-  }
-
-  #identity({ id, boot }: Computer): Machine {
-    return { id, bootId: boot, hostname: id };
-  }
-
-  /** What the machine remembers, where it may come back elsewhere. */
-  #account(machine: Computer, { surroundings }: Process): Account | undefined {
-    if (this.faults.group === undefined) return undefined;
-    const { ledger, group } = machine;
-    return new Account(ledger, { store: STORE, group }, this.#identity(machine), surroundings);
   }
 
   #log(machine: Computer, process: Process, level: LogLevel, text: string): void {
@@ -307,7 +313,7 @@ export class Fleet {
     if (!process.alive) return await new Promise(() => {});
     const open = this.windowAt(machine, this.now + machine.clockOffMs).open;
     const actor = this.#actors.get(process);
-    if (actor === undefined || actor.kind === "administrator") throw new Error("a reboot of nobody");
+    if (actor?.machine === undefined) throw new Error("a reboot of nobody");
     this.judge.rebootCalled(actor, open);
     const { outcome, answerMs, downMs } = this.faults.reboot(machine);
     if (downMs !== null) {
@@ -335,7 +341,10 @@ export class Fleet {
     this.trace?.(`${this.time.elapsed} ${machine.id}: goes down`);
     this.observe(machine, "down", this.time.elapsed);
     this.#end(machine);
-    for (const command of machine.commands) command.kill();
+    for (const command of machine.commands) {
+      command.kill();
+      this.#slotServers?.ended(command);
+    }
     machine.commands.clear();
     machine.up = false;
     machine.needed = false;
@@ -349,6 +358,11 @@ export class Fleet {
     machine.stop?.abort("the daemon ended");
     if (process === undefined) return;
     process.kill();
+    this.#slotServers?.ended(process);
+    this.#endLeases(process);
+  }
+
+  #endLeases(process: Process): void {
     for (const lease of this.#leases.get(process) ?? []) {
       // the last sign of life was up to a third of its time ago
       this.time.after(lease.ttlMs * this.random.between(2 / 3, 1), () => this.memory.endLease(lease.id));

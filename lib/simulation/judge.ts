@@ -25,6 +25,8 @@ export interface Violation {
 /** Who sent a transaction. */
 export type Actor =
   | { readonly kind: "administrator"; readonly machine?: undefined }
+  /** A server of slots, for whichever host has asked it. */
+  | { readonly kind: "server"; readonly machine?: undefined }
   /** A daemon, or a person who reboots the machine by a command on it; under the boot in which it was started. */
   | { readonly kind: "daemon" | "person"; readonly machine: Suspect; readonly boot: string };
 
@@ -38,12 +40,36 @@ export interface Suspect {
   readonly goingDown: boolean;
 }
 
+/** A request that a machine makes of a server. */
+export interface Answered {
+  readonly verb: "pre-reboot" | "steady-state";
+  /** It is at a server. What is returned is called when it can have no effect any more. */
+  arrives(): () => void;
+  /** The machine has heard the answer. */
+  told(kind: string): void;
+}
+
+type Own = Extract<Actor, { readonly boot: string }>;
+
 /** A transaction that the store committed. */
 interface Commit {
   readonly actor: Actor;
   readonly group: string;
   readonly before: Semaphore;
   readonly after: Semaphore;
+}
+
+/** What a machine has asked of servers. */
+interface Visits {
+  /** The boots in which it asked for a slot. */
+  readonly boots: Set<string>;
+  /** How many of its requests to give back are at a server, and whether one came since the last grant. */
+  settling: number;
+  settled: boolean;
+  /** The boot in which it was told that it has a slot, and has not given it back since. */
+  granted: string | undefined;
+  /** Whether it was told so of the hold that there is. */
+  told: boolean;
 }
 
 export class Judge {
@@ -61,6 +87,9 @@ export class Judge {
   readonly #arrivalOf = new Map<string, number>();
   /** The last document of each group. */
   readonly #documents = new Map<string, { readonly value: string; readonly document: Semaphore }>();
+
+  /** What machines have asked of servers, by id. */
+  readonly #visits = new Map<string, Visits>();
 
   /** Machines that an administrator set loose while a reboot was on its way: whatever they do until that boot is over. */
   readonly #loose = new Map<string, string>();
@@ -98,6 +127,41 @@ export class Judge {
     return outcome;
   }
 
+  /** A machine asks a server. A slot is proven by a grant that was asked for when there had been one already. */
+  asks(actor: Own, verb: Answered["verb"]): Answered {
+    const { machine: { id }, boot } = actor;
+    const visits: Visits = this.#visits.get(id) ??
+      { boots: new Set(), settling: 0, settled: false, granted: undefined, told: false };
+    this.#visits.set(id, visits);
+    const again = visits.granted === boot;
+    if (verb === "steady-state") {
+      visits.granted = undefined;
+      this.#proofs.delete(actor);
+    }
+    return {
+      verb,
+      arrives: () => {
+        if (verb === "pre-reboot") {
+          visits.boots.add(boot);
+          return () => {};
+        }
+        visits.settling++;
+        visits.settled = true;
+        let over = false;
+        return () => {
+          if (!over) visits.settling--;
+          over = true;
+        };
+      },
+      told: (kind) => {
+        if (verb !== "pre-reboot" || kind !== "granted") return;
+        if (again) this.#proofs.add(actor);
+        visits.granted = boot;
+        visits.told = true;
+      },
+    };
+  }
+
   /** The document of a group as it lies in the store; one that cannot be read is a violation by itself. */
   document(group: string): Semaphore {
     const value = this.memory.read(semaphoreKey(group))?.value;
@@ -115,7 +179,7 @@ export class Judge {
   }
 
   /** A process calls the reboot of its machine. `open`: whether its window is, by the clock of the machine. */
-  rebootCalled(actor: Exclude<Actor, { kind: "administrator" }>, open: boolean): void {
+  rebootCalled(actor: Own, open: boolean): void {
     const { kind, machine, boot } = actor;
     this.exercised.I2++;
     const proven = this.#proofs.delete(actor) && boot === machine.boot;
@@ -157,7 +221,7 @@ export class Judge {
     for (const id of added) this.#granted(commit, id);
     for (const id of removed) this.#released(commit, id);
     for (const id of altered) this.#confirmed(commit, id);
-    if (actor.kind !== "administrator" && altered.length === 0) {
+    if (actor.machine !== undefined && altered.length === 0) {
       this.#confirmedAgain(commit, actor.machine.id);
     }
     const byHand = before.max !== after.max || !same(before.paused, after.paused);
@@ -185,13 +249,18 @@ export class Judge {
     if (pauseInForce(this.document(ALL_GROUPS), clock) !== undefined) {
       this.#violated("I1", `${name(actor)} got ${id} a slot while all groups are paused`);
     }
-    if (actor.kind !== "administrator" && actor.machine.id !== id) {
+    if (actor.machine !== undefined && actor.machine.id !== id) {
       this.#violated("I4", `${actor.machine.id} got a slot for ${id}`);
     }
-    if (actor.kind !== "administrator" && after.holds.get(id)?.boot !== actor.boot) {
+    if (actor.machine !== undefined && after.holds.get(id)?.boot !== actor.boot) {
       this.#violated("I4", `${id} got a slot for another boot than its own, ${actor.boot}`);
     }
-    this.#recorded(after, id, actor.kind === "daemon" ? "grant" : "lock");
+    const visits = this.#visits.get(id);
+    if (actor.kind === "server" && visits?.boots.has(after.holds.get(id)?.boot ?? "") !== true) {
+      this.#violated("I4", `a server got ${id} a slot for a boot in which it did not ask`);
+    }
+    if (visits !== undefined) Object.assign(visits, { settled: false, told: false });
+    this.#recorded(after, id, actor.kind === "administrator" || actor.kind === "person" ? "lock" : "grant");
     this.#forced.delete(id);
   }
 
@@ -205,6 +274,7 @@ export class Judge {
       if (machine?.goingDown === true) this.#loose.set(id, machine.boot);
       return this.#recorded(after, id, "unlock");
     }
+    if (actor.kind === "server") return this.#returned(id, hold, after);
     if (actor.machine.id !== id) return this.#violated("I3", `${actor.machine.id} ended the hold of ${id}`);
     if (hold?.boot === undefined) return this.#violated("I3", `${id} ended a hold that was taken by hand`);
     if (hold.boot !== actor.boot) return this.#recorded(after, id, "release");
@@ -215,9 +285,34 @@ export class Judge {
     this.#recorded(after, id, "cancel");
   }
 
+  /** A server ended a hold because its holder said so. */
+  #returned(id: string, hold: Hold | undefined, after: Semaphore): void {
+    const visits = this.#visits.get(id);
+    // a grant of which its host never heard
+    const takenBack = after.changed?.what === "cancel" && visits?.told === false;
+    if (visits === undefined || !(visits.settled || visits.settling > 0 || takenBack)) {
+      return this.#violated("I3", `a server ended the hold of ${id}, which had not asked for that`);
+    }
+    if (hold?.boot === undefined) {
+      return this.#violated("I3", `a server ended the hold of ${id}, taken by hand`);
+    }
+    const machine = this.machineOf(id);
+    if (machine !== undefined && machine.boot === hold.boot && machine.goingDown && !this.#isLoose(machine)) {
+      this.#violated("I3", `${id} gave its slot back, and a reboot may still come`);
+    }
+    if (after.changed?.what !== "cancel") this.#recorded(after, id, "release");
+  }
+
   #confirmed({ actor, before, after }: Commit, id: string): void {
     const [was, is] = [before.holds.get(id), after.holds.get(id)];
-    const mine = actor.kind !== "administrator" && actor.machine.id === id && actor.boot === was?.boot;
+    if (actor.kind === "server") {
+      const { boot: _, ...rest } = unconfirmed(was);
+      const { boot, ...others } = unconfirmed(is);
+      const asked = boot !== undefined && this.#visits.get(id)?.boots.has(boot) === true;
+      if (asked && is?.phase === REBOOTING && same(rest, others)) return;
+      return this.#violated("I4", `a server changed the hold of ${id}: ${show(was)} became ${show(is)}`);
+    }
+    const mine = actor.machine !== undefined && actor.machine.id === id && actor.boot === was?.boot;
     if (
       !mine || is?.phase !== REBOOTING ||
       !same(unconfirmed(was), unconfirmed(is))
@@ -238,7 +333,7 @@ export class Judge {
   /** A machine that was not rebooted by the first call proves its hold a second time: nothing of it changes. */
   #confirmedAgain({ actor, before, after }: Commit, id: string): void {
     const hold = after.holds.get(id);
-    if (actor.kind === "administrator" || hold?.phase !== REBOOTING || hold.boot !== actor.boot) return;
+    if (actor.machine === undefined || hold?.phase !== REBOOTING || hold.boot !== actor.boot) return;
     if (after.changed?.what === "confirm" && same(before.holds.get(id), hold)) this.#proofs.add(actor);
   }
 
@@ -287,7 +382,9 @@ export class Judge {
   /** The place that is the first of a group, by the order of arrival that the judge saw. */
   #firstInLine(group: string): string | undefined {
     const prefix = queuePrefix(group);
-    const ranks = [...this.#arrivals.keys()].filter((rank) => rank.startsWith(prefix)).sort();
+    // as the keys of their places are ordered
+    const ranks = [...this.#arrivals.keys()].filter((rank) => rank.startsWith(prefix))
+      .sort((a, b) => `${a}/` < `${b}/` ? -1 : 1);
     for (const rank of ranks) {
       const arrivals = this.#arrivals.get(rank);
       if (arrivals === undefined) continue;
@@ -310,7 +407,7 @@ export class Judge {
 }
 
 function name(actor: Actor): string {
-  return actor.kind === "administrator" ? "an administrator" : actor.machine.id;
+  return actor.machine?.id ?? (actor.kind === "server" ? "a server" : "an administrator");
 }
 
 /** A hold without what a confirm changes. */

@@ -31,7 +31,8 @@ export interface Fate {
   readonly againMs?: number;
 }
 
-export type CallKind = "read" | "commit" | "lease" | "watch";
+/** What is asked of the store; and `slot`, of a server that keeps slots. */
+export type CallKind = "read" | "commit" | "lease" | "watch" | "slot";
 
 /** What lies between a process and the store. */
 export interface Network {

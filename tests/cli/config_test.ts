@@ -240,7 +240,7 @@ Deno.test("configure() takes the group that is to be removed, the default group 
 });
 
 Deno.test("configure() names a mistyped strategy, and what 'best-effort' is called now (fault 11 of the old locksmith: noticed only when the update came)", () => {
-  const allowed = "allowed: etcd-lock, reboot, off, auto";
+  const allowed = "allowed: etcd-lock, fleet-lock, reboot, off, auto";
   const texts: [string, string][] = [
     ["etcdlock", `unknown strategy 'etcdlock', did you mean 'etcd-lock'? ${allowed}`],
     ["Off", `unknown strategy 'Off', did you mean 'off'? ${allowed}`],
@@ -314,7 +314,7 @@ Deno.test("configure() refuses a duration in two words, and does not cut it", ()
 
 Deno.test("configure() says where a comment has to stand, of a value that is none because of one", () => {
   assertEquals(faultsOf("daemon", { "reboot-strategy": filed("off # never") }), [
-    "/etc/locksmith/locksmith.conf:3: unknown strategy 'off # never'; allowed: etcd-lock, reboot, off, auto; " +
+    "/etc/locksmith/locksmith.conf:3: unknown strategy 'off # never'; allowed: etcd-lock, fleet-lock, reboot, off, auto; " +
     "put the comment on a line of its own",
   ]);
 });

@@ -47,6 +47,7 @@ Deno.test("a start evaluates no store, no detector, no bus, no command, and noth
       path.startsWith("node:") || /^lib\/(?!cli\/|std\/)[^/]+\//.test(path) || /_commands?\.ts$/.test(path)
     ),
     [
+      "lib/fleetlock/group_name.ts",
       "lib/host/child.ts",
       "lib/host/identity.ts",
       "lib/host/owned_file.ts",

@@ -27,11 +27,11 @@ who = ["web-hosts", "web*.example.net"]
   assertEquals([...groups.keys()], ["", "web"]);
   assertEquals(groups.get(""), { windows: [], freezes: [] });
   const web = groups.get("web");
-  assertEquals([web?.max, web?.windows.length, web?.windows[1]?.zone, web?.windows[1]?.window.weekday], [
+  assertEquals([web?.max, web?.windows.length, web?.windows[1]?.zone, web?.windows[1]?.window.start], [
     3,
     2,
     "Europe/Berlin",
-    7,
+    "every Sun at 14:00",
   ]);
   assertEquals(
     web?.freezes.map(({ from, until, reason }) => [

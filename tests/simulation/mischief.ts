@@ -12,6 +12,8 @@ import { CLEAR, type Faults, type RebootFate } from "../../lib/simulation/faults
 import type { Fleet, FleetConfig, Happening } from "../../lib/simulation/fleet.ts";
 import type { CallKind, Fate } from "../../lib/simulation/store.ts";
 import type { Process, Random } from "../../lib/simulation/virtual_time.ts";
+import { RemoteSlotError } from "../../lib/remote_slot.ts";
+import { SlotServerError } from "../../lib/slot_server.ts";
 import { StoreError } from "../../lib/store.ts";
 import { STORMS, Storms } from "./storms.ts";
 
@@ -32,6 +34,7 @@ export const FAULT_KINDS = [
   "commit arrived twice",
   "swap refused",
   "store restarted",
+  "server of slots crashed",
   "machine cut off",
   "watch event late",
   "watch event doubled",
@@ -86,8 +89,11 @@ export class Mischief implements Faults {
 
   readonly #groups: readonly string[];
 
-  constructor(private readonly random: Random, { max }: FleetConfig) {
+  readonly #hasServers: boolean;
+
+  constructor(private readonly random: Random, { max, servers }: FleetConfig) {
     this.#groups = [...max.keys()];
+    this.#hasServers = servers !== undefined;
     const rate = (most: number) => random.chance(0.4) ? 0 : random.between(0, most);
     this.#rates = {
       crash: rate(0.03),
@@ -158,6 +164,7 @@ export class Mischief implements Faults {
       fleet.server.leave(random.between(SECOND, 40 * SECOND), () => this.count("store restarted"));
     });
     now(4, () => this.#cut(machine()));
+    if (this.#hasServers) now(4, () => this.#crashServer());
     now(4, () => this.#strike("lease expired", fleet.expire(machine())));
     now(3, () => {
       this.count("clock leapt");
@@ -168,7 +175,7 @@ export class Mischief implements Faults {
 
   fate(process: Process, kind: CallKind): Fate {
     const { random } = this;
-    const busyMs = kind === "watch" ? 0 : this.storms.called(process);
+    const busyMs = kind === "watch" || kind === "slot" ? 0 : this.storms.called(process);
     const usual = { requestMs: busyMs + random.between(1, 15), replyMs: random.between(1, 15) };
     if (!this.#strikes) return usual;
     if (kind === "watch") return { ...usual, requestMs: this.#watchMs(usual.requestMs) };
@@ -186,13 +193,16 @@ export class Mischief implements Faults {
     }
     if (random.chance(this.#rates.late)) {
       this.count("message late");
-      if (kind === "commit") this.#strikeMeanwhile(process);
+      if (kind === "commit" || kind === "slot") this.#strikeMeanwhile(process);
       return { requestMs: this.#lateMs(), replyMs: usual.replyMs };
     }
     if (kind === "commit" && random.chance(this.#rates.expire)) {
       // at the worst moment: while somebody is about to give a slot back or to take one
       const waiting = this.#world.machines.filter(({ daemon }) => daemon?.state.phase.name === "waiting");
       if (waiting.length > 0) this.#strike("lease expired", this.#world.expire(random.pick(waiting)));
+    }
+    if (kind === "slot" && random.chance(this.#rates.crash)) {
+      this.#world.time.after(random.between(0, 60), () => this.#strikes && this.#crashServer());
     }
     this.#overtaken.delete(process);
     if (kind === "commit" && random.chance(this.#rates.refuse)) {
@@ -288,7 +298,8 @@ export class Mischief implements Faults {
 
   /** An administrator reads the message, and goes home. */
   readonly #atHome = (error: unknown): void => {
-    if (!(error instanceof StoreError) && !(error instanceof LockError)) this.#world.crashes.push(error);
+    const known = [StoreError, LockError, SlotServerError, RemoteSlotError];
+    if (!known.some((kind) => error instanceof kind)) this.#world.crashes.push(error);
   };
 
   hostMs(): number {
@@ -340,6 +351,11 @@ export class Mischief implements Faults {
       () => fleet.need(machine, false),
     ];
     fleet.time.after(random.between(0, 6 * SECOND), () => this.#strikes && random.pick(strikes)());
+  }
+
+  #crashServer(): void {
+    const awayMs = this.random.between(SECOND, this.random.pick([10 * SECOND, 5 * MINUTE]));
+    this.#strike("server of slots crashed", this.#world.crashServer(awayMs));
   }
 
   #lateMs(): number {

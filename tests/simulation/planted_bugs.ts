@@ -314,8 +314,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     patches: [
       {
         file: "lib/transitions.ts",
-        find:
-          `const next = config.strategy === "etcd-lock" ? recover(known, 0) : settle(config, known, now);`,
+        find: `const next = takesSlots(config.strategy) ? recover(known, 0) : settle(config, known, now);`,
         replace: `const next = settle(config, known, now);`,
       },
     ],

@@ -3,12 +3,14 @@
  * every step; then they stop, and all must converge. The judge looks on from outside throughout.
  */
 
-import { ALL_GROUPS, semaphoreKey } from "../../lib/group.ts";
+import { ALL_GROUPS, ROOT, semaphoreKey } from "../../lib/group.ts";
+import { StoreMirror } from "../../lib/mirror.ts";
 import { Fleet, type FleetConfig } from "../../lib/simulation/fleet.ts";
 import type { MachineConfig } from "../../lib/simulation/computer.ts";
 import { INVARIANTS } from "../../lib/simulation/judge.ts";
-import { REBOOTING, type Semaphore } from "../../lib/semaphore.ts";
+import { isByHand, REBOOTING, type Semaphore } from "../../lib/semaphore.ts";
 import { Random } from "../../lib/simulation/virtual_time.ts";
+import { Slots } from "../../lib/slots.ts";
 import { parseWindow, toStartMs } from "../../lib/window.ts";
 import { type FaultKind, Mischief } from "./mischief.ts";
 import { STORM_CHECKS } from "./storms.ts";
@@ -20,6 +22,8 @@ const DAY = 24 * HOUR;
 
 /** Of all fleets, so many are large. */
 const HALL_SHARE = 0.02;
+/** Of the others, so many have servers of slots, which some or all of their machines ask. */
+const SERVED_SHARE = 0.3;
 /** How likely each storm is to be drawn. */
 const STORM_LIKELY = { hall: 0.7, few: 0.2 };
 /** How often the machines look without a reason. */
@@ -49,7 +53,12 @@ export interface HistoryResult {
 export async function playHistory(seed: number, trace?: (line: string) => void): Promise<HistoryResult> {
   const random = new Random(seed);
   const hall = random.chance(HALL_SHARE);
-  const config = hall ? drawHall(random) : drawFleet(random);
+  const served = !hall && random.chance(SERVED_SHARE);
+  const config = hall
+    ? drawHall(random)
+    : served
+    ? withServers(drawFleet(random), random)
+    : drawFleet(random);
   const mischief = new Mischief(random, config);
   const fleet = new Fleet(
     config,
@@ -68,7 +77,7 @@ export async function playHistory(seed: number, trace?: (line: string) => void):
     : random.between(30 * MINUTE, 3 * HOUR);
   scheduleNeeds(fleet, random, faultsMs);
   mischief.schedule(faultsMs);
-  mischief.storms.schedule(faultsMs, hall ? STORM_LIKELY.hall : STORM_LIKELY.few);
+  if (!served) mischief.storms.schedule(faultsMs, hall ? STORM_LIKELY.hall : STORM_LIKELY.few);
   await fleet.run(() => false, faultsMs);
   trace?.(`${fleet.time.elapsed} the faults stop`);
   mischief.end();
@@ -117,6 +126,35 @@ function drawFleet(random: Random): FleetConfig {
     max: new Map(groups.map((group) => [group, random.integer(1, 3)])),
     startMs: drawStart(random),
     ...INTERVALS,
+  };
+}
+
+/** The same fleet without windows, whose machines ask servers: all of them, or some beside others that use the store. */
+function withServers(config: FleetConfig, random: Random): FleetConfig {
+  const share = random.pick([0.5, 1]);
+  let marks = 0;
+  return {
+    ...config,
+    machines: config.machines.map((machine) => ({
+      ...machine,
+      schedule: null,
+      asksServer: random.chance(share),
+    })),
+    servers: {
+      count: random.integer(1, 2),
+      serve(store, surroundings, failed) {
+        const mirror = new StoreMirror(store, { from: ROOT, to: `${ROOT}\uffff` }, surroundings);
+        const newMark = () => `served-${++marks}`;
+        const slots = new Slots({ store, mirror, surroundings, by: "locksmith serve", newMark, failed });
+        return {
+          slots,
+          close: () => {
+            slots.close();
+            mirror.close();
+          },
+        };
+      },
+    },
   };
 }
 
@@ -228,7 +266,7 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
         stays(id) && semaphore.holds.get(id)?.phase === REBOOTING && before.has(grantOf(semaphore, id))
       );
       for (const id of semaphore.holders) seen.add(grantOf(semaphore, id));
-      const byHand = semaphore.holders.filter((id) => semaphore.holds.get(id)?.boot === undefined);
+      const byHand = semaphore.holders.filter((id) => isByHand(semaphore.holds.get(id)));
       for (const id of [...byHand, ...overdue]) await lock.unlock(id);
     }
     await fleet.administrate(ALL_GROUPS).resume();

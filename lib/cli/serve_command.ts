@@ -19,6 +19,7 @@ import { healthDoor } from "../serve/health_door.ts";
 import { CALL_TIMEOUT_MS } from "../lock.ts";
 import { isJournal } from "./process.ts";
 import { logLine, printError } from "./output.ts";
+import { Metrics, metricsDoor } from "../serve/metrics.ts";
 import { notifyReady } from "../host/notify.ts";
 import { openStore } from "./open_store.ts";
 import { readCredentialList } from "../serve/tokens_file.ts";
@@ -31,6 +32,7 @@ import { PageDoor } from "../serve/page_door.ts";
 import { serveDoors, type Server } from "../serve/server.ts";
 import type { ServingConfig } from "./together.ts";
 import { storeDoor } from "../serve/store_door.ts";
+import { StoreMeter } from "../serve/store_meter.ts";
 import { type TlsFiles, TlsFilesError } from "../serve/tls_files.ts";
 import type { Store } from "../store.ts";
 import { type Mirror, StoreMirror } from "../mirror.ts";
@@ -51,18 +53,20 @@ interface Ground {
   /** The store itself, for operators: their leases are known to every server, and to the next process of this one. */
   readonly below: Store;
   readonly mirror: Mirror;
+  readonly meter: StoreMeter;
 }
 
 /** Throws {@linkcode StoreError} where an embedded store cannot be written: nothing would make that better. */
 async function openGround({ config: { store }, surroundings }: ServeContext): Promise<Ground> {
-  const below = await openStore(store);
+  const meter = new StoreMeter(surroundings);
+  const below = meter.measured(await openStore(store));
   if (store.kind === "sqlite") {
     await Deno.mkdir(dirname(store.path), { recursive: true, mode: 0o700 }).catch(() => {});
     const made = await below.commit({ expect: [], put: [] }, { timeoutMs: CALL_TIMEOUT_MS });
     if (made.kind === "unknown") throw made.cause;
   }
   const mirror = new StoreMirror(below, EVERYTHING, surroundings);
-  return { store: shareStore(below, mirror, surroundings), below, mirror };
+  return { store: shareStore(below, mirror, surroundings), below, mirror, meter };
 }
 
 /** What the doors need beside. */
@@ -75,29 +79,54 @@ interface Serving extends Ground {
 
 /** The doors of the server; another one is another line. */
 function doorsOf(serving: Serving): Door[] {
-  const { below, mirror, slots, groups } = serving;
+  const { context: { surroundings, config }, below, mirror, meter, slots, groups } = serving;
+  const metrics = new Metrics({
+    mirror,
+    store: below,
+    meter,
+    surroundings,
+    overdueMs: config["hold-overdue"],
+    version: VERSION,
+    waiting: () => slots.waiting,
+    ...listedBy(groups),
+  });
   const mayAsk = groups === undefined
     ? {}
     : { mayAsk: (caller: Caller, group: string) => groups.mayAsk(caller.name, group) };
   return [
     healthDoor(() => unready(mirror)),
     storeDoor({ store: below }),
-    hostsDoor({ slots, ...mayAsk, close: () => slots.close() }),
+    hostsDoor({
+      slots,
+      ...mayAsk,
+      answered: (...answer) => metrics.answered(...answer),
+      close: () => slots.close(),
+    }),
+    metricsDoor(metrics),
     ...peopleDoors(serving),
   ];
 }
 
-/** The page, and the API for what looks like it. */
-function peopleDoors({ context, access, groups, ...ground }: Serving): Door[] {
-  const { surroundings, config } = context;
-  const listed = groups === undefined ? {} : {
+/** What a file of groups says to those who only look. */
+function listedBy(groups: ServedGroups | undefined) {
+  return groups === undefined ? {} : {
     listed: () => groups.names,
     openingsOf: (group: string, from: number) => {
       const rules = groups.rulesOf(group);
       return rules === undefined ? undefined : openingsOf(rules, from);
     },
   };
-  const fleet = new Fleet({ ...ground, surroundings, overdueMs: config["hold-overdue"], ...listed });
+}
+
+/** The page, and the API for what looks like it. */
+function peopleDoors({ context, access, groups, ...ground }: Serving): Door[] {
+  const { surroundings, config } = context;
+  const fleet = new Fleet({
+    ...ground,
+    surroundings,
+    overdueMs: config["hold-overdue"],
+    ...listedBy(groups),
+  });
   const isListed = (group: string) => groups === undefined || groups.rulesOf(group) !== undefined;
   const operations = new Operations(ground.store, surroundings, isListed);
   const judge = (token: string) => {

@@ -26,6 +26,7 @@ const NEEDED: readonly Needed[] = [
   { program: "wall", package: "bsdutils" },
   { program: "bindfs", package: "bindfs" },
   { program: "chromium", package: "chromium" },
+  { program: "promtool", package: "prometheus" },
   { file: "/usr/lib/python3/dist-packages/dbusmock", package: "python3-dbusmock" },
 ];
 

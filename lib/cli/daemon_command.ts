@@ -2,6 +2,7 @@
  * The daemon: its configuration comes whole and checked; here it is wired, and nothing runs before the strategy is known.
  */
 
+import type { Agent } from "../agent.ts";
 import { awaitEtcd, listensAt, unlessEtcd } from "./auto_strategy.ts";
 import type { Context } from "./command.ts";
 import { Coordinator } from "../host/coordinator.ts";
@@ -188,6 +189,7 @@ async function serve(
     Promise.all([
       started,
       left.run(signal),
+      publish(context, strategy, log, () => daemon.state, signal),
       memory.watch(surroundings, signal, (served) => daemon.dispatch({ kind: "served", served })),
       watchNeed(detectors, signal, (need) => {
         log("debug", `need of a reboot: ${JSON.stringify(need)}`);
@@ -195,6 +197,19 @@ async function serve(
       }),
     ]),
   ]);
+}
+
+/** Publishes the figures of the daemon where somebody wants them. */
+async function publish(
+  { config: { textfile, "metrics-listen": listen }, surroundings }: DaemonContext,
+  strategy: string,
+  log: Log,
+  state: () => Agent,
+  signal: AbortSignal,
+): Promise<void> {
+  if (textfile === undefined && listen === undefined) return;
+  const { publishFigures } = await import("./agent_metrics.ts");
+  await publishFigures({ textfile, listen, version: VERSION, strategy, surroundings, log, state }, signal);
 }
 
 /** What this machine may still have elsewhere than under the lock that its daemon serves by. */

@@ -5,7 +5,7 @@
 
 import { formatDuration, parseDuration } from "../duration.ts";
 import { groupFault } from "../group.ts";
-import { parseLength, ValueError, wholeNumber } from "./option.ts";
+import { parseLength, parsePath, ValueError, wholeNumber } from "./option.ts";
 import type { Limit } from "../simulation/least_max.ts";
 import { LENGTH_LIMIT_MS, type RolloutPlan } from "../simulation/plan.ts";
 import { quoted, reasonFault } from "../plain_text.ts";
@@ -138,6 +138,13 @@ export function parseListen(text: string): ListenAddress {
   const address = parseListenAddress(text);
   if (address !== undefined) return address;
   throw new ValueError(`'${text}' is not an address to listen at: HOST:PORT, [::]:PORT or unix:/PATH`);
+}
+
+/** A file that the textfile collector of node_exporter reads: others it passes over. */
+export function parseTextfile(text: string): string {
+  const path = parsePath(text);
+  if (path.endsWith(".prom")) return path;
+  throw new ValueError(`'${text}' does not end in .prom, so node_exporter would not read it`);
 }
 
 /** What a credential is for. */

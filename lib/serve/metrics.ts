@@ -11,7 +11,7 @@ import {
   Histogram,
   type Labels,
   type Sample,
-} from "./exposition.ts";
+} from "../exposition.ts";
 import type { Door } from "./door.ts";
 import type { Api } from "./hosts_door.ts";
 import { STATUS } from "../fleetlock/protocol.ts";

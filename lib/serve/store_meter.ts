@@ -1,6 +1,6 @@
 /** How long the calls of a server to its store take, and how many fail. */
 
-import { Counts, type Family, Histogram } from "./exposition.ts";
+import { Counts, type Family, Histogram } from "../exposition.ts";
 import { type CommitOutcome, type Store, StoreError } from "../store.ts";
 import type { Surroundings } from "../surroundings.ts";
 

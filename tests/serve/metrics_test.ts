@@ -1,7 +1,7 @@
 /** What the server tells Prometheus, and what is made of it: alerts and the dashboard. */
 
 import { assert, assertEquals } from "@std/assert";
-import { exposition, Histogram } from "../../lib/serve/exposition.ts";
+import { exposition, Histogram } from "../../lib/exposition.ts";
 import { Metrics } from "../../lib/serve/metrics.ts";
 import { StoreMeter } from "../../lib/serve/store_meter.ts";
 import { leashed } from "../support/child.ts";

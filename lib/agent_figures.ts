@@ -1,0 +1,92 @@
+/**
+ * What a machine can be watched by: whether it needs a reboot, what its daemon is doing, and what stands in the way. Pure.
+ *
+ * `node_reboot_required` has the name that dashboards know from other collectors.
+ */
+
+import type { Agent, Phase } from "./agent.ts";
+import type { Family } from "./exposition.ts";
+
+/** Every phase, so that each has a figure. */
+const PHASES = {
+  "recovering": true,
+  "recovery-backoff": true,
+  "idle": true,
+  "awaiting-need": true,
+  "awaiting-window": true,
+  "inquiring": true,
+  "waiting": true,
+  "leaving": true,
+  "checking": true,
+  "blocked": true,
+  "grace": true,
+  "confirming": true,
+  "calling": true,
+  "rebooting": true,
+  "cancelling": true,
+  "cancel-backoff": true,
+  "backing-off": true,
+} as const satisfies Record<Phase["name"], true>;
+
+/** What a machine that needs a reboot waits for, by its phase. */
+const OBSTACLES: Readonly<Partial<Record<Phase["name"], string>>> = {
+  "recovery-backoff": "store",
+  "awaiting-window": "window",
+  "waiting": "slot",
+  "blocked": "inhibitor",
+  "grace": "sessions",
+  "backing-off": "failure",
+};
+const REASONS = [...new Set(Object.values(OBSTACLES))].sort();
+
+/** The figures of a daemon. `now` and `startedAt` in milliseconds since the epoch. */
+export function agentFigures(
+  { phase, need, slot }: Agent,
+  { now, startedAt, version, strategy }: {
+    readonly now: number;
+    readonly startedAt: number;
+    readonly version: string;
+    readonly strategy: string;
+  },
+): Family[] {
+  const gauge = (name: string, help: string, samples: Family["samples"]): Family => ({
+    name,
+    type: "gauge",
+    help,
+    samples,
+  });
+  const obstacle = need.kind === "needed" ? OBSTACLES[phase.name] : undefined;
+  return [
+    gauge(
+      "node_reboot_required",
+      "Whether this machine needs a reboot; absent while nobody knows.",
+      need.kind === "unknown" ? [] : [{ value: need.kind === "needed" ? 1 : 0 }],
+    ),
+    gauge(
+      "locksmith_agent_need_known",
+      "Whether it is known if this machine needs a reboot.",
+      [{ value: need.kind === "unknown" ? 0 : 1 }],
+    ),
+    gauge(
+      "locksmith_agent_state",
+      "What the daemon is doing: 1 for that, 0 for everything else.",
+      Object.keys(PHASES).map((state) => ({ labels: { state }, value: state === phase.name ? 1 : 0 })),
+    ),
+    gauge(
+      "locksmith_agent_blocked",
+      "What a reboot that is needed waits for: 1 for that, 0 for everything else.",
+      REASONS.map((reason) => ({ labels: { reason }, value: reason === obstacle ? 1 : 0 })),
+    ),
+    gauge("locksmith_agent_slot_held", "Whether this machine holds a slot.", [{
+      value: slot === null ? 0 : 1,
+    }]),
+    gauge("locksmith_agent_last_run_timestamp_seconds", "When the daemon last wrote this.", [{
+      value: now / 1000,
+    }]),
+    gauge("locksmith_agent_start_time_seconds", "When the daemon began.", [{ value: startedAt / 1000 }]),
+    gauge("locksmith_agent_info", "Version and strategy of the daemon.", [{
+      labels: { version, strategy },
+      value: 1,
+    }]),
+  ];
+}

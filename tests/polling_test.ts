@@ -56,7 +56,7 @@ Deno.test("afterIdling() lets a group's slots stand idle for a while, then for o
   assertEquals(second.spent, true);
   // not kept again before there is a minute
   assertEquals(afterIdling(second, 60 * minute, 0, 1).spent, true);
-  assertEquals(afterIdling(second, 100 * minute, 0, 1).spent, false);
+  assertEquals(afterIdling(second, 200 * minute, 0, 1).spent, false);
   assertEquals(afterIdling(second, 1000 * minute, 0, 1), FULL_BUDGET);
   assertEquals(budgetLastsMs(FULL_BUDGET, 1, 100), Infinity);
 });

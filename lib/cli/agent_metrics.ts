@@ -4,13 +4,14 @@ import { agentFigures } from "../agent_figures.ts";
 import type { Agent } from "../agent.ts";
 import { CONTENT_TYPE, exposition } from "../exposition.ts";
 import { writeTextfile } from "../host/textfile.ts";
-import { formatListenAddress, type ListenAddress } from "../serve/listen_address.ts";
+import { parseListenAddress } from "../serve/listen_address.ts";
 import type { Log, Surroundings, Timer } from "../surroundings.ts";
 import { reasonOf } from "../system_error.ts";
 
 export interface AgentMetricsOptions {
   readonly textfile: string | undefined;
-  readonly listen: ListenAddress | undefined;
+  /** An address, as {@linkcode parseListenAddress} reads it. */
+  readonly listen: string | undefined;
   readonly version: string;
   readonly strategy: string;
   readonly surroundings: Surroundings;
@@ -67,12 +68,13 @@ async function keepFile(
 }
 
 async function serveFigures(
-  address: ListenAddress,
+  where: string,
   text: () => string,
   log: Log,
   signal: AbortSignal,
 ): Promise<void> {
-  const where = formatListenAddress(address);
+  const address = parseListenAddress(where);
+  if (address === undefined) throw new Error(`${where} was checked before`);
   const options = { signal, onListen: () => log("info", `metrics: listening at ${where}`) };
   const handler = (request: Request) => {
     if (request.method !== "GET") {

@@ -9,7 +9,12 @@ import { choose, composeFleetLock, composeUnderFleetLock } from "./fleet_lock_co
 import { attempt } from "./option.ts";
 import { composeServer, type ServerConfig } from "./server_config.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
-import { formatListenAddress, isLocal, type ListenAddress } from "../serve/listen_address.ts";
+import {
+  formatListenAddress,
+  isLocal,
+  type ListenAddress,
+  parseListenAddress,
+} from "../serve/listen_address.ts";
 import { planFaults, type RolloutPlan } from "../simulation/plan.ts";
 import type { StrategyChoice } from "../strategy.ts";
 import { reasonOf } from "../system_error.ts";
@@ -242,7 +247,8 @@ function composeServing({ part, readFile, faults, hints }: Composer): ServingCon
       faults.push(`${origin}: cannot read '${value}': ${reasonOf(error)}`);
     }
   }
-  const exposed = (listen.value ?? []).find((address) => !isLocal(address));
+  const addresses = (listen.value ?? []).flatMap((text) => parseListenAddress(text) ?? []);
+  const exposed = addresses.find((address) => !isLocal(address));
   if (exposed !== undefined && part("insecure").value !== true && clientCa.origin === undefined) {
     const { value: tokens } = part("tokens");
     try {
@@ -264,10 +270,10 @@ function composeServing({ part, readFile, faults, hints }: Composer): ServingCon
         );}
     }
   }
-  if (faults.length > before || listen.value === undefined) return FAULTY;
-  if (cert.value === undefined || key.value === undefined) return { listen: listen.value };
+  if (faults.length > before || addresses.length === 0) return FAULTY;
+  if (cert.value === undefined || key.value === undefined) return { listen: addresses };
   return {
-    listen: listen.value,
+    listen: addresses,
     tls: { cert: cert.value, key: key.value, ...present({ clientCa: clientCa.value }) },
   };
 }

@@ -43,7 +43,9 @@ export function describeHold(
 
 /** How a slot was taken that this machine cannot end. */
 export function describeTaking(hold: Hold | undefined): string {
-  return isByHand(hold) ? "was taken by hand" : "was granted through the server, which was told no boot";
+  return hold?.via === FLEET_LOCK
+    ? "was granted through the server, which was told no boot"
+    : "was taken by hand";
 }
 
 /** A holder: `web1 (bcbd63b7...), rebooting for 14 s, because: new kernel`. `now` in milliseconds since the epoch. */

@@ -155,7 +155,7 @@ export class Slots implements SlotServer {
     const { mirror } = this.options;
     switch (news.kind) {
       case "changed": {
-        const { key, entry } = news;
+        const { key, entry, revision } = news;
         if (key === ALL_KEY) {
           this.#all.refresh();
           this.#desks.forEach((desk) => desk.pump());
@@ -164,7 +164,7 @@ export class Slots implements SlotServer {
         const group = groupOfKey(key);
         if (group !== undefined) return this.#desks.get(group)?.documentChanged();
         const desk = this.#desks.get(groupOfPlaceKey(key) ?? ALL_GROUPS);
-        desk?.placeChanged(key, entry, mirror.revision);
+        desk?.placeChanged(key, entry, revision);
         return desk?.line.forgetBefore(mirror.revision);
       }
       case "reread":

@@ -10,7 +10,7 @@ import {
   groupFlag,
   groupLabel,
   groupOfKey,
-  groupOfQueueKey,
+  groupOfPlaceKey,
   ROOT,
   semaphoreKey,
 } from "../lib/group.ts";
@@ -31,7 +31,7 @@ Deno.test("semaphoreKey() is the key of the old program, escaped as in a URL que
 
 Deno.test("what counts for all groups lies beside them, under a name that none of them can have", () => {
   assertEquals(ALL_KEY, "coreos.com/updateengine/rebootlock/all/semaphore");
-  assertEquals([groupOfKey(ALL_KEY), groupOfQueueKey(placeKey(ALL_GROUPS, 0, "m"))], [undefined, undefined]);
+  assertEquals([groupOfKey(ALL_KEY), groupOfPlaceKey(placeKey(ALL_GROUPS, 0, "m"))], [undefined, undefined]);
   assertEquals(groupFault(ALL_GROUPS), "a group's name must not contain control characters");
   assertEquals(semaphoreKey("all"), "coreos.com/updateengine/rebootlock/groups/all/semaphore");
 });
@@ -96,15 +96,15 @@ Deno.test("groupLabel() has a word for the group without a name", () => {
   assertEquals([groupLabel(""), groupLabel("web")], ["(default)", "web"]);
 });
 
-Deno.test("groupOfQueueKey() knows the keys of queues and no others", () => {
+Deno.test("groupOfPlaceKey() knows the keys of queues and no others", () => {
   for (const group of ["", "web", "prod/db", "queue", "a b+c", "queue/000/x"]) {
     for (const machine of ["A", "queue", "semaphore", "a/b", "queue/100/x"]) {
-      assertEquals(groupOfQueueKey(placeKey(group, 0, machine)), group);
+      assertEquals(groupOfPlaceKey(placeKey(group, 0, machine)), group);
     }
-    assertEquals(groupOfQueueKey(semaphoreKey(group)), undefined);
+    assertEquals(groupOfPlaceKey(semaphoreKey(group)), undefined);
   }
   const root = "coreos.com/updateengine/rebootlock/";
   for (const key of [`${root}queue/`, `${root}queue/100/`, `${root}groups/../queue/100/A`, "queue/100/A"]) {
-    assertEquals(groupOfQueueKey(key), undefined);
+    assertEquals(groupOfPlaceKey(key), undefined);
   }
 });

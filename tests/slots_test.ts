@@ -13,7 +13,7 @@ import type { Fate } from "./support/virtual.ts";
 
 Deno.test("Slots grants a free slot, again to the holder as its confirm, and takes it back when the host is well", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   assertEquals(await server.poll("a", { host: "web1", boot: "b1", reason: "kernel" }), "granted");
   assertEquals(service.semaphore.holds.get("a")?.phase, "granted");
   assertEquals(await server.poll("a", { boot: "b1" }), "granted");
@@ -39,7 +39,7 @@ Deno.test("Slots grants a free slot, again to the holder as its confirm, and tak
 
 Deno.test("Slots does not let a free slot wait for a host that is not there, which keeps its place", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   for (const id of ["a", "b", "c"]) assertEquals(await server.poll(id), "full");
   assertEquals(service.line, ["a away", "b away", "c away"]);
@@ -51,7 +51,7 @@ Deno.test("Slots does not let a free slot wait for a host that is not there, whi
 
 Deno.test("Slots keeps a slot for a host that was passed over three times, until it asks again", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   await server.poll("old");
   await server.steady("holder");
@@ -71,7 +71,7 @@ Deno.test("Slots keeps a slot for a host that was passed over three times, until
 
 Deno.test("Slots gives a kept slot up when its host was not heard of for a quarter of an hour", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   await server.poll("old");
   await server.steady("holder");
@@ -86,9 +86,45 @@ Deno.test("Slots gives a kept slot up when its host was not heard of for a quart
   assertEquals(await server.poll("late"), "granted");
 });
 
+Deno.test("Slots keeps no slot from those who ask for longer than its budget of six minutes", async () => {
+  const service = new Service();
+  const server = await service.server();
+  await server.poll("holder");
+  await server.poll("old");
+  await server.steady("holder");
+  for (const id of ["x", "y", "z"]) {
+    await server.poll(id);
+    await server.steady(id);
+  }
+  await service.time.advance(SOON_MS);
+  assertEquals(await server.poll("late"), "full");
+  await service.time.advance(5 * MINUTE_MS);
+  assertEquals([await server.poll("late"), service.line], ["full", ["old kept", "late away"]]);
+  await service.time.advance(1.5 * MINUTE_MS);
+  assertEquals(service.line, ["old away", "late away"]);
+  assertEquals(await server.poll("late"), "granted");
+});
+
+Deno.test("Slots gives a kept slot to another that was passed over as often and asks before", async () => {
+  const service = new Service();
+  const server = await service.server();
+  await server.poll("holder");
+  for (const id of ["old", "second"]) await server.poll(id);
+  await server.steady("holder");
+  for (const id of ["x", "y", "z"]) {
+    await server.poll(id);
+    await server.steady(id);
+  }
+  await service.time.advance(SOON_MS);
+  assertEquals(service.line, ["old kept", "second away"]);
+  assertEquals([await server.poll("new"), await server.poll("second")], ["full", "granted"]);
+  await server.steady("second");
+  assertEquals([await server.poll("new"), await server.poll("old")], ["full", "granted"]);
+});
+
 Deno.test("Slots hands a slot to the first of those who wait as soon as it is free", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   const a = server.wait("a");
   await service.time.advance(SOON_MS);
@@ -108,7 +144,7 @@ Deno.test("Slots hands a slot to the first of those who wait as soon as it is fr
 
 Deno.test("Slots keeps the rank of a host that waits when its time is over, and when it is back late", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   const a = server.wait("a", MINUTE_MS);
   await service.time.advance(SOON_MS);
@@ -135,7 +171,7 @@ Deno.test("Slots keeps the rank of a host that waits when its time is over, and 
 
 Deno.test("Slots passes nobody over who waits: a host that polls comes after those who were there before", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   const a = server.wait("a");
   await service.time.advance(SOON_MS);
@@ -152,7 +188,7 @@ Deno.test("Slots passes nobody over who waits: a host that polls comes after tho
 
 Deno.test("Slots gives up the place of a host whose connection breaks, and a slot that came too late for it", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   const a = server.wait("a");
   const b = server.wait("b");
@@ -166,13 +202,14 @@ Deno.test("Slots gives up the place of a host whose connection breaks, and a slo
   server.store.callMs = 1;
   await service.time.advance(2_000);
   assertEquals([service.holders, b.said?.kind], [["b"], "granted"]);
-  await service.time.advance(MINUTE_MS);
-  assertEquals(service.line, ["a away"]);
+  // its rank is not forgotten
+  assertEquals([await server.poll("c"), await server.poll("a")], ["full", "full"]);
+  assertEquals(service.line, ["a away", "c away"]);
 });
 
 Deno.test("Slots takes a host out of line that says it is well", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   const a = server.wait("a");
   await server.poll("b");
@@ -184,7 +221,7 @@ Deno.test("Slots takes a host out of line that says it is well", async () => {
 
 Deno.test("Slots has a higher priority first, and of the same the older", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   server.wait("low", 60 * MINUTE_MS, { priority: -1 });
   await service.time.advance(SOON_MS);
@@ -226,7 +263,7 @@ function daemon(service: Service, id: string) {
 
 Deno.test("Slots stands in one line with daemons that use the store themselves", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   const first = daemon(service, "d1");
   await service.time.advance(SOON_MS);
@@ -248,7 +285,7 @@ Deno.test("Slots stands in one line with daemons that use the store themselves",
 
 Deno.test("Slots has daemons wait for a kept slot, and no older daemon for a host that comes back", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   const old = daemon(service, "d1");
   await service.time.advance(SOON_MS);
@@ -270,7 +307,7 @@ Deno.test("Slots has daemons wait for a kept slot, and no older daemon for a hos
 
 Deno.test("Slots counts daemons that pass a polling host over, and keeps the slot after the third", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   await server.poll("old");
   await server.steady("holder");
@@ -290,7 +327,7 @@ Deno.test("Slots counts daemons that pass a polling host over, and keeps the slo
 
 Deno.test("Slots leaves a slot alone that was taken by hand, and one of a daemon until its host has rebooted", async () => {
   const service = new Service(2);
-  const server = service.server();
+  const server = await service.server();
   const lock = service.lock();
   const byHand = { by: "anna@desk", phase: "granted", grant: "1", extra: {} };
   await service.time.ended(lock.acquire("a", byHand));
@@ -306,7 +343,7 @@ Deno.test("Slots leaves a slot alone that was taken by hand, and one of a daemon
 
 Deno.test("Slots keeps the slot of a host that rebooted and asks before it is well, and records its boot", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("a", { boot: "b1" });
   await server.poll("a", { boot: "b1" });
   assertEquals(await server.poll("a", { boot: "b2" }), "granted");
@@ -318,14 +355,14 @@ Deno.test("Slots keeps the slot of a host that rebooted and asks before it is we
 
 Deno.test("Slots of two servers: a host that asks both at once has one slot", async () => {
   const service = new Service(2);
-  const [one, two] = [service.server(), service.server()];
+  const [one, two] = [await service.server(), await service.server()];
   const answers = await Promise.all([one.poll("a"), two.poll("a")]);
   assertEquals([answers, service.holders], [["granted", "granted"], ["a"]]);
 });
 
 Deno.test("Slots of two servers: a host keeps its place wherever it asks, and an old request of it ends", async () => {
   const service = new Service();
-  const [one, two] = [service.server(), service.server()];
+  const [one, two] = [await service.server(), await service.server()];
   await one.poll("holder");
   await one.poll("p");
   const a = one.wait("a");
@@ -346,7 +383,7 @@ Deno.test("Slots of two servers: a host keeps its place wherever it asks, and an
 
 Deno.test("Slots of a server that died are taken over: who waits within seconds, who polls within its time", async () => {
   const service = new Service();
-  const [one, two] = [service.server(), service.server()];
+  const [one, two] = [await service.server(), await service.server()];
   await two.poll("holder");
   await one.poll("p");
   one.wait("a");
@@ -376,7 +413,7 @@ Deno.test("Slots grants a slot once, whatever becomes of the commit", async () =
   ];
   for (const fate of fates) {
     const service = new Service();
-    const server = service.server();
+    const server = await service.server();
     await service.time.advance(SOON_MS);
     server.store.fates.push(fate);
     let kind = await server.poll("a");
@@ -392,7 +429,7 @@ Deno.test("Slots grants a slot once, whatever becomes of the commit", async () =
 
 Deno.test("Slots gives no slot to a host that says it is well while its grant is in doubt", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   server.store.fates.push({ kind: "late", byMs: 60_000 });
   const poll = server.poll("a");
   await service.time.advance(1);
@@ -406,7 +443,7 @@ Deno.test("Slots gives no slot to a host that says it is well while its grant is
 
 Deno.test("Slots has who waits get through a time without the store", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   await server.poll("holder");
   const a = server.wait("a");
   await service.time.advance(SOON_MS);
@@ -428,7 +465,7 @@ Deno.test("Slots has who waits get through a time without the store", async () =
 
 Deno.test("Slots grants nothing while the group or all are paused, and goes on when a pause ends by itself", async () => {
   const service = new Service();
-  const server = service.server();
+  const server = await service.server();
   const lock = service.lock();
   const until = new Date(service.time.now() + 10 * MINUTE_MS).toISOString();
   await service.time.ended(lock.pause({ until, by: "anna", reason: "disks", extra: {} }));
@@ -451,7 +488,7 @@ Deno.test("Slots grants nothing while the window is closed; who waits gets a slo
     windows: [],
     freezes: [{ from: now + MINUTE_MS, until: now + 10 * MINUTE_MS, reason: "Christmas" }],
   };
-  const server = service.server({ rulesOf: (group) => group === "web" ? rules : undefined });
+  const server = await service.server({ rulesOf: (group) => group === "web" ? rules : undefined });
   await server.poll("holder");
   const a = server.wait("a");
   await service.time.advance(2 * MINUTE_MS);

@@ -5,20 +5,23 @@
 
 import { assert } from "@std/assert";
 import { parseSemaphore, serializeSemaphore } from "../../lib/document.ts";
-import { semaphoreKey } from "../../lib/group.ts";
+import { ROOT, semaphoreKey } from "../../lib/group.ts";
 import type { KnownGroups } from "../../lib/group_rules.ts";
 import { Lock } from "../../lib/lock.ts";
+import { StoreMirror } from "../../lib/mirror.ts";
 import { awayRange, type Place, queueRange, readQueue } from "../../lib/queue.ts";
 import { FRESH, type Semaphore } from "../../lib/semaphore.ts";
 import { Memory } from "../../lib/simulation/memory.ts";
 import type { SlotAnswer, SlotRequest } from "../../lib/slot_server.ts";
 import { Slots } from "../../lib/slots.ts";
-import { Copy } from "./copy.ts";
+import type { KeyRange } from "../../lib/store.ts";
 import { Connection, Virtual } from "./virtual.ts";
 
 export const MINUTE_MS = 60_000;
 /** What follows from an event has happened by then. */
 export const SOON_MS = 100;
+
+const EVERYTHING: KeyRange = { from: ROOT, to: `${ROOT.slice(0, -1)}0` };
 
 /** A request that is kept. */
 export interface Waiting {
@@ -32,6 +35,7 @@ export interface Waiting {
 /** One server, with its own connection to the store. */
 export class Server {
   readonly slots: Slots;
+  readonly mirror: StoreMirror;
   readonly granted: string[] = [];
   readonly released: string[] = [];
 
@@ -40,9 +44,10 @@ export class Server {
     readonly store: Connection,
     groups: KnownGroups | undefined,
   ) {
+    this.mirror = new StoreMirror(store, EVERYTHING, service.time);
     this.slots = new Slots({
       store,
-      mirror: new Copy(store),
+      mirror: this.mirror,
       surroundings: service.time,
       by: "locksmith serve",
       ...(groups === undefined ? {} : { groups }),
@@ -106,8 +111,11 @@ export class Service {
     return new Connection(this.memory, this.time);
   }
 
-  server(groups?: KnownGroups): Server {
-    return new Server(this, this.connection(), groups);
+  /** A server that has its copy of the store. */
+  async server(groups?: KnownGroups): Promise<Server> {
+    const server = new Server(this, this.connection(), groups);
+    await this.time.ended(server.mirror.ready());
+    return server;
   }
 
   /** The lock of somebody who uses the store himself. */

@@ -1,0 +1,117 @@
+/**
+ * The door for hosts: the FleetLock protocol over HTTP, before whatever grants slots.
+ *
+ * Kept to the letter: a POST with the header `fleet-lock-protocol: true`, a body whose type nobody looks at, exactly 200 for
+ * granted and released, and a `kind` and a `value` with everything else. `docs/fleetlock.md` has the kinds, and what is
+ * answered beyond the protocol.
+ */
+
+import {
+  BODY_LIMIT,
+  HEADER,
+  parseRequest,
+  PRE_REBOOT,
+  ProtocolFault,
+  protocolName,
+  serializeAnswer,
+  STATUS,
+  STEADY_STATE,
+  waitOf,
+} from "../fleetlock/protocol.ts";
+import type { SlotAnswer, SlotRequest, SlotServer } from "../slot_server.ts";
+import type { Answer, Asked, Caller, Door, Route } from "./door.ts";
+
+/** The two questions of the protocol, as labels. */
+export type Api = "pre-reboot" | "steady-state";
+
+export interface HostsDoorOptions {
+  readonly slots: SlotServer;
+  /** Whether who asks may ask for this group, beside what its credential says; default: yes. */
+  mayAsk?(caller: Caller, group: string): boolean;
+  /** Hears of every answer that this door gives. */
+  answered?(api: Api, kind: SlotAnswer["kind"], status: number): void;
+}
+
+/** So much of an id is repeated in a message, in characters. */
+const SHOWN = 64;
+
+export function hostsDoor(options: HostsDoorOptions): Door {
+  return { routes: [route(PRE_REBOOT, "pre-reboot", options), route(STEADY_STATE, "steady-state", options)] };
+}
+
+function route(path: string, api: Api, options: HostsDoorOptions): Route {
+  return {
+    path,
+    who: ["host"],
+    bodyLimit: BODY_LIMIT,
+    async answer(asked) {
+      if (asked.method !== "POST") {
+        options.answered?.(api, "bad_request", 405);
+        const answer = refused(405, "bad_request", `${api} must be asked by POST, not ${asked.method}`);
+        return { ...answer, headers: { ...answer.headers, allow: "POST" } };
+      }
+      const waitMs = api === "pre-reboot" ? waitOf(asked.header("prefer")) : 0;
+      const told = await ask(api, asked, waitMs, options);
+      const status = STATUS[told.kind];
+      options.answered?.(api, told.kind, status);
+      const applied: Record<string, string> = waitMs > 0
+        ? { "preference-applied": `wait=${waitMs / 1000}` }
+        : {};
+      if (told.kind === "granted" || told.kind === "released") return { status, headers: applied };
+      return { status, headers: { ...JSON_TYPE, ...applied }, body: serializeAnswer(told), kind: told.kind };
+    },
+    refusal: refused,
+  };
+}
+
+const JSON_TYPE = { "content-type": "application/json; charset=utf-8" };
+
+function refused(status: number, kind: string, value: string): Answer {
+  return { status, headers: JSON_TYPE, body: `${JSON.stringify({ kind, value })}\n`, kind };
+}
+
+async function ask(
+  api: Api,
+  { header, body, caller, gone }: Asked,
+  waitMs: number,
+  { slots, mayAsk }: HostsDoorOptions,
+): Promise<SlotAnswer> {
+  if (header(HEADER) !== "true") {
+    return { kind: "bad_request", value: `the header '${HEADER}: true' is missing` };
+  }
+  let request: SlotRequest;
+  try {
+    request = parseRequest(body);
+  } catch (error) {
+    if (error instanceof ProtocolFault) return { kind: "bad_request", value: error.message };
+    throw error;
+  }
+  const value = forbidden(caller, request) ??
+    (mayAsk?.(caller, request.group) === false
+      ? `${caller.name} may not ask for group ${protocolName(request.group)}`
+      : undefined);
+  if (value !== undefined) return { kind: "forbidden", value };
+  return api === "pre-reboot"
+    ? await slots.preReboot(request, { waitMs, gone })
+    : await slots.steadyState(request, { gone });
+}
+
+/** Why a credential is not good for this request: it is for its host and groups only, and a person's for no host at all. */
+function forbidden({ role, name, groups, id }: Caller, request: SlotRequest): string | undefined {
+  if (role !== undefined && role !== "host") {
+    return `${name} is the credential of an ${role}: a slot is asked for by its host`.replace(
+      "an viewer",
+      "a viewer",
+    );
+  }
+  if (id !== undefined && id !== request.id) {
+    return `${name} may not ask for ${JSON.stringify(request.id.slice(0, SHOWN))}, only for ${
+      JSON.stringify(id)
+    }`;
+  }
+  const group = protocolName(request.group);
+  if (groups !== undefined && !groups.has(request.group) && !groups.has(group)) {
+    return `${name} may not ask for group ${group}`;
+  }
+  return undefined;
+}

@@ -14,7 +14,7 @@
 import { parse, TomlError } from "smol-toml";
 import { groupPhrase } from "../group.ts";
 import type { Freeze, GroupRules, KnownGroups, Schedule } from "../group_rules.ts";
-import { protocolGroupFault } from "../fleetlock/protocol.ts";
+import { protocolGroupFault } from "../fleetlock/group_name.ts";
 import type { Lock } from "../lock.ts";
 import { reasonFault } from "../plain_text.ts";
 import { isCount, MAX_LIMIT } from "../semaphore.ts";

@@ -6,13 +6,13 @@
  * answered beyond the protocol.
  */
 
+import { protocolName } from "../fleetlock/group_name.ts";
 import {
   BODY_LIMIT,
   HEADER,
   parseRequest,
   PRE_REBOOT,
   ProtocolFault,
-  protocolName,
   serializeAnswer,
   STATUS,
   STEADY_STATE,

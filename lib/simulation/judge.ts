@@ -91,6 +91,9 @@ export class Judge {
   /** What machines have asked of servers, by group and id. */
   readonly #visits = new Map<string, Visits>();
 
+  /** Who was told by a server that it has a slot, and has not given it back since. */
+  readonly #told = new WeakSet<Actor>();
+
   /** Machines that an administrator set loose while a reboot was on its way: whatever they do until that boot is over. */
   readonly #loose = new Map<string, string>();
 
@@ -134,9 +137,11 @@ export class Judge {
     const visits: Visits = this.#visits.get(key) ??
       { boots: new Set(), settling: 0, settled: false, granted: undefined, told: false };
     this.#visits.set(key, visits);
-    const again = visits.granted === boot;
+    // another process of the machine may have given back meanwhile what this one goes by
+    const again = visits.granted === boot || this.#told.has(actor);
     if (verb === "steady-state") {
       visits.granted = undefined;
+      this.#told.delete(actor);
       if (group === machine.group) this.#proofs.delete(actor);
     }
     return {
@@ -159,6 +164,7 @@ export class Judge {
         if (again) this.#proofs.add(actor);
         visits.granted = boot;
         visits.told = true;
+        this.#told.add(actor);
       },
     };
   }

@@ -178,8 +178,8 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     operands: NONE,
     summary: "Wait until a reboot is needed, then reboot under the lock",
     description:
-      "What runs when called as locksmithd. It needs a configured strategy, or an endpoint for etcd-lock, and does not " +
-      "start without one. SIGTERM ends it; a slot stays held.",
+      "What runs when called as locksmithd. It needs a configured strategy, an endpoint for etcd-lock, or a server for " +
+      "fleet-lock, and does not start without one. SIGTERM ends it; a slot stays held.",
     example: "locksmith daemon --dry-run --reboot-strategy reboot",
     run: async (context) => (await import("./daemon_command.ts")).daemon(context),
   },

@@ -88,8 +88,11 @@ export class Judge {
   /** The last document of each group. */
   readonly #documents = new Map<string, { readonly value: string; readonly document: Semaphore }>();
 
-  /** What machines have asked of servers, by id. */
+  /** What machines have asked of servers, by group and id. */
   readonly #visits = new Map<string, Visits>();
+
+  /** Who was told by a server that it has a slot, and has not given it back since. */
+  readonly #told = new WeakSet<Actor>();
 
   /** Machines that an administrator set loose while a reboot was on its way: whatever they do until that boot is over. */
   readonly #loose = new Map<string, string>();
@@ -128,15 +131,18 @@ export class Judge {
   }
 
   /** A machine asks a server. A slot is proven by a grant that was asked for when there had been one already. */
-  asks(actor: Own, verb: Answered["verb"]): Answered {
-    const { machine: { id }, boot } = actor;
-    const visits: Visits = this.#visits.get(id) ??
+  asks(actor: Own, verb: Answered["verb"], group: string): Answered {
+    const { machine, boot } = actor;
+    const key = visitKey(group, machine.id);
+    const visits: Visits = this.#visits.get(key) ??
       { boots: new Set(), settling: 0, settled: false, granted: undefined, told: false };
-    this.#visits.set(id, visits);
-    const again = visits.granted === boot;
+    this.#visits.set(key, visits);
+    // another process of the machine may have given back meanwhile what this one goes by
+    const again = visits.granted === boot || this.#told.has(actor);
     if (verb === "steady-state") {
       visits.granted = undefined;
-      this.#proofs.delete(actor);
+      this.#told.delete(actor);
+      if (group === machine.group) this.#proofs.delete(actor);
     }
     return {
       verb,
@@ -158,6 +164,7 @@ export class Judge {
         if (again) this.#proofs.add(actor);
         visits.granted = boot;
         visits.told = true;
+        this.#told.add(actor);
       },
     };
   }
@@ -236,7 +243,7 @@ export class Judge {
     }
   }
 
-  #granted({ actor, before, after }: Commit, id: string): void {
+  #granted({ actor, group, before, after }: Commit, id: string): void {
     this.grants++;
     if (before.holders.length + 1 === before.max) this.exercised.I1++;
     if (before.holders.length >= before.max) {
@@ -255,7 +262,7 @@ export class Judge {
     if (actor.machine !== undefined && after.holds.get(id)?.boot !== actor.boot) {
       this.#violated("I4", `${id} got a slot for another boot than its own, ${actor.boot}`);
     }
-    const visits = this.#visits.get(id);
+    const visits = this.#visits.get(visitKey(group, id));
     if (actor.kind === "server" && visits?.boots.has(after.holds.get(id)?.boot ?? "") !== true) {
       this.#violated("I4", `a server got ${id} a slot for a boot in which it did not ask`);
     }
@@ -264,7 +271,7 @@ export class Judge {
     this.#forced.delete(id);
   }
 
-  #released({ actor, before, after }: Commit, id: string): void {
+  #released({ actor, group, before, after }: Commit, id: string): void {
     this.releases++;
     this.exercised.I3++;
     const hold = before.holds.get(id);
@@ -274,7 +281,7 @@ export class Judge {
       if (machine?.goingDown === true) this.#loose.set(id, machine.boot);
       return this.#recorded(after, id, "unlock");
     }
-    if (actor.kind === "server") return this.#returned(id, hold, after);
+    if (actor.kind === "server") return this.#returned(group, id, hold, after);
     if (actor.machine.id !== id) return this.#violated("I3", `${actor.machine.id} ended the hold of ${id}`);
     if (hold?.boot === undefined) return this.#violated("I3", `${id} ended a hold that was taken by hand`);
     if (hold.boot !== actor.boot) return this.#recorded(after, id, "release");
@@ -286,8 +293,8 @@ export class Judge {
   }
 
   /** A server ended a hold because its holder said so. */
-  #returned(id: string, hold: Hold | undefined, after: Semaphore): void {
-    const visits = this.#visits.get(id);
+  #returned(group: string, id: string, hold: Hold | undefined, after: Semaphore): void {
+    const visits = this.#visits.get(visitKey(group, id));
     // a grant of which its host never heard
     const takenBack = after.changed?.what === "cancel" && visits?.told === false;
     if (visits === undefined || !(visits.settled || visits.settling > 0 || takenBack)) {
@@ -297,18 +304,18 @@ export class Judge {
       return this.#violated("I3", `a server ended the hold of ${id}, taken by hand`);
     }
     const machine = this.machineOf(id);
-    if (machine !== undefined && machine.boot === hold.boot && machine.goingDown && !this.#isLoose(machine)) {
+    if (machine?.boot === hold.boot && machine.goingDown && !this.#isLoose(machine)) {
       this.#violated("I3", `${id} gave its slot back, and a reboot may still come`);
     }
     if (after.changed?.what !== "cancel") this.#recorded(after, id, "release");
   }
 
-  #confirmed({ actor, before, after }: Commit, id: string): void {
+  #confirmed({ actor, group, before, after }: Commit, id: string): void {
     const [was, is] = [before.holds.get(id), after.holds.get(id)];
     if (actor.kind === "server") {
       const { boot: _, ...rest } = unconfirmed(was);
       const { boot, ...others } = unconfirmed(is);
-      const asked = boot !== undefined && this.#visits.get(id)?.boots.has(boot) === true;
+      const asked = boot !== undefined && this.#visits.get(visitKey(group, id))?.boots.has(boot) === true;
       if (asked && is?.phase === REBOOTING && same(rest, others)) return;
       return this.#violated("I4", `a server changed the hold of ${id}: ${show(was)} became ${show(is)}`);
     }
@@ -404,6 +411,10 @@ export class Judge {
   #violated(invariant: Invariant, text: string): void {
     this.violations.push({ invariant, text });
   }
+}
+
+function visitKey(group: string, id: string): string {
+  return `${group}\0${id}`;
 }
 
 function name(actor: Actor): string {

@@ -91,14 +91,25 @@ export class SlotServers {
   client(process: Process, actor: Exclude<Actor, { machine?: undefined }>): SlotServer {
     const ask = (
       verb: Answered["verb"],
+      { group }: SlotRequest,
       { waitMs, gone }: Patience,
       act: (slots: SlotServer, gone: AbortSignal) => Promise<SlotAnswer>,
-    ) => this.#ask(process, this.hall.judge.asks(actor, verb), waitMs, gone, act);
+    ) => this.#ask(process, this.hall.judge.asks(actor, verb, group), waitMs, gone, act);
     return {
       preReboot: (request: SlotRequest, patience: Patience) =>
-        ask("pre-reboot", patience, (slots, gone) => slots.preReboot(request, { ...patience, gone })),
+        ask(
+          "pre-reboot",
+          request,
+          patience,
+          (slots, gone) => slots.preReboot(request, { ...patience, gone }),
+        ),
       steadyState: (request: SlotRequest, { gone }: Pick<Patience, "gone">) =>
-        ask("steady-state", { waitMs: 0, gone }, (slots, gone) => slots.steadyState(request, { gone })),
+        ask(
+          "steady-state",
+          request,
+          { waitMs: 0, gone },
+          (slots, gone) => slots.steadyState(request, { gone }),
+        ),
     };
   }
 

@@ -164,7 +164,14 @@ export class Mischief implements Faults {
       fleet.server.leave(random.between(SECOND, 40 * SECOND), () => this.count("store restarted"));
     });
     now(4, () => this.#cut(machine()));
-    if (this.#hasServers) now(4, () => this.#crashServer());
+    if (this.#hasServers) {
+      now(4, () => this.#crashServer());
+      // a command and the daemon beside it have to find out about each other by their ledger alone
+      now(6, () => {
+        const up = fleet.machines.filter(({ up, config }) => up && config.asksServer);
+        if (up.length > 0) this.#rebootByHand(random.pick(up)).catch(this.#atHome);
+      });
+    }
     now(4, () => this.#strike("lease expired", fleet.expire(machine())));
     now(3, () => {
       this.count("clock leapt");

@@ -365,6 +365,87 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     }],
     exit: EXIT.liveness,
   },
+  {
+    name: "a server that refuses counts as one that confirms",
+    patches: [{
+      file: "lib/remote_slot.ts",
+      find: `      if (answer.kind !== "granted") {
+        // whether`,
+      replace: `      if (answer.kind === "released") {
+        // whether`,
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "under a server the first grant is proof enough",
+    patches: [{
+      file: "lib/remote_slot.ts",
+      find: `      const answer = await this.#preReboot(undefined, 0, NEVER);`,
+      replace: `      const answer = { kind: "granted" } as SlotAnswer;`,
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "any start of the daemon gives back the slot of a server",
+    patches: [
+      {
+        file: "lib/remote_slot.ts",
+        find: `    const held = [...confirmed, ...isReturning ? [] : granted];`,
+        replace:
+          `    const held = isReturning || this.#returnedMs === undefined ? [] : [...confirmed, ...granted];`,
+      },
+      {
+        file: "lib/remote_slot.ts",
+        find: `    if (all.some(isConfirmed)) {`,
+        replace: `    if (all.some((entry) => entry.grant === "" && isConfirmed(entry))) {`,
+      },
+    ],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a slot of a server is given back under a reboot that another process has confirmed",
+    patches: [{
+      file: "lib/remote_slot.ts",
+      find: `    if (all.some(isConfirmed)) {`,
+      replace: `    if (all.some((entry) => entry.grant === "" && isConfirmed(entry))) {`,
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a server is not told that the machine is back",
+    patches: [{
+      file: "lib/remote_slot.ts",
+      find: `    return { kind: entries.length > 0 || this.#mayComeLate() ? "due" : "none" };`,
+      replace: `    return { kind: "none" };`,
+    }],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "who gives up a wait at a server forgets that it may have been granted",
+    patches: [
+      {
+        file: "lib/remote_keeper.ts",
+        find: `    if (asked) return await this.#giveUp(grant, doubt);
+    await this.#slot.forget(grant);`,
+        replace: `    await this.#slot.forget(grant);`,
+      },
+      {
+        file: "lib/remote_slot.ts",
+        find: `      this.#returnedMs < Math.max(this.#beganMs, this.#askedMs) + LATE_MS;`,
+        replace: `      this.#returnedMs < 0;`,
+      },
+    ],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "what was asked of a server in another group is left there",
+    patches: [{
+      file: "lib/remote_leftovers.ts",
+      find: `    if (standing.kind === "none") return "done";`,
+      replace: `    if (standing.kind !== "asking") return "done";`,
+    }],
+    exit: EXIT.liveness,
+  },
 ];
 
 /** How a bug was noticed: by which exit code and what text, after how many seconds. */

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { gateAt } from "../lib/group_rules.ts";
+import { gateAt, openingsOf } from "../lib/group_rules.ts";
 import { Line } from "../lib/line.ts";
 import {
   afterIdling,
@@ -186,4 +186,24 @@ Deno.test("gateAt() is open while any window is and no freeze, and says until wh
   assertEquals(told("2026-12-19T23:00Z"), [false, "2026-12-22T02:30"]);
   assertEquals(told("2026-12-20T02:30Z"), [false, "2026-12-22T02:30"]);
   assertEquals(gateAt({ windows: [], freezes: [] }, 0), { open: true, until: Infinity });
+});
+
+Deno.test("openingsOf() gives what is open from a moment on, without what is frozen, and nothing for what is always open", () => {
+  const at = (text: string) => Temporal.Instant.from(text).epochMilliseconds;
+  const windows = [{ window: parseWindow("22:00", "4h"), zone: "UTC" }];
+  const freezes = [{ from: at("2026-12-02T12:00Z"), until: at("2026-12-04T00:30Z") }];
+  const told = (openings: ReturnType<typeof openingsOf>) =>
+    [...Iterator.from(openings ?? []).take(3)].map(({ startMs, endMs }) =>
+      [startMs, endMs].map((ms) => ms === Infinity ? "always" : new Date(ms).toISOString().slice(5, 16))
+    );
+  assertEquals(told(openingsOf({ windows, freezes }, at("2026-12-01T23:00Z"))), [
+    ["12-01T23:00", "12-02T02:00"],
+    ["12-04T00:30", "12-04T02:00"],
+    ["12-04T22:00", "12-05T02:00"],
+  ]);
+  assertEquals(told(openingsOf({ windows: [], freezes }, at("2026-12-01T23:00Z"))), [
+    ["12-01T23:00", "12-02T12:00"],
+    ["12-04T00:30", "always"],
+  ]);
+  assertEquals(openingsOf({ windows: [], freezes }, at("2026-12-05T00:00Z")), undefined);
 });

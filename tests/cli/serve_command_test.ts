@@ -135,3 +135,35 @@ Deno.test("tokens and groups of a running server change with their files; a list
   // no secret ever gets into the log
   assertEquals(server.process.text.includes(token.slice(-43)), false);
 });
+
+Deno.test("a server shows its page to viewers, with its windows, and an operator's sign-in acts on it and is audited", async () => {
+  await using server = await TestServer.make();
+  const groups = `${server.dir}/groups.toml`;
+  await Deno.writeTextFile(groups, '[web]\nwindows = ["Sun 02:00 3h"]\n');
+  const operator = await server.token("add", "--role=operator", "--name=anna");
+  const viewer = await server.token("add", "--role=viewer", "--name=wall");
+  await server.start(`--groups=${groups}`);
+  const form = (path: string, fields: Record<string, string>, cookie = "") =>
+    fetch(server.url + path, {
+      method: "POST",
+      redirect: "manual",
+      headers: { origin: server.url, cookie },
+      body: new URLSearchParams(fields),
+    });
+  const [, signIn] = await server.ask("/");
+  assertMatch(signIn, /<title>sign in - locksmith<\/title>/);
+  const [, page] = await server.ask("/", { headers: { authorization: `Bearer ${viewer}` } });
+  assertMatch(page, /window opens/);
+  const reply = await form("/sign-in", { token: operator });
+  await reply.body?.cancel();
+  const [cookie = ""] = reply.headers.get("set-cookie")?.split(";") ?? [];
+  const [, signedIn] = await server.ask("/", { headers: { cookie } });
+  const proof = /name="proof" value="([^"]+)"/.exec(signedIn)?.[1] ?? "";
+  const paused = await form("/pause", { proof, group: "web", reason: "storage" }, cookie);
+  assertEquals([paused.status, await paused.text()], [303, ""]);
+  await server.process.line(/notice: audit: anna \(127\.0\.0\.1\): paused group web: storage \[/);
+  const [status, text] = await server.ask("/api/v1/groups/web", {
+    headers: { authorization: `Bearer ${viewer}` },
+  });
+  assertEquals([status, JSON.parse(text).paused.by], [200, "anna"]);
+});

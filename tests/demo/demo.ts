@@ -33,6 +33,8 @@ import {
 import { HostMachine } from "./host_machine.ts";
 import { DemoMachine, type Machine, prepare } from "./machine.ts";
 import { complain, openScreen, type Screen, write } from "./screen.ts";
+import { type DemoPage, openPage } from "./page.ts";
+import { demoTimeline } from "./timeline.ts";
 import { type Change, type Picture, rebootedCount, type State, stateOf } from "./view.ts";
 
 const MACHINES_MOST = 50;
@@ -74,6 +76,17 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     by: ["demo"],
     parse: parseSwitch,
   },
+  svg: {
+    value: "FILE",
+    help: "where to draw what happened; default: a new file among the temporary ones",
+    by: ["demo"],
+    parse: (text) => text,
+  },
+  hold: {
+    help: "keep the page open at the end, until Ctrl-C",
+    by: ["demo"],
+    parse: parseSwitch,
+  },
   help: { help: "this text", by: ["demo"], parse: parseSwitch },
 };
 
@@ -81,8 +94,9 @@ const HELP = `usage: deno task demo [options]
 
 Several machines on this one, each a real locksmith daemon, share one semaphore and reboot in turns.
 Nothing is really rebooted: the reboot command stops a daemon for 2 seconds, and it starts under a new
-boot id. With --hosts each is a container, whose system logind reboots. Exits 0 when every machine
-rebooted and never more than max at once, else 1.
+boot id. With --hosts each is a container, whose system logind reboots. A page on this host shows what
+happens meanwhile; a picture of it is left behind. Exits 0 when every machine rebooted and never more than
+max at once, else 1.
 
 ${
   Object.entries(OPTIONS).map(([name, { value, help }]) =>
@@ -98,6 +112,10 @@ interface Options {
   readonly max: number;
   /** Whether the machines are hosts whose system really reboots. */
   readonly hosts: boolean;
+  /** Where the picture of the run goes; absent: to a temporary file. */
+  readonly svg?: string;
+  /** Whether the page stays when all is over. */
+  readonly hold: boolean;
   /** Where the semaphore is; `null`: in the demo's own directory. */
   readonly store: { readonly config: StoreConfig; readonly endpoints: readonly string[] } | null;
 }
@@ -127,6 +145,8 @@ export function parseOptions(
     machines,
     max: Number(parts.get("max")?.value),
     hosts,
+    ...(flags.has("svg") ? { svg: String(parts.get("svg")?.value) } : {}),
+    hold: parts.get("hold")?.value === true,
     store: config === undefined ? null : { config, endpoints: flags.get("endpoint")?.texts ?? [] },
   };
 }
@@ -212,6 +232,7 @@ class Demo {
   /** Whether there may be a key of ours in the store. */
   #written = false;
   #lives: Promise<void>[] = [];
+  #page: DemoPage | undefined;
   /** Aborts when all is to end: no machine boots any more. */
   readonly #over = new AbortController();
 
@@ -247,6 +268,8 @@ class Demo {
       ];
     this.screen.say("dim", `each is ${each}; the semaphore is in ${this.where(lock.store)}`);
     this.screen.say("dim", reboots);
+    this.#page = await openPage(lock.store, this.#group);
+    this.screen.say("bold", `watch it at ${this.#page.url}`);
     await this.createMachines();
     const stopped = new Promise<number>((resolve) => {
       this.stop.addEventListener("abort", () => resolve(Number(this.stop.reason)));
@@ -262,7 +285,22 @@ class Demo {
       this.watch(lock),
       Promise.all(this.#lives).then(() => new Promise<never>(() => {})),
     ]);
-    return this.conclude(end);
+    this.screen.close();
+    if (end.kind !== "stopped") await this.leavePicture();
+    const code = this.conclude(end);
+    if (this.options.hold && !this.stop.aborted) {
+      this.screen.say("bold", `the page stays at ${this.#page.url} until Ctrl-C`);
+      await stopped;
+    }
+    return code;
+  }
+
+  private async leavePicture(): Promise<void> {
+    const svg = this.options.svg ?? await Deno.makeTempFile({ prefix: "locksmith-demo-", suffix: ".svg" });
+    const picture = this.picture();
+    const title = `${rebootedCount(picture.rows)} of ${count(picture.rows.length, "machine")} rebooted`;
+    await Deno.writeTextFile(svg, demoTimeline(picture, title));
+    this.screen.say("dim", `what happened, as a picture: ${svg}`);
   }
 
   /** Ends every daemon, and leaves nothing in the store. Errors there are told, not thrown. */
@@ -272,6 +310,7 @@ class Demo {
     await Promise.allSettled(this.#lives);
     await Promise.all(this.#machines.map((machine) => machine.kill()));
     const { store } = await this.#lock;
+    await this.#page?.close();
     await store.close();
     const config = this.options.store?.config;
     if (

@@ -11,6 +11,8 @@ import { leashed } from "../support/child.ts";
 const DEMO = new URL("./demo.ts", import.meta.url).pathname;
 /** The demo ends by itself long before this. */
 const END_MS = 120_000;
+/** The picture of a run, where no other place is named. */
+const PICTURE_FILE = /^locksmith-demo-[^/]+\.svg$/;
 
 /** A run of the demo in a pipe, with a place of its own for temporary files. */
 class Run implements AsyncDisposable {
@@ -72,10 +74,10 @@ class Run implements AsyncDisposable {
     }
   }
 
-  /** What it left behind: files, and processes that know its place. */
+  /** What it left behind beside its picture: files, and processes that know its place. */
   async remains(): Promise<string[]> {
-    const files = await Array.fromAsync(Deno.readDir(this.place));
-    return [...files.map(({ name }) => name), ...await this.processes()];
+    const files = await Array.fromAsync(Deno.readDir(this.place), ({ name }) => name);
+    return [...files.filter((name) => !PICTURE_FILE.test(name)), ...await this.processes()];
   }
 
   /** The daemons of the demo, by their command lines. */
@@ -221,11 +223,12 @@ Deno.test("frame() is never wider than the terminal, and as high with trouble as
 });
 
 Deno.test("parseOptions() takes what the demo can do and tells every fault at once", () => {
-  assertEquals(parseOptions([]), { machines: 5, max: 1, hosts: false, store: null });
+  assertEquals(parseOptions([]), { machines: 5, max: 1, hosts: false, hold: false, store: null });
   assertEquals(parseOptions(["--machines", "50", "-max=7"]), {
     machines: 50,
     max: 7,
     hosts: false,
+    hold: false,
     store: null,
   });
   assertEquals(parseOptions(["--machines", "0", "--help"]), "help");
@@ -266,12 +269,21 @@ Deno.test("demo exits with 2 for words that it cannot use, before anything start
   assertEquals(await run.remains(), []);
 });
 
-Deno.test("demo tells in a pipe how each of three machines waits, holds, reboots and is done, two at once", async () => {
-  await using run = await Run.start("--machines", "3", "--max", "2");
+Deno.test("demo tells in a pipe and on its page how each of three machines waits, holds, reboots and is done, two at once", async () => {
+  await using run = await Run.start("--machines", "3", "--max", "2", "--hold");
+  // the page stays when all is over, and so does the picture
+  const url = (await run.line(/^the page stays at /)).replace(/^.* at (\S+) until.*$/, "$1");
+  const page = await (await fetch(url)).text();
+  assertMatch(page, /0 of 2 slots in use, nobody waiting/);
+  assertMatch(page, /aria-label="The last 24 hours: 3 reboots/);
+  const picture = (await run.line(/^what happened, as a picture: /)).replace(/^.*: /, "");
+  const svg = await Deno.readTextFile(picture);
+  assertMatch(svg, /^<svg [^]*3 of 3 machines rebooted[^]*<\/svg>\n$/);
+  run.child.kill("SIGINT");
   assertEquals(await run.code, 0, run.text + run.stderr);
   assertEquals(run.lines[0], "locksmith demo: 3 machines to be rebooted, at most 2 at once");
   assertMatch(
-    run.lines.at(-1) ?? "",
+    run.lines.at(-2) ?? "",
     /^3 of 3 machines rebooted in \d+\.\d s; at most [12] at once, max 2$/,
   );
   for (const name of ["m1", "m2", "m3"]) {

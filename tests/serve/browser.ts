@@ -134,7 +134,7 @@ export class Page {
     await this.#call("Emulation.setDeviceMetricsOverride", {
       width,
       height,
-      deviceScaleFactor: width < 500 ? 2 : 1,
+      deviceScaleFactor: width < 500 ? 1.5 : 1,
       mobile: width < 500,
     });
     await this.#call("Emulation.setTimezoneOverride", { timezoneId: zone });
@@ -202,7 +202,7 @@ export class Page {
     const { width, height } = cssContentSize as { width: number; height: number };
     const { data } = await this.#call("Page.captureScreenshot", {
       format,
-      ...(format === "webp" ? { quality: 80 } : {}),
+      ...(format === "webp" ? { quality: 60 } : {}),
       captureBeyondViewport: true,
       clip: { x: 0, y: 0, width, height, scale: 1 },
     });

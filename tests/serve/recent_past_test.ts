@@ -23,6 +23,7 @@ Deno.test("the past that is carried on by the mirror is the one that the store r
     at: at(3_000),
     what: "pause",
   });
+  site.end("web", machineId(4), at(300_000));
   site.write("storage", ({ paused: _, ...before }) => before, { at: at(4_000), what: "resume" });
   for (const group of ["web", "storage"]) {
     const fresh = new PastDay();
@@ -32,7 +33,7 @@ Deno.test("the past that is carried on by the mirror is the one that the store r
     const view = site.fleet.view((one) => one === group).groups[0];
     assertEquals(shown(view?.day), shown(fresh));
   }
-  assertEquals(site.fleet.view((one) => one === "web").groups[0]?.day?.holds.at(-1)?.machine, machineId(1));
+  assertEquals(site.fleet.view((one) => one === "web").groups[0]?.day?.holds.at(-1)?.machine, machineId(4));
   site.fleet.close();
 });
 

@@ -5,8 +5,8 @@
  * All of it is only for speed: where it cannot be done, nothing is said.
  */
 
-/** Below the folder of the program. The runtime names the file. */
-const DATABASE = "deno/v8_code_cache_v2";
+/** In the folder of the runtime, which names the file. */
+const DATABASE = "v8_code_cache_v2";
 /** Less than this, with its journal, is a database without the program, in bytes. */
 const EMPTY_MAX = 64 * 1024;
 /** A journal up to this size is left as it is, in bytes: reading it costs less than to empty it. */
@@ -15,18 +15,24 @@ const JOURNAL_MAX = 512 * 1024;
 /**
  * To be awaited when the command is done, before the process exits.
  *
- * @param folder where the program is, unless it came from elsewhere
+ * @param folder where the runtime keeps what it compiled, unless it keeps nothing
  */
 export async function keepCompiledCode(folder: string | undefined): Promise<void> {
   if (folder === undefined) return;
   try {
     const database = `${folder}/${DATABASE}`;
-    const journalBytes = Deno.statSync(`${database}-wal`).size;
+    const journalBytes = lengthOf(`${database}-wal`);
     if (journalBytes > JOURNAL_MAX) await emptyJournal(database);
-    else if (journalBytes + Deno.statSync(database).size < EMPTY_MAX) await eventLoopTurn();
+    else if (journalBytes + lengthOf(database) < EMPTY_MAX) await eventLoopTurn();
   } catch {
     // the next start takes a little longer
   }
+}
+
+/** Of a file, in bytes. To ask for all that is known of it would take longer: its times are made dates of this zone. */
+function lengthOf(path: string): number {
+  using file = Deno.openSync(path);
+  return file.seekSync(0, Deno.SeekMode.End);
 }
 
 /** The runtime writes meanwhile. Files and timers do not do for that: they answer too early, or load more than all of this. */

@@ -113,16 +113,20 @@ const ASKING: readonly string[] = [
 ];
 
 /**
- * How V8 is to work for short commands. Before they are done it would collect garbage three times, and compile a hundred
- * functions to machine code that hardly run again.
+ * How the runtime is to work for commands. Before a short one is done, V8 would collect garbage three times and compile a
+ * hundred functions to machine code that hardly run again.
  */
-const BRIEF = "--min-semi-space-size=16,--no-sparkplug";
+const BRIEF: readonly string[] = ["--v8-flags=--min-semi-space-size=16,--no-sparkplug"];
 /**
- * How V8 is to work for the daemon, which does next to nothing for weeks: with little memory, without keeping what it
- * compiled for a second time, and the garbage of the start collected at once instead of after half a minute.
+ * How the runtime is to work for the daemon, which does next to nothing for weeks: with little memory, without what was
+ * compiled for others, which stays in memory, and with the garbage of the start collected at once instead of after half a
+ * minute.
  */
-const LASTING =
-  "--lite-mode,--no-compilation-cache,--gc-memory-reducer-start-delay-ms=1000,--memory-reducer-delay-ms=1000";
+const LASTING: readonly string[] = [
+  "--no-code-cache",
+  "--v8-flags=--lite-mode,--no-compilation-cache," +
+  "--gc-memory-reducer-start-delay-ms=1000,--memory-reducer-delay-ms=1000",
+];
 
 /** How the file was made, where it is and how large. */
 export interface Build {
@@ -267,8 +271,8 @@ async function selfExtracting(
         VARIABLES: VARIABLES.join(" "),
         RUN: RUN.join(","),
         SCRIPTS: scripts.join(" "),
-        BRIEF,
-        LASTING,
+        BRIEF: BRIEF.join(" "),
+        LASTING: LASTING.join(" "),
         PERMISSIONS: PERMISSIONS.map(quote).join(" "),
         OFFSET: `${offset}`.padStart(6, "0"),
         MIB: `${unpackedMib}`,

@@ -44,7 +44,7 @@ private() {
 # The runtime obeys many variables that were meant for other programs. They are set aside, and LOCKSMITH_RESTORE is the
 # piece of shell that brings them back: the program puts it before every command of the operator that it starts.
 start() {
-  my_restore='unset DENO_DIR DENO_NO_UPDATE_CHECK LOCKSMITH_ARGV0 LOCKSMITH_COMPILED LOCKSMITH_RESTORE LOCKSMITH_STDOUT;'
+  my_restore='unset DENO_DIR DENO_NO_UPDATE_CHECK LOCKSMITH_ARGV0 LOCKSMITH_RESTORE LOCKSMITH_STDOUT;'
   for my_name in COMPLETE @VARIABLES@; do
     eval "[ -n \"\${$my_name+set}\" ]" || continue
     eval "export LOCKSMITH_SAVED_$my_name=\"\$$my_name\""
@@ -58,15 +58,15 @@ start() {
   # The runtime opens /dev/null in its place, and what is written is lost without a word.
   unset LOCKSMITH_STDOUT
   { true 3>&1; } 2>/dev/null || export LOCKSMITH_STDOUT=closed
-  # What the runtime compiled is of use only to a run with the same flags. Any word may be the command.
-  DENO_DIR=$my_home/deno my_flags=@BRIEF@
+  # Any word may be the command: what differs is only how fast it starts and how much memory it takes.
+  my_flags='@BRIEF@'
   for my_word in "${0##*/}" "$@"; do
-    case $my_word in daemon | locksmithd) DENO_DIR=$my_home/daemon my_flags=@LASTING@ ;; esac
+    case $my_word in daemon | locksmithd) my_flags='@LASTING@' ;; esac
   done
-  DENO_NO_UPDATE_CHECK=1 LOCKSMITH_ARGV0=$0 LOCKSMITH_COMPILED=$DENO_DIR LOCKSMITH_RESTORE=$my_restore
-  export DENO_DIR DENO_NO_UPDATE_CHECK LOCKSMITH_ARGV0 LOCKSMITH_COMPILED LOCKSMITH_RESTORE
+  DENO_DIR=$my_home/deno DENO_NO_UPDATE_CHECK=1 LOCKSMITH_ARGV0=$0 LOCKSMITH_RESTORE=$my_restore
+  export DENO_DIR DENO_NO_UPDATE_CHECK LOCKSMITH_ARGV0 LOCKSMITH_RESTORE
   exec "$my_home/locksmith" run --quiet --no-config --no-lock --no-remote --no-npm @PERMISSIONS@ "$my_run" \
-    "--v8-flags=$my_flags" "$my_home/locksmith.js" "$@"
+    $my_flags "$my_home/locksmith.js" "$@"
 }
 
 if complete && trusted; then start "$@"; fi

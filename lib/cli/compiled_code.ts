@@ -5,8 +5,8 @@
  * All of it is only for speed: where it cannot be done, nothing is said.
  */
 
-/** In the folder of the runtime, which names the file. */
-const DATABASE = "v8_code_cache_v2";
+/** Below the folder of the program. The runtime names the file. */
+const DATABASE = "deno/v8_code_cache_v2";
 /** Less than this, with its journal, is a database without the program, in bytes. */
 const EMPTY_MAX = 64 * 1024;
 /** A journal up to this size is left as it is, in bytes: reading it costs less than to empty it. */
@@ -15,7 +15,7 @@ const JOURNAL_MAX = 512 * 1024;
 /**
  * To be awaited when the command is done, before the process exits.
  *
- * @param folder where the runtime keeps what it compiled, unless it keeps nothing
+ * @param folder where the program is, unless it came from elsewhere
  */
 export async function keepCompiledCode(folder: string | undefined): Promise<void> {
   if (folder === undefined) return;

@@ -207,7 +207,9 @@ Deno.test("what a run compiled is kept for the next, however short it was, and n
   assert(kept().length < parts.length, "and not all of the program");
   assertEquals((await run([path, "status", "--endpoint", "http://127.0.0.1:1"], env)).code, 1);
   assert(kept().includes("node:http2"), "the way to etcd");
-  assertEquals((await Deno.stat(`${database}-wal`)).size, 0);
+  for (const name of ["v8_code", "dep_analysis", "node_analysis"]) {
+    assertEquals((await Deno.stat(`${home}/deno/${name}_cache_v2-wal`)).size, 0, name);
+  }
 });
 
 Deno.test("the daemon takes less memory: it is started otherwise than commands, by whatever name and with whatever before", async () => {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# locksmith @VERSION@: this text, and behind it a gzip'd tar with the program (locksmith.js) and its runtime (locksmith).
+# locksmith @VERSION@: this text, and behind it a gzip'd tar with the program (*.js) and its runtime (locksmith).
 #
 # The first run unpacks the tar into a folder that is named by the SHA-256 of the tar, later runs start from there. The
 # folder appears whole or not at all. It lies in $LOCKSMITH_CACHE_DIR, else $CACHE_DIRECTORY (set by systemd), else
@@ -24,7 +24,8 @@ fi
 my_home=$my_base/$my_id
 
 complete() {
-  [ -x "$my_home/locksmith" ] && [ -s "$my_home/locksmith.js" ]
+  for my_script in @SCRIPTS@; do [ -s "$my_home/$my_script" ] || return; done
+  [ -x "$my_home/locksmith" ]
 }
 
 # Nobody else can put a folder of theirs in our place. The sticky bit, which the folders made here have, answers that
@@ -57,10 +58,15 @@ start() {
   # The runtime opens /dev/null in its place, and what is written is lost without a word.
   unset LOCKSMITH_STDOUT
   { true 3>&1; } 2>/dev/null || export LOCKSMITH_STDOUT=closed
+  # Any word may be the command: what differs is only how fast it starts and how much memory it takes.
+  my_flags='@BRIEF@'
+  for my_word in "${0##*/}" "$@"; do
+    case $my_word in daemon | locksmithd) my_flags='@LASTING@' ;; esac
+  done
   DENO_DIR=$my_home/deno DENO_NO_UPDATE_CHECK=1 LOCKSMITH_ARGV0=$0 LOCKSMITH_RESTORE=$my_restore
   export DENO_DIR DENO_NO_UPDATE_CHECK LOCKSMITH_ARGV0 LOCKSMITH_RESTORE
   exec "$my_home/locksmith" run --quiet --no-config --no-lock --no-remote --no-npm @PERMISSIONS@ "$my_run" \
-    "$my_home/locksmith.js" "$@"
+    $my_flags "$my_home/locksmith.js" "$@"
 }
 
 if complete && trusted; then start "$@"; fi
@@ -111,7 +117,7 @@ unpack() {
     rm -rf "$new"
     return 1
   fi
-  sync "$new/locksmith" "$new/locksmith.js" 2>/dev/null || sync
+  sync "$new/locksmith" "$new"/*.js 2>/dev/null || sync
   true >"$new/used"
   mv -fT "$new" "$my_home" 2>/dev/null && return
   if ! complete; then

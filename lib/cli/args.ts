@@ -81,7 +81,7 @@ function normalize(
     ),
   );
   known.set("h", "help").set("?", "help");
-  const meant = [...known].filter(([, name]) => isOf(options[name], command)).map(([word]) => word);
+  const meant = () => [...known].filter(([, name]) => isOf(options[name], command)).map(([word]) => word);
   const flags: Flag[] = [];
   const words: string[] = [];
   const rest = [...argv];
@@ -101,7 +101,7 @@ function normalize(
     const take = (value: string) => flags.push({ name, written, value });
     const next = rest[0];
     if (option === undefined) {
-      faults.push(`unknown option ${dashes}${word}${didYouMean(word, meant, "--")}`);
+      faults.push(`unknown option ${dashes}${word}${didYouMean(word, meant(), "--")}`);
     } else if (option.value === undefined) {
       if (value === undefined || value === "true" || value === "false") take(value ?? "true");
       else faults.push(`${written} takes no value: '${value}'`);

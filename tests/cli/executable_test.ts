@@ -189,8 +189,8 @@ Deno.test("a later run starts no other program", async () => {
 
 Deno.test("what a run compiled is kept for the next, however short it was, and not in a journal", async () => {
   await using dir = await folder();
-  const [program, env] = [await locksmith(), { LOCKSMITH_CACHE_DIR: `${dir.path}/cache` }];
-  assertEquals((await run([program, "version"], env)).code, 0);
+  const [path, env] = [await locksmith(), { LOCKSMITH_CACHE_DIR: `${dir.path}/cache` }];
+  assertEquals((await run([path, "version"], env)).code, 0);
   const home = unpacked(env.LOCKSMITH_CACHE_DIR);
   const database = `${home}/deno/v8_code_cache_v2`;
   const kept = () => {
@@ -199,11 +199,32 @@ Deno.test("what a run compiled is kept for the next, however short it was, and n
     using copy = new DatabaseSync(`${dir.path}/copy`);
     return copy.prepare("SELECT specifier FROM codecache").all().map(({ specifier }) => specifier);
   };
-  const main = new URL(`file://${home}/locksmith.js`).href;
-  assertEquals(kept(), [main], "and nothing else is loaded, which it would wait for");
-  assertEquals((await run([program, "status", "--endpoint", "http://127.0.0.1:1"], env)).code, 1);
+  const program = new URL(`file://${home}/`).href;
+  assert(kept().includes(`${program}locksmith.js`));
+  const foreign = kept().filter((name) => !String(name).startsWith(program));
+  assertEquals(foreign, [], "and nothing of the runtime is loaded, which it would wait for");
+  const parts = names(home).filter((name) => name.endsWith(".js"));
+  assert(kept().length < parts.length, "and not all of the program");
+  assertEquals((await run([path, "status", "--endpoint", "http://127.0.0.1:1"], env)).code, 1);
   assert(kept().includes("node:http2"), "the way to etcd");
-  assertEquals((await Deno.stat(`${database}-wal`)).size, 0);
+  for (const name of ["v8_code", "dep_analysis", "node_analysis"]) {
+    assertEquals((await Deno.stat(`${home}/deno/${name}_cache_v2-wal`)).size, 0, name);
+  }
+});
+
+Deno.test("the daemon takes less memory: it is started otherwise than commands, by whatever name and with whatever before", async () => {
+  await using dir = await folder();
+  const [path, env] = [await locksmith(), { LOCKSMITH_CACHE_DIR: `${dir.path}/cache` }];
+  const flags = async (called: string, ...args: string[]) => {
+    const log = `${dir.path}/trace`;
+    const traced = ["strace", "-qq", "-s", "500", "-v", "-e", "trace=execve", "-o", log, called, ...args];
+    await run(traced, { ...env, PATH: Deno.env.get("PATH") ?? "" });
+    return (await Deno.readTextFile(log)).match(/"--(?:no-code-cache|v8-flags=)[^"]*"/g) ?? [];
+  };
+  assertEquals((await run([path, "version"], env)).code, 0);
+  const [command, daemon] = [await flags(path, "version"), await flags(path, "-group", "db", "daemon")];
+  assertEquals([command.length, daemon.length], [1, 2]);
+  assertEquals(await flags(`${path}d`, "-group", "db"), daemon);
 });
 
 Deno.test("every shell that is here runs it: dash, bash, busybox", async () => {

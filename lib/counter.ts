@@ -7,6 +7,7 @@
 
 import { Granter } from "./grant.ts";
 import { type Gate, gateAt, type GroupRules } from "./group_rules.ts";
+import type { KeptSlots } from "./kept_slots.ts";
 import { type Lock, LockError } from "./lock.ts";
 import type { Mirror } from "./mirror.ts";
 import type { Guest, Places } from "./places.ts";
@@ -44,12 +45,16 @@ export class Counter {
   /** What rests on the document is done one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly options: CounterOptions, private readonly places: Places) {
+  constructor(
+    private readonly options: CounterOptions,
+    private readonly places: Places,
+    kept: KeptSlots,
+  ) {
     const { lock, mirror, all, newMark } = options;
     this.#document = new SeenDocument(lock.key, lock.group, lock, mirror, (before, after, at) => {
       places.line.granted(before, after, at);
     });
-    this.#granter = new Granter(lock, { own: this.#document, all }, places, newMark);
+    this.#granter = new Granter(lock, { own: this.#document, all }, places, kept, newMark);
   }
 
   /** The mirror has another document. */

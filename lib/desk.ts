@@ -13,6 +13,7 @@ import { Line, type Standing } from "./line.ts";
 import { LockError } from "./lock.ts";
 import { type Footings, type Guest, Places } from "./places.ts";
 import { comesBefore } from "./polling.ts";
+import { available } from "./semaphore.ts";
 import type { Patience, SlotAnswer, SlotRequest } from "./slot_server.ts";
 import { type Entry, StoreError } from "./store.ts";
 import type { Timer } from "./surroundings.ts";
@@ -75,8 +76,8 @@ export class Desk {
     const { lock, footings } = options;
     this.line = new Line(lock.group);
     this.#places = new Places(lock, this.line, footings);
-    this.#counter = new Counter(options, this.#places);
     this.#kept = new KeptSlots(this.line);
+    this.#counter = new Counter(options, this.#places, this.#kept);
   }
 
   /** How many hosts wait for an answer. */
@@ -200,6 +201,7 @@ export class Desk {
   async #asked(visitor: Visitor, isOff: () => boolean): Promise<SlotAnswer> {
     const answer = await this.#counter.answer(visitor, isOff);
     if (answer !== undefined) return answer;
+    if (this.#counter.hasSlotFor(visitor.id) && this.#kept.refused()) this.pump();
     if (!this.#places.isSettled(visitor)) await this.#places.keep(visitor);
     return this.#counter.refusal(visitor);
   }
@@ -285,7 +287,7 @@ export class Desk {
   /** Grants what is to be granted to those who wait, the first in line first. */
   async #serve(): Promise<void> {
     const counter = this.#counter;
-    const { mirror, lock } = this.options;
+    const { mirror } = this.options;
     const { semaphore } = counter;
     if (mirror.state.kind !== "current" || semaphore === undefined) return;
     for (const id of semaphore.holders) await this.#tellHolder(this.#visitors.get(id));
@@ -309,8 +311,9 @@ export class Desk {
     }
     this.#keepSlot();
     this.#alarm?.cancel();
-    if (this.#waiting.size === 0) return;
-    this.#alarm = lock.surroundings.after(Math.min(LOOK_MS, counter.changesInMs), () => this.pump());
+    const wakesInMs = Math.min(this.#waiting.size > 0 ? LOOK_MS : Infinity, this.#kept.changesInMs);
+    if (wakesInMs === Infinity) return;
+    this.#alarm = this.#after(Math.min(wakesInMs, counter.changesInMs), () => this.pump());
   }
 
   /** A free slot does not wait for a host that was told to ask again, and has not yet. */
@@ -327,7 +330,8 @@ export class Desk {
 
   /** The first of those who wait here and stand where they can be granted a slot. */
   #next(): Visitor | undefined {
-    const { first } = this.line;
+    // past hosts that are away: the grant says whether one may
+    const first = this.line.queue.find(({ place }) => place.kept === undefined);
     const visitor = this.#visitors.get(first?.place.machine ?? "");
     let next = visitor !== undefined && this.#waiting.has(visitor) ? visitor : undefined;
     let best = first;
@@ -352,17 +356,28 @@ export class Desk {
     this.#beside.delete(visitor);
   }
 
-  /** Has a slot kept for who was passed over too often. */
+  /** Has slots kept for those who were passed over too often, as long as the budget for it lasts. */
   #keepSlot(): void {
     const { surroundings } = this.options.lock;
-    const max = this.#counter.semaphore?.max ?? 0;
+    const { semaphore } = this.#counter;
+    if (semaphore === undefined) return;
     const { first } = this.line;
-    const idles = first?.place.kept === true && this.#counter.hasSlotFor(first.place.machine);
-    this.#kept.idle(idles, max, surroundings.elapsed());
-    const next = this.#kept.next(max, surroundings.elapsed(), surroundings.now());
-    const visitor = next && this.#visitors.get(next.place.machine);
-    if (visitor === undefined || visitor.writing > 0 || !this.#places.isOwn(visitor, next)) return;
-    this.#places.keepSlot(visitor).catch((error) => this.#troubled(error, () => {}));
+    const free = first?.place.kept === true && this.#counter.hasSlotFor(first.place.machine)
+      ? available(semaphore)
+      : 0;
+    this.#kept.free(free, semaphore.max, surroundings.elapsed());
+    const own = (standing: Standing | undefined) => {
+      const visitor = standing && this.#visitors.get(standing.place.machine);
+      return visitor?.writing === 0 && this.#places.isOwn(visitor, standing) ? visitor : undefined;
+    };
+    const moves = this.#kept.spent
+      ? this.#kept.inQueue.map((standing) => [own(standing), "standAside"] as const)
+      : [[own(this.#kept.next(surroundings.now())), "keepSlot"] as const];
+    for (const [visitor, move] of moves) {
+      if (visitor !== undefined) {
+        this.#places[move](visitor).catch((error) => this.#troubled(error, () => {}));
+      }
+    }
   }
 
   // ------------------------------------------------------------------------------------------------------------ means

@@ -10,13 +10,12 @@
 import { backoffMs } from "./backoff.ts";
 import { Contention } from "./contention.ts";
 import { ALL_KEY } from "./group.ts";
-import type { Standing } from "./line.ts";
 import { CALL_TIMEOUT_MS, type Lock, LockError, TOTAL_TIMEOUT_MS } from "./lock.ts";
 import type { Guest, Places } from "./places.ts";
+import type { KeptSlots } from "./kept_slots.ts";
 import { comesBefore, nobodyBefore } from "./polling.ts";
-import { firstInLine } from "./queue.ts";
 import type { SeenDocument } from "./seen_document.ts";
-import { acquire, type AcquireDecision, FLEET_LOCK, GRANTED, type Hold } from "./semaphore.ts";
+import { acquire, type AcquireDecision, available, FLEET_LOCK, GRANTED, type Hold } from "./semaphore.ts";
 import { type Entry, exactly, type Expectation, StoreError } from "./store.ts";
 import { sleep } from "./surroundings.ts";
 
@@ -49,6 +48,7 @@ export class Granter {
     private readonly lock: Lock,
     private readonly documents: Documents,
     private readonly places: Places,
+    private readonly kept: KeptSlots,
     private readonly newMark: () => string,
   ) {}
 
@@ -65,7 +65,8 @@ export class Granter {
   /** Whether it looks as if this host could have a slot now. */
   mayHave(guest: Guest): boolean {
     if (this.obstacle(guest.id) !== undefined) return false;
-    const { first } = this.places.line;
+    const passed = this.#passable(guest.id);
+    const first = this.places.line.queue.find(({ entry }) => !passed.includes(entry.key));
     if (first === undefined || first.place.machine === guest.id) return true;
     const standing = this.places.standing(guest);
     const { priority = 0 } = guest.request;
@@ -109,7 +110,7 @@ export class Granter {
       const outcome = await lock.store.commit({
         expect: [
           ...this.#unchanged(entry, entryOfAll),
-          ...this.#nobodyBefore(this.places.standing(guest), priority),
+          ...this.#nobodyBefore(guest, priority),
         ],
         put: [{
           key: lock.key,
@@ -179,12 +180,23 @@ export class Granter {
     }];
   }
 
-  #nobodyBefore(standing: Standing | undefined, priority: number): Expectation[] {
+  #nobodyBefore(guest: Guest, priority: number): Expectation[] {
     const { group } = this.places.line;
-    if (standing === undefined) return nobodyBefore(group, priority, null);
+    const passed = this.#passable(guest.id);
+    const standing = this.places.standing(guest);
+    if (standing === undefined) return nobodyBefore(group, { priority, rank: null, ordinary: false }, passed);
     const { entry, rank, key } = standing;
-    if (!key.beside && key.rank === undefined) return firstInLine(group, priority, entry);
-    return [{ key: entry.key, revision: entry.revision }, ...nobodyBefore(group, priority, rank)];
+    const ordinary = !key.beside && key.rank === undefined;
+    return [
+      { key: entry.key, revision: entry.revision },
+      ...nobodyBefore(group, { priority, rank, ordinary }, passed),
+    ];
+  }
+
+  #passable(machine: string): string[] {
+    const { semaphore } = this.documents.own;
+    if (semaphore instanceof LockError) return [];
+    return this.kept.passable(machine, available(semaphore), this.lock.surroundings.now());
   }
 
   #decide(holder: string, hold: Hold): AcquireDecision | LockError {

@@ -1,38 +1,96 @@
 /**
- * For whom a slot is kept while it is away, and how long slots have stood idle for that: see `polling.ts` for the rule.
+ * For whom slots are kept while it is away, who may pass it, and how long slots have stood idle for that: `polling.ts` has
+ * the rule.
  */
 
 import type { Line, Standing } from "./line.ts";
-import { isDue, keepPauseMs, keptLimit } from "./polling.ts";
+import {
+  afterIdling,
+  budgetLastsMs,
+  DUE_PER_SLOT,
+  FIRM_LIMIT,
+  FULL_BUDGET,
+  type IdleBudget,
+  isDue,
+} from "./polling.ts";
 import { isBefore } from "./store.ts";
 
 export class KeptSlots {
-  /** Since when a slot stands idle for somebody who is away. */
-  #idleSinceMs: number | undefined;
-  /** Until when no slot is kept. */
-  #notBeforeMs = -Infinity;
+  #budget: IdleBudget = FULL_BUDGET;
+  /** Since when so many slots stand idle. */
+  #idle = { slots: 0, max: 0, atMs: 0 };
+  /** Whether somebody was refused for it. */
+  #wanted = false;
 
   constructor(private readonly line: Line) {}
 
-  /** A slot stands idle for somebody who is away, or does not any more. Clocks in milliseconds; `max`: slots of the group. */
-  idle(is: boolean, max: number, elapsedMs: number): void {
-    if (is) this.#idleSinceMs ??= elapsedMs;
-    else if (this.#idleSinceMs !== undefined) {
-      this.#notBeforeMs = elapsedMs + keepPauseMs(elapsedMs - this.#idleSinceMs, max);
-      this.#idleSinceMs = undefined;
-    }
+  /** The places of hosts that are away, in the queue, whom this one may pass with so many slots free. `now`: since the epoch. */
+  passable(machine: string, free: number, now: number): string[] {
+    const { line } = this;
+    const kept = line.queue.filter(({ place }) => place.kept === true && place.machine !== machine);
+    if (kept.length === 0) return [];
+    if (this.spent) return kept.map(keyOf);
+    const isFirm = ({ place }: Standing) => line.passedOver(place.machine) >= FIRM_LIMIT;
+    const due = line.of(machine).some((standing) => this.#isDue(standing, now));
+    const reserved = due ? kept.filter(isFirm).length : Math.ceil(this.#due(now) / DUE_PER_SLOT);
+    return (free > reserved ? kept : due ? kept.filter((standing) => !isFirm(standing)) : []).map(keyOf);
   }
 
-  /** The next for whom a slot is to be kept. `now`: milliseconds since the epoch. */
-  next(max: number, elapsedMs: number, now: number): Standing | undefined {
+  /** Somebody who asked was refused though a slot is free. Whether that is new. */
+  refused(): boolean {
+    const isNew = !this.#wanted;
+    this.#wanted = true;
+    return isNew;
+  }
+
+  /** So many of the slots of the group are free now. `elapsedMs`: the clock that is never set back. */
+  free(slots: number, max: number, elapsedMs: number): void {
     const { line } = this;
-    if (this.#idleSinceMs !== undefined || elapsedMs < this.#notBeforeMs) return undefined;
-    if (line.kept >= keptLimit(max)) return undefined;
+    this.#budget = afterIdling(this.#budget, elapsedMs - this.#idle.atMs, this.#idle.slots, this.#idle.max);
+    const stops = slots > 0 && line.kept > 0 && !this.#budget.spent &&
+      (this.#wanted || line.queue.some(({ place }) => place.kept === undefined));
+    if (slots === 0 || line.kept === 0) this.#wanted = false;
+    this.#idle = { slots: stops ? slots : 0, max, atMs: elapsedMs };
+  }
+
+  /** Whether no slot may be kept now: the budget is used up. */
+  get spent(): boolean {
+    return this.#budget.spent;
+  }
+
+  /** In how many milliseconds that is so, or is not any more. */
+  get changesInMs(): number {
+    return this.#idle.slots === 0 ? Infinity : budgetLastsMs(this.#budget, this.#idle.slots, this.#idle.max);
+  }
+
+  /** Those whose place is in the queue while they are away. */
+  get inQueue(): readonly Standing[] {
+    return this.line.queue.filter(({ place }) => place.kept === true);
+  }
+
+  /** Whose place is to be put into the queue. `now`: milliseconds since the epoch. */
+  next(now: number): Standing | undefined {
+    const { line } = this;
+    if (this.spent || line.kept > 0) return undefined;
     return line.everybody.find((standing) => {
-      const { key, place, priority, rank } = standing;
-      if (!key.beside || !isDue(place, line.passedOver(place.machine), now)) return false;
+      const { key, priority, rank } = standing;
+      if (!key.beside || !this.#isDue(standing, now)) return false;
       const older = line.oldestOf(priority);
       return older === undefined || !isBefore(older.rank, rank);
     });
   }
+
+  #due(now: number): number {
+    let due = 0;
+    for (const standing of this.line.everybody) if (this.#isDue(standing, now)) due++;
+    return due;
+  }
+
+  #isDue({ place, key }: Standing, now: number): boolean {
+    return place.kept === true || key.beside && isDue(place, this.line.passedOver(place.machine), now);
+  }
+}
+
+function keyOf({ entry }: Standing): string {
+  return entry.key;
 }

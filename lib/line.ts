@@ -42,6 +42,8 @@ export class Line {
   apply(key: string, entry: Entry | null, at: string): void {
     const before = this.#sights.get(key);
     if (before === undefined ? entry === null : isBefore(at, before.at)) return;
+    const known = before?.standing?.entry;
+    if (known !== undefined && known.revision === entry?.revision) return;
     const read = entry === null ? undefined : readPlace(this.group, entry);
     const standing = read === undefined || entry === null
       ? undefined
@@ -50,6 +52,8 @@ export class Line {
     if (standing !== undefined) this.#enter(standing);
     else if (before?.standing !== undefined) this.#gone.set(key, { standing: before.standing, at });
     this.#sights.set(key, { standing, at });
+    const gone = before?.standing?.place.machine;
+    if (gone !== undefined && !this.#byMachine.has(gone)) this.#passed.delete(gone);
   }
 
   /** What is older than the commit `revision` is known to everybody. */
@@ -75,12 +79,17 @@ export class Line {
     return this.#all;
   }
 
+  /** Those in the queue, the first in line first. */
+  get queue(): readonly Standing[] {
+    return this.#queue;
+  }
+
   /** The first in the queue. */
   get first(): Standing | undefined {
     return this.#queue[0];
   }
 
-  /** How many slots are kept for hosts that are away. */
+  /** How many of them are away. */
   get kept(): number {
     let kept = 0;
     for (const { place } of this.#queue) if (place.kept) kept++;
@@ -106,7 +115,7 @@ export class Line {
     return placeOf(this.#all, standing) + 1;
   }
 
-  /** How often a machine was passed over since it has stood beside the queue. */
+  /** How often a machine was passed over while it was away. */
   passedOver(machine: string): number {
     return this.#passed.get(machine) ?? 0;
   }
@@ -120,7 +129,8 @@ export class Line {
       const of = this.#foremost(machine, at);
       for (const standing of this.#all) {
         const { machine: other } = standing.place;
-        if (!standing.key.beside || other === machine) continue;
+        const away = standing.key.beside || standing.place.kept === true;
+        if (!away || other === machine) continue;
         const earlier = of === undefined ? isBefore(standing.rank, at) : comesBefore(standing, of);
         if (earlier) this.#passed.set(other, this.passedOver(other) + 1);
       }
@@ -152,9 +162,7 @@ export class Line {
     const { machine } = standing.place;
     const keys = this.#byMachine.get(machine);
     keys?.delete(standing.entry.key);
-    if (keys?.size !== 0) return;
-    this.#byMachine.delete(machine);
-    this.#passed.delete(machine);
+    if (keys?.size === 0) this.#byMachine.delete(machine);
   }
 }
 

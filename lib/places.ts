@@ -86,12 +86,12 @@ export class Places {
     return this.#write(guest, () => guest.present ? this.#forPresent(guest) : this.#forAway(guest));
   }
 
-  /** A host that waited for its answer is gone: its place goes beside the queue. Throws {@linkcode StoreError}. */
+  /** A host is gone that waited for its answer, or no slot is kept for it any more: its place goes beside the queue. Throws {@linkcode StoreError}. */
   standAside(guest: Guest): Promise<void> {
     return this.#write(guest, () => {
       const standing = this.standing(guest);
       const stays = guest.present || standing === undefined || standing.key.beside ||
-        standing.place.kept === true || !this.isOwn(guest, standing);
+        !this.isOwn(guest, standing);
       return stays ? undefined : this.#moved(standing, { beside: true });
     });
   }

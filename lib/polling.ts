@@ -3,26 +3,33 @@
  *
  * Such a host has a place beside the queue, which keeps its rank from one question to the next and stops nobody: a free
  * slot goes to the first of those who are there. Being passed over has a bound. A host that was passed over
- * {@linkcode PASSED_LIMIT} times, or at all and is waiting for {@linkcode PASSED_AGE_MS}, is due; of those who are due the
- * first gets a place *in* the queue, and so the next free slot is kept until it asks again, or was not heard of for so long
- * that its place is given up.
+ * {@linkcode PASSED_LIMIT} times, or at all and has waited for {@linkcode PASSED_AGE_MS}, is due. Of those who are due the
+ * first gets a place *in* the queue, at its rank: now slots are kept, as many as hosts are due, and only those who are due
+ * get them, each when it asks. So a slot stands idle for moments where many are due. Whoever was passed over
+ * {@linkcode FIRM_LIMIT} times has the next slot to itself: it is kept until it asks, or was not heard of for so long that
+ * its place is given up.
  *
- * A slot that is kept stands idle meanwhile. Hosts that ask every five minutes for slots that are free for moments could all
- * be due at once, and a roll-out would wait for half of each interval. So the slots of a group may stand idle for absent
- * hosts in no more than one part in {@linkcode IDLE_PARTS} of their time: after a slot stood idle, no other is kept until
- * that is made up for. Pure.
+ * While slots are kept, others who are there may wait for nothing. So a group has a budget for slots that stand idle: one
+ * part in {@linkcode IDLE_PARTS} of the time of its slots, and {@linkcode IDLE_BURST_MS} at once. When that is used up, no
+ * slot is kept until some of it is there again. Pure.
  */
 
-import { beforeRange, classRange, type Place } from "./queue.ts";
-import type { Expectation } from "./store.ts";
-import { isBefore } from "./store.ts";
+import { beforeRange, classRange, type Place, queueRange } from "./queue.ts";
+import { exactly, type Expectation, isBefore, type KeyRange } from "./store.ts";
 
-/** So often a host is passed over before a slot is kept for it. */
+/** So often a host is passed over before it is due. */
 export const PASSED_LIMIT = 3;
+/** For so many who are due a slot is kept: one of them asks soon. */
+export const DUE_PER_SLOT = 10;
+/** So often it is passed over, by others who are due, before a slot is kept for it alone. */
+export const FIRM_LIMIT = 20;
 /** From this age of its place on, once is enough. Milliseconds. */
 export const PASSED_AGE_MS = 10 * 60_000;
 /** Kept slots stand idle for one part in so many of all of the time of a group's slots. */
-export const IDLE_PARTS = 20;
+export const IDLE_PARTS = 100;
+/** So long they may stand idle at once, and from so much of it on slots are kept again, in milliseconds. */
+export const IDLE_BURST_MS = 6 * 60_000;
+export const IDLE_RESUME_MS = 60_000;
 /** How long a place is kept for a host that does not ask, unless a server is told otherwise, in milliseconds. */
 export const POLL_PLACE_TTL_MS = 15 * 60_000;
 
@@ -45,26 +52,64 @@ export function isDue(place: Pick<Place, "since">, passed: number, now: number):
     now - Temporal.Instant.from(since).epochMilliseconds >= PASSED_AGE_MS;
 }
 
-/** How many slots of a group may be kept at the same time. */
-export function keptLimit(max: number): number {
-  return Math.max(1, Math.floor(max / IDLE_PARTS));
+/** What a group may still have its slots stand idle for absent hosts. */
+export interface IdleBudget {
+  /** In milliseconds of one slot. */
+  readonly leftMs: number;
+  /** Whether it was used up, and slots are not kept until there is enough of it again. */
+  readonly spent: boolean;
 }
 
-/** How long no slot is kept after kept slots of a group stood idle for `idleMs`, in milliseconds. */
-export function keepPauseMs(idleMs: number, max: number): number {
-  return idleMs * Math.max(0, IDLE_PARTS / Math.max(1, max) - 1);
+export const FULL_BUDGET: IdleBudget = { leftMs: IDLE_BURST_MS, spent: false };
+
+/** The budget after `tookMs` in which `idle` of the group's slots stood idle. */
+export function afterIdling(
+  { leftMs, spent }: IdleBudget,
+  tookMs: number,
+  idle: number,
+  max: number,
+): IdleBudget {
+  const left = Math.min(IDLE_BURST_MS, leftMs + tookMs * max / IDLE_PARTS - tookMs * idle);
+  return { leftMs: left, spent: left <= 0 || spent && left < IDLE_RESUME_MS };
 }
 
-/** What must be true of the queue for one who stands beside it, or has no place yet (`rank: null`), to be granted a slot. */
-export function nobodyBefore(group: string, priority: number, rank: string | null): Expectation[] {
-  if (rank === null) {
-    const { from } = beforeRange(group, priority, "0");
-    return [{ range: { from, to: classRange(group, priority).to }, noneCreatedBefore: null }];
+/** In how many milliseconds the budget is used up. */
+export function budgetLastsMs({ leftMs }: IdleBudget, idle: number, max: number): number {
+  const rate = idle - max / IDLE_PARTS;
+  return rate <= 0 ? Infinity : Math.max(1, Math.ceil(leftMs / rate));
+}
+
+/** Where somebody stands who is to be granted a slot; `rank: null`: nowhere yet. */
+export interface Stand {
+  readonly priority: number;
+  readonly rank: string | null;
+  /** Whether it is in the queue with the rank of its creation. */
+  readonly ordinary: boolean;
+}
+
+/** What must be true of the queue for a grant to whoever stands there: nobody is before it but those whose places are `passed`. */
+export function nobodyBefore(
+  group: string,
+  { priority, rank, ordinary }: Stand,
+  passed: readonly string[] = [],
+): Expectation[] {
+  const own = classRange(group, priority);
+  const { from } = queueRange(group);
+  const to = rank === null ? own.to : ordinary ? own.from : beforeRange(group, priority, rank).to;
+  const none = without({ from, to }, passed).map((range) => ({ range, noneCreatedBefore: null }));
+  return rank === null ? none : [...none, ...mayReturn(group, priority, rank)];
+}
+
+/** A range in pieces, without these keys. */
+function without({ from, to }: KeyRange, keys: readonly string[]): KeyRange[] {
+  const pieces: KeyRange[] = [];
+  let start = from;
+  for (const key of [...keys].sort()) {
+    if (key < start || key >= to) continue;
+    pieces.push({ from: start, to: key });
+    start = exactly(key).to;
   }
-  return [
-    { range: beforeRange(group, priority, rank), noneCreatedBefore: null },
-    ...mayReturn(group, priority, rank),
-  ];
+  return [...pieces, { from: start, to }].filter(({ from, to }) => from < to);
 }
 
 /**

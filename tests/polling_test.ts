@@ -2,10 +2,11 @@ import { assertEquals } from "@std/assert";
 import { gateAt, openingsOf } from "../lib/group_rules.ts";
 import { Line } from "../lib/line.ts";
 import {
+  afterIdling,
+  budgetLastsMs,
   comesBefore,
+  FULL_BUDGET,
   isDue,
-  keepPauseMs,
-  keptLimit,
   mayReturn,
   nobodyBefore,
   PASSED_AGE_MS,
@@ -46,13 +47,18 @@ Deno.test("isDue() is one who was passed over three times, or at all and waits f
   assertEquals(isDue({ since }, 0, 10 * PASSED_AGE_MS), false);
 });
 
-Deno.test("keepPauseMs() makes an idle slot one twentieth of the time of all slots", () => {
-  assertEquals([keepPauseMs(60_000, 1), keepPauseMs(60_000, 10), keepPauseMs(60_000, 40)], [
-    19 * 60_000,
-    60_000,
-    0,
-  ]);
-  assertEquals([keptLimit(0), keptLimit(19), keptLimit(40)], [1, 1, 2]);
+Deno.test("afterIdling() lets a group's slots stand idle for a while, then for one hundredth of their time", () => {
+  const minute = 60_000;
+  const first = afterIdling(FULL_BUDGET, 5 * minute, 1, 1);
+  assertEquals([Math.round(first.leftMs / minute), first.spent], [1, false]);
+  assertEquals(budgetLastsMs(first, 1, 1), 63_637);
+  const second = afterIdling(first, 2 * minute, 1, 1);
+  assertEquals(second.spent, true);
+  // not kept again before there is a minute
+  assertEquals(afterIdling(second, 60 * minute, 0, 1).spent, true);
+  assertEquals(afterIdling(second, 200 * minute, 0, 1).spent, false);
+  assertEquals(afterIdling(second, 1000 * minute, 0, 1), FULL_BUDGET);
+  assertEquals(budgetLastsMs(FULL_BUDGET, 1, 100), Infinity);
 });
 
 Deno.test("rankedKey() stands behind every higher priority, before its own, and among its like by rank", () => {
@@ -96,16 +102,16 @@ Deno.test("nobodyBefore() holds a grant to those in the queue that came earlier,
   const [older = ""] = put(memory, rankedKey({ priority: 0, beside: true, machine: "older" }, GROUP));
   const [created = ""] = put(memory, placeKey(GROUP, 0, "here"));
   const [younger = ""] = put(memory, rankedKey({ priority: 0, beside: true, machine: "younger" }, GROUP));
-  assertEquals(holds(memory, nobodyBefore(GROUP, 0, older)), true);
-  assertEquals(holds(memory, nobodyBefore(GROUP, 0, younger)), false);
-  assertEquals(holds(memory, nobodyBefore(GROUP, 0, null)), false);
-  assertEquals(holds(memory, nobodyBefore(GROUP, 1, null)), true);
+  assertEquals(holds(memory, nobodyBefore(GROUP, { priority: 0, rank: older, ordinary: false })), true);
+  assertEquals(holds(memory, nobodyBefore(GROUP, { priority: 0, rank: younger, ordinary: false })), false);
+  assertEquals(holds(memory, nobodyBefore(GROUP, { priority: 0, rank: null, ordinary: false })), false);
+  assertEquals(holds(memory, nobodyBefore(GROUP, { priority: 1, rank: null, ordinary: false })), true);
   // somebody that came back with an older rank
   put(memory, rankedKey({ priority: 0, beside: false, machine: "back", rank: created }, GROUP));
-  assertEquals(holds(memory, nobodyBefore(GROUP, 0, older)), true);
-  assertEquals(holds(memory, nobodyBefore(GROUP, 0, younger)), false);
+  assertEquals(holds(memory, nobodyBefore(GROUP, { priority: 0, rank: older, ordinary: false })), true);
+  assertEquals(holds(memory, nobodyBefore(GROUP, { priority: 0, rank: younger, ordinary: false })), false);
   put(memory, placeKey(GROUP, 5, "urgent"));
-  assertEquals(holds(memory, nobodyBefore(GROUP, 0, older)), false);
+  assertEquals(holds(memory, nobodyBefore(GROUP, { priority: 0, rank: older, ordinary: false })), false);
 });
 
 Deno.test("mayReturn() lets nobody into the queue before somebody there who came earlier", () => {
@@ -141,6 +147,10 @@ Deno.test("Line counts who was passed over: those beside the queue that came bef
   line.granted(FRESH, { ...FRESH, holders: ["new"] }, "10");
   assertEquals(passed(), [2, 1, 1, 0]);
   line.granted(FRESH, { ...FRESH, holders: ["present"] }, "11");
+  assertEquals(passed(), [2, 1, 1, 0]);
+  // another server takes the place over
+  const taken = rankedKey({ priority: 0, beside: true, machine: "older" }, GROUP);
+  line.apply(taken, { key: taken, value: "{}", revision: "12", created: "1" }, "12");
   assertEquals(passed(), [2, 1, 1, 0]);
 });
 

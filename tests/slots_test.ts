@@ -86,6 +86,42 @@ Deno.test("Slots gives a kept slot up when its host was not heard of for a quart
   assertEquals(await server.poll("late"), "granted");
 });
 
+Deno.test("Slots keeps no slot from those who ask for longer than its budget of six minutes", async () => {
+  const service = new Service();
+  const server = await service.server();
+  await server.poll("holder");
+  await server.poll("old");
+  await server.steady("holder");
+  for (const id of ["x", "y", "z"]) {
+    await server.poll(id);
+    await server.steady(id);
+  }
+  await service.time.advance(SOON_MS);
+  assertEquals(await server.poll("late"), "full");
+  await service.time.advance(5 * MINUTE_MS);
+  assertEquals([await server.poll("late"), service.line], ["full", ["old kept", "late away"]]);
+  await service.time.advance(1.5 * MINUTE_MS);
+  assertEquals(service.line, ["old away", "late away"]);
+  assertEquals(await server.poll("late"), "granted");
+});
+
+Deno.test("Slots gives a kept slot to another that was passed over as often and asks before", async () => {
+  const service = new Service();
+  const server = await service.server();
+  await server.poll("holder");
+  for (const id of ["old", "second"]) await server.poll(id);
+  await server.steady("holder");
+  for (const id of ["x", "y", "z"]) {
+    await server.poll(id);
+    await server.steady(id);
+  }
+  await service.time.advance(SOON_MS);
+  assertEquals(service.line, ["old kept", "second away"]);
+  assertEquals([await server.poll("new"), await server.poll("second")], ["full", "granted"]);
+  await server.steady("second");
+  assertEquals([await server.poll("new"), await server.poll("old")], ["full", "granted"]);
+});
+
 Deno.test("Slots hands a slot to the first of those who wait as soon as it is free", async () => {
   const service = new Service();
   const server = await service.server();

@@ -1,6 +1,6 @@
 /**
  * The table of all options, a row each. A new option is a row here, and a line in the command that uses its value;
- * `option.ts` says what the columns are.
+ * `option.ts` says what the columns are. One noun: it is long because there are many options, and in the order of the help.
  */
 
 import { type Option, parseLength, parsePath, parseSwitch, parseText, wholeNumber } from "./option.ts";

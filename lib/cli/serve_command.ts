@@ -157,6 +157,7 @@ export async function serve(context: ServeContext): Promise<number> {
     for (const address of listen) {
       const bound = formatListenAddress(
         await server.listen(address).catch((error) => {
+          if (error instanceof TlsFilesError) throw error;
           throw new StartError(`cannot listen at ${formatListenAddress(address)}: ${listenReason(error)}`);
         }),
       );

@@ -7,7 +7,12 @@ import { ALL_GROUPS } from "../group.ts";
 import { attempt } from "./option.ts";
 import type { OptionName, Value } from "./options.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
-import { formatListenAddress, isLocal, type ListenAddress } from "../serve/listen_address.ts";
+import {
+  formatListenAddress,
+  isLocal,
+  type ListenAddress,
+  parseListenAddress,
+} from "../serve/listen_address.ts";
 import { planFaults, type RolloutPlan } from "../simulation/plan.ts";
 import { chooseStrategy, type StrategyChoice } from "../strategy.ts";
 import { reasonOf } from "../system_error.ts";
@@ -246,7 +251,8 @@ function composeServing({ part, readFile, faults, hints }: Composer): ServingCon
       faults.push(`${origin}: cannot read '${value}': ${reasonOf(error)}`);
     }
   }
-  const exposed = (listen.value ?? []).find((address) => !isLocal(address));
+  const addresses = (listen.value ?? []).flatMap((text) => parseListenAddress(text) ?? []);
+  const exposed = addresses.find((address) => !isLocal(address));
   if (exposed !== undefined && part("insecure").value !== true && clientCa.origin === undefined) {
     const { value: tokens } = part("tokens");
     try {
@@ -268,10 +274,10 @@ function composeServing({ part, readFile, faults, hints }: Composer): ServingCon
         );}
     }
   }
-  if (faults.length > before || listen.value === undefined) return FAULTY;
-  if (cert.value === undefined || key.value === undefined) return { listen: listen.value };
+  if (faults.length > before || addresses.length === 0) return FAULTY;
+  if (cert.value === undefined || key.value === undefined) return { listen: addresses };
   return {
-    listen: listen.value,
+    listen: addresses,
     tls: { cert: cert.value, key: key.value, ...given({ clientCa: clientCa.value }) },
   };
 }

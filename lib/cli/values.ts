@@ -11,7 +11,7 @@ import { LENGTH_LIMIT_MS, type RolloutPlan } from "../simulation/plan.ts";
 import { quoted, reasonFault } from "../plain_text.ts";
 import { AUTO, STRATEGIES, type StrategySetting } from "../strategy.ts";
 import { credentialNameFault, type Role, ROLES } from "../serve/door.ts";
-import { type ListenAddress, parseListenAddress } from "../serve/listen_address.ts";
+import { formatListenAddress, parseListenAddress } from "../serve/listen_address.ts";
 import { holderFault } from "../semaphore.ts";
 import { didYouMean } from "../suggest.ts";
 import { hostZone } from "./process.ts";
@@ -57,10 +57,10 @@ export function parseGroup(text: string): string {
   throw new ValueError(`${quoted(text)}: ${fault}`);
 }
 
-/** Where a server listens. */
-export function parseListen(text: string): ListenAddress {
+/** Where a server listens, as {@linkcode parseListenAddress} reads it again. */
+export function parseListen(text: string): string {
   const address = parseListenAddress(text);
-  if (address !== undefined) return address;
+  if (address !== undefined) return formatListenAddress(address);
   throw new ValueError(`'${text}' is not an address to listen at: HOST:PORT, [::]:PORT or unix:/PATH`);
 }
 

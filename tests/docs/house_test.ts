@@ -53,6 +53,8 @@ Deno.test("a start evaluates no store, no detector, no bus, no command, and noth
       "lib/host/regular_file.ts",
       "lib/host/soft_reboot.ts",
       "lib/host/zone.ts",
+      "lib/serve/door.ts",
+      "lib/serve/listen_address.ts",
       "lib/simulation/plan.ts",
     ],
     "each command waits for what is evaluated here: import the rest when it is called",

@@ -50,9 +50,8 @@ export function readingOf(entries: readonly Entry[], store: Pick<Store, "name">)
   let all: Semaphore | LockError = FRESH;
   for (const entry of entries) {
     if (entry.key === ALL_KEY) all = readOne(entry, ALL_GROUPS, store);
-    const group = groupOfKey(entry.key);
+    const { group, queued } = standingOf(entry);
     if (group !== undefined) documents.set(group, entry);
-    const queued = groupOfPlaceKey(entry.key);
     if (queued === undefined) continue;
     const queue = places.get(queued);
     if (queue === undefined) places.set(queued, [entry]);
@@ -70,6 +69,23 @@ export function readingOf(entries: readonly Entry[], store: Pick<Store, "name">)
     };
   });
   return { groups, all };
+}
+
+/** What an entry is: the document of a group, or a place for one. */
+interface Standing {
+  readonly group: string | undefined;
+  readonly queued: string | undefined;
+}
+
+/** Who looks again and again at a copy of thousands sees mostly the same entries: what each is, is found once. */
+const standings = new WeakMap<Entry, Standing>();
+
+function standingOf(entry: Entry): Standing {
+  const known = standings.get(entry);
+  if (known !== undefined) return known;
+  const standing = { group: groupOfKey(entry.key), queued: groupOfPlaceKey(entry.key) };
+  standings.set(entry, standing);
+  return standing;
 }
 
 /**

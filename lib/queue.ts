@@ -145,12 +145,17 @@ const DETAILS = ["host", "boot", "since", "by", "reason", "state"] as const;
 export function readQueue(group: string, entries: readonly Entry[]): Place[] {
   return entries
     .flatMap((entry) => {
-      const place = readPlace(group, entry);
+      const known = lately.get(entry);
+      const place = known?.group === group ? known.place : readPlace(group, entry);
+      if (known?.group !== group) lately.set(entry, { group, place });
       return place === undefined ? [] : [place];
     })
     .sort((a, b) => b.place.priority - a.place.priority || (isBefore(a.rank, b.rank) ? -1 : 1))
     .map(({ place }) => place);
 }
+
+/** Who looks again and again at a copy of thousands sees mostly the same entries: each is read once. */
+const lately = new WeakMap<Entry, { readonly group: string; readonly place: ReturnType<typeof readPlace> }>();
 
 /** The place that an entry is, and its rank: the lower comes first within a priority. */
 export function readPlace(

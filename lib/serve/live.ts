@@ -11,6 +11,8 @@ import { type Audience, markOf, type PageView, pageView } from "./page_view.ts";
 
 /** So much time is between two events at least, in milliseconds. */
 export const GATHER_MS = 250;
+/** So many times as long as it takes to make a view there is at least until the next. */
+const SHARE = 20;
 /** So long nothing is sent at most, in milliseconds. */
 export const BEAT_MS = 15_000;
 /** So many may look at once. */
@@ -41,6 +43,8 @@ export class Live {
   #timer: Timer | undefined;
   #beat: Timer | undefined;
   #closed = false;
+  /** How long it took to make the last view, in milliseconds. */
+  #tookMs = 0;
   /** What was last made, while nothing has changed: several who see the same share it. */
   #made = new Map<string, PageView>();
 
@@ -57,7 +61,9 @@ export class Live {
   changed(): void {
     this.#made = new Map();
     if (this.#timer !== undefined || this.#lookers.size === 0) return;
-    this.#timer = this.sources.surroundings.after(GATHER_MS, () => {
+    // what it costs to look stays a small share of the time, however many machines there are
+    const gatherMs = Math.max(GATHER_MS, SHARE * this.#tookMs);
+    this.#timer = this.sources.surroundings.after(gatherMs, () => {
       this.#timer = undefined;
       this.#tell();
     });
@@ -131,7 +137,10 @@ export class Live {
     const key = JSON.stringify([operator, groups && [...groups], only, origin]);
     const known = this.#made.get(key);
     if (known !== undefined) return known;
+    const { surroundings } = this.sources;
+    const beganMs = surroundings.elapsed();
     const made = pageView(this.sources.fleet.view(seenBy(audience)), audience);
+    this.#tookMs = surroundings.elapsed() - beganMs;
     this.#made.set(key, made);
     return made;
   }

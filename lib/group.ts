@@ -5,6 +5,7 @@
 
 import { plainTextFault } from "./plain_text.ts";
 import { shellWord } from "./shell_word.ts";
+import type { KeyRange } from "./store.ts";
 
 /** Everything that locksmith keeps lies below this. */
 export const ROOT = "coreos.com/updateengine/rebootlock/";
@@ -63,6 +64,11 @@ export const ALL_KEY = semaphoreKey(ALL_GROUPS);
 /** What the keys of a group's queue begin with. */
 export function queuePrefix(group: string): string {
   return `${folder(group)}queue/`;
+}
+
+/** The keys of those who take turns in changing a group's document. */
+export function turnRange(group: string): KeyRange {
+  return { from: `${folder(group)}turns/`, to: `${folder(group)}turns0` };
 }
 
 function folder(group: string): string {

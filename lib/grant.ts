@@ -8,7 +8,7 @@
  */
 
 import { backoffMs } from "./backoff.ts";
-import { Contention } from "./contention.ts";
+import { Pauses } from "./contention.ts";
 import { ALL_KEY } from "./group.ts";
 import { CALL_TIMEOUT_MS, type Lock, LockError, TOTAL_TIMEOUT_MS } from "./lock.ts";
 import type { Guest, Places } from "./places.ts";
@@ -86,7 +86,7 @@ export class Granter {
     const { id: holder, request: { reason, priority = 0 } } = guest;
     const grant = this.newMark();
     const because = reason === undefined ? {} : { reason };
-    const contention = new Contention();
+    const pauses = new Pauses();
     const beganMs = surroundings.elapsed();
     let failures = 0;
     while (true) {
@@ -136,7 +136,7 @@ export class Granter {
       const crowd = decision.next.holders.length;
       await sleep(
         surroundings,
-        contention.lost(surroundings.elapsed() - sentMs, crowd, surroundings.random()),
+        pauses.lost({ tookMs: surroundings.elapsed() - sentMs, crowd }, surroundings.random()),
       );
     }
   }

@@ -5,6 +5,7 @@
 
 import { plainTextFault } from "./plain_text.ts";
 import { shellWord } from "./shell_word.ts";
+import type { KeyRange } from "./store.ts";
 
 /** Everything that locksmith keeps lies below this. */
 export const ROOT = "coreos.com/updateengine/rebootlock/";
@@ -71,6 +72,11 @@ export function queuePrefix(group: string): string {
 /** What the keys of a group's hosts begin with that wait and are away until they ask again. */
 export function awayPrefix(group: string): string {
   return `${folder(group)}away/`;
+}
+
+/** The keys of those who take turns in changing a group's document. */
+export function turnRange(group: string): KeyRange {
+  return { from: `${folder(group)}turns/`, to: `${folder(group)}turns0` };
 }
 
 function folder(group: string): string {

@@ -12,7 +12,8 @@ import {
   ROOT,
   semaphoreKey,
 } from "./group.ts";
-import { CALL_TIMEOUT_MS, LockError, parseEntry } from "./lock.ts";
+import { CALL_TIMEOUT_MS } from "./lock.ts";
+import { LockError, parseEntry } from "./lock_error.ts";
 import { type Place, readQueue } from "./queue.ts";
 import { FRESH, type Semaphore } from "./semaphore.ts";
 import { type Entry, exactly, type KeyRange, type Store } from "./store.ts";

@@ -12,8 +12,9 @@
 
 import { backoffMs } from "./backoff.ts";
 import { Contention, crowdOf } from "./contention.ts";
-import { parseSemaphore, serializeSemaphore } from "./document.ts";
-import { ALL_GROUPS, ALL_KEY, groupFlag, groupPhrase, semaphoreKey } from "./group.ts";
+import { serializeSemaphore } from "./document.ts";
+import { ALL_GROUPS, ALL_KEY, groupPhrase, semaphoreKey } from "./group.ts";
+import { LockError, parseEntry } from "./lock_error.ts";
 import type { Machine } from "./machine.ts";
 import { awayRange, type Place, queueRange, readQueue } from "./queue.ts";
 import {
@@ -34,7 +35,6 @@ import {
   type ReleaseDecision,
   resume,
   type Semaphore,
-  SemaphoreError,
   setMax,
   unlock,
 } from "./semaphore.ts";
@@ -49,6 +49,8 @@ import {
 } from "./store.ts";
 import { sleep, type Surroundings } from "./surroundings.ts";
 
+export { LockError } from "./lock_error.ts";
+
 /** How long one method may take in all while the store does not answer, in milliseconds: a command may cost 10 s. */
 export const TOTAL_TIMEOUT_MS = 8_000;
 /** How long one call to the store may take, in milliseconds. */
@@ -59,22 +61,6 @@ export const CONTENTION_LIMIT_MS = 30_000;
 export const ATTEMPT_LIMIT = 200;
 /** The pause before the next look while nobody can tell whether a try landed, in milliseconds. */
 const DOUBT_PAUSE_MS = { first: 1, last: 1_000 };
-
-/**
- * What could not be done with the lock. `unknown`: it may have happened; only a look can tell. `contended`: others
- * won every swap. `document`: the key holds something that is no sound semaphore.
- */
-export class LockError extends Error {
-  override readonly name = "LockError";
-  constructor(
-    readonly kind: "unknown" | "contended" | "document",
-    message: string,
-    readonly hint: string,
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-  }
-}
 
 /** What a commit is recorded as: see {@linkcode LastChange}. */
 export interface Note {
@@ -98,6 +84,12 @@ export type Rule<Decision> = (
 interface Sight {
   readonly entry: Entry | null;
   readonly all?: Entry | null;
+}
+
+/** What a change begins with: a guess in place of the first read, and whether it depends on the document of all groups. */
+interface Basis {
+  readonly guess?: Entry | null | undefined;
+  readonly asksAll?: boolean;
 }
 
 export interface Ruling<Decision> {
@@ -284,6 +276,11 @@ export class Lock {
     this.#seen = entry;
   }
 
+  /** Tells that a commit of that revision wrote `value` in the place of `before`: what it is by now, unless another came. */
+  wrote(value: string, revision: string, before: Entry | null): void {
+    this.#seen = { key: this.key, value, revision, created: before?.created ?? revision };
+  }
+
   /** Ends a hold. A try that nobody heard of may have been what ended it. */
   #end<Why>(
     verb: string,
@@ -309,11 +306,20 @@ export class Lock {
    * the commit proves the document of all groups too. `verb` names it in errors. Throws {@linkcode StoreError},
    * {@linkcode LockError}.
    */
-  async change<Decision>(
+  async change<Decision>(verb: string, rule: Rule<Decision>, basis: Basis = {}): Promise<Decision> {
+    const contention = new Contention(this.store, this.group, this.surroundings);
+    try {
+      return await this.#tries(verb, rule, basis, contention);
+    } finally {
+      await contention.end();
+    }
+  }
+
+  async #tries<Decision>(
     verb: string,
     rule: Rule<Decision>,
-    { guess, asksAll = false }: { readonly guess?: Entry | null | undefined; readonly asksAll?: boolean } =
-      {},
+    { guess, asksAll = false }: Basis,
+    contention: Contention,
   ): Promise<Decision> {
     const { surroundings } = this;
     const beganMs = surroundings.elapsed();
@@ -327,12 +333,11 @@ export class Lock {
     };
     let guessed: Sight | undefined = guess === undefined ? undefined : { entry: guess };
     let brought: Sight | undefined;
-    const contention = new Contention();
     for (let attempt = 1; attempt <= ATTEMPT_LIMIT; attempt++) {
       const triedMs = surroundings.elapsed();
       if (leftMs() <= 0) break;
       const timeoutMs = Math.min(CALL_TIMEOUT_MS, leftMs());
-      let pauseMs = backoffMs(attempt, DOUBT_PAUSE_MS, surroundings.random());
+      const pauseMs = backoffMs(attempt, DOUBT_PAUSE_MS, surroundings.random());
       try {
         const sight = guessed ?? brought ?? await this.#look(asksAll, timeoutMs);
         const current = this.parse(sight.entry);
@@ -347,13 +352,15 @@ export class Lock {
         guessed = undefined;
         brought = undefined;
         const sentMs = surroundings.elapsed();
-        const outcome = await this.#commit(sight, next, note, timeoutMs);
+        const crowd = crowdOf(current, note.machine);
+        const outcome = await this.#commit(sight, next, note, timeoutMs, contention, crowd);
         if (outcome.kind === "committed") return decision;
         if (outcome.kind === "unknown") doubt ??= { sinceMs: triedMs, cause: outcome.cause };
         else {
-          const tookMs = surroundings.elapsed() - sentMs;
-          pauseMs = contention.lost(tookMs, crowdOf(current, note.machine), surroundings.random());
-          if (contention.isFresh(pauseMs)) brought = sightOf(outcome, asksAll);
+          const lost = { tookMs: surroundings.elapsed() - sentMs, crowd, machine: note.machine };
+          const fresh = await contention.next(lost, leftMs);
+          if (fresh && outcome.found.length > 0) brought = sightOf(outcome, asksAll);
+          continue;
         }
       } catch (error) {
         // as long as an earlier commit may have landed, only a look ends the doubt
@@ -385,15 +392,22 @@ export class Lock {
     next: Semaphore,
     note: Note,
     timeoutMs: number,
+    contention?: Contention,
+    crowd = 0,
   ): Promise<CommitOutcome> {
     const ofAll = all === undefined ? [] : [{ key: ALL_KEY, revision: all?.revision ?? null }];
+    const value = this.stamp(next, note);
     const outcome = await this.store.commit({
       expect: [{ key: this.key, revision: entry?.revision ?? null }, ...ofAll],
-      put: [{ key: this.key, value: this.stamp(next, note) }],
-      read: this.#queries(all !== undefined),
+      put: [{ key: this.key, value }],
+      remove: contention?.keys ?? [],
+      readRefused: contention?.brings(crowd) ? this.#queries(all !== undefined) : [],
     }, { timeoutMs });
     if (outcome.kind !== "refused" && entry === null) this.created = true;
-    if (outcome.kind !== "unknown") this.#seen = outcome.found[0]?.[0] ?? null;
+    if (outcome.kind === "committed") {
+      contention?.landed();
+      this.wrote(value, outcome.revision, entry);
+    } else if (outcome.kind === "refused") this.#seen = outcome.found[0]?.[0];
     return outcome;
   }
 
@@ -423,28 +437,4 @@ function noteOf(what: ChangeKind, machine?: string, reason?: string): Note {
     ...(machine === undefined ? {} : { machine }),
     ...(reason === undefined ? {} : { reason }),
   };
-}
-
-/** The document in an entry of `group`. Throws {@linkcode LockError} of kind `document`. */
-export function parseEntry(entry: Entry, group: string, store: Pick<Store, "name">): Semaphore {
-  try {
-    return parseSemaphore(entry.value);
-  } catch (error) {
-    if (error instanceof SemaphoreError) throw documentError(entry, group, store, error);
-    throw error;
-  }
-}
-
-function documentError(
-  entry: Entry,
-  group: string,
-  store: Pick<Store, "name">,
-  error: SemaphoreError,
-): LockError {
-  return new LockError(
-    "document",
-    `${entry.key} at ${store.name} is corrupt (left unchanged): ${error.message}`,
-    `see what a repair would do: locksmith repair --dry-run${groupFlag(group)}`,
-    { cause: error },
-  );
 }

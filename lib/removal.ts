@@ -57,7 +57,7 @@ export async function removeGroup(lock: Lock): Promise<Removal> {
         ],
         put: [],
         remove: [lock.key],
-        read: queries,
+        readRefused: queries,
       }, { timeoutMs: CALL_TIMEOUT_MS });
       if (outcome.kind === "committed") return { kind: "removed", semaphore };
       if (outcome.kind === "unknown") {

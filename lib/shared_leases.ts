@@ -113,7 +113,9 @@ export class SharedLeases {
     for (const { key, lease } of transaction.put) {
       if (lease === undefined) continue;
       const share = this.#shares.get(lease);
-      if (share === undefined) return await this.#refused(transaction.read ?? [], options);
+      if (share === undefined) {
+        return await this.#refused(transaction.readRefused ?? transaction.read ?? [], options);
+      }
       shares.set(key, share);
     }
     const keys = [...transaction.put.map(({ key }) => key), ...transaction.remove ?? []];
@@ -266,21 +268,22 @@ export class SharedLeases {
     transaction: Transaction,
     options: CallOptions,
   ): Promise<CommitOutcome> {
-    const { expect, put, read = [] } = transaction;
+    const { expect, put, read = [], readRefused = read } = transaction;
     const outcome = await this.store.commit({
       ...transaction,
       put: put.map((one) => {
         const share = shares.get(one.key);
         return share === undefined ? one : { ...one, lease: share.real.lease.id };
       }),
-      read: [...read, ...expect.map(counterexample)],
+      read,
+      readRefused: [...readRefused, ...expect.map(counterexample)],
     }, options);
-    if (outcome.kind === "unknown") return outcome;
-    const answers = outcome.found.slice(read.length);
-    if (outcome.kind === "refused" && expect.every((one, index) => holds(one, answers[index] ?? []))) {
+    if (outcome.kind !== "refused") return outcome;
+    const answers = outcome.found.slice(readRefused.length);
+    if (expect.every((one, index) => holds(one, answers[index] ?? []))) {
       for (const { real } of shares.values()) this.#lose(real);
     }
-    return { ...outcome, found: outcome.found.slice(0, read.length) };
+    return { ...outcome, found: outcome.found.slice(0, readRefused.length) };
   }
 
   /** Keeps whose each key is by now. */

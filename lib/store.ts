@@ -84,6 +84,8 @@ export interface Transaction {
   readonly remove?: readonly string[];
   /** Answered after the writes, or where the commit is refused, instead of them. */
   readonly read?: readonly Query[];
+  /** Answered in place of `read` where the commit is refused. */
+  readonly readRefused?: readonly Query[];
 }
 
 /**

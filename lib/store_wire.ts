@@ -199,7 +199,7 @@ function view(fields: Fields): View {
   };
 }
 
-function transaction({ expect, put, remove, read }: Fields): Transaction {
+function transaction({ expect, put, remove, read, readRefused }: Fields): Transaction {
   const written = {
     expect: list(expect, "expect", expectation),
     put: list(put, "put", (item, at) => {
@@ -212,6 +212,7 @@ function transaction({ expect, put, remove, read }: Fields): Transaction {
     }),
     ...remove === undefined ? {} : { remove: list(remove, "remove", key) },
     ...read === undefined ? {} : { read: list(read, "read", query) },
+    ...readRefused === undefined ? {} : { readRefused: list(readRefused, "readRefused", query) },
   };
   const keys = [...written.put.map(({ key }) => key), ...written.remove ?? []];
   if (new Set(keys).size < keys.length) throw new WireFault("put and remove name a key twice");

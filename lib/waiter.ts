@@ -164,15 +164,16 @@ export class Waiter {
     // an earlier one that nobody knows of may still come, whatever becomes of this one
     const otherwise = this.#grantState === "unknown" ? "unknown" : "refused";
     this.#grantState = "sent";
+    const value = lock.stamp(next, { what: "grant", machine: waits.id, ...reason });
     const outcome = await lock.store.commit({
       expect: [
         { key: lock.key, revision: known.document?.revision ?? null },
         { key: ALL_KEY, revision: known.all?.revision ?? null },
         ...guards,
       ],
-      put: [{ key: lock.key, value: lock.stamp(next, { what: "grant", machine: waits.id, ...reason }) }],
+      put: [{ key: lock.key, value }],
       remove: place === null ? [] : [this.#key],
-      read: this.#lookQueries(),
+      readRefused: this.#lookQueries(),
     }, { timeoutMs: CALL_TIMEOUT_MS }).catch((error) => {
       this.#grantState = otherwise;
       throw error;
@@ -180,7 +181,7 @@ export class Waiter {
     this.#grantState = outcome.kind === "unknown" ? "unknown" : otherwise;
     if (outcome.kind === "unknown") throw outcome.cause;
     if (outcome.kind === "refused") return await this.#understood(outcome);
-    lock.saw(outcome.found[0]?.[0] ?? null);
+    lock.wrote(value, outcome.revision, known.document);
     return { kind: "granted", grant: hold.grant, called: false };
   }
 

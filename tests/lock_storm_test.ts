@@ -38,24 +38,27 @@ async function storm(
     return act(lock, id, hold);
   });
   const kinds = (await line.time.ended(Promise.all(outcomes))).map(({ kind }) => kind);
-  const commits = stores.flatMap((store) => store.takeCalls()).filter((call) => call === "commit").length;
-  return { kinds: new Set(kinds), tookMs: line.time.elapsed(), refused: commits - (line.changes - before) };
+  const calls = stores.flatMap((store) => store.takeCalls());
+  const count = (name: string) => calls.filter((call) => call === name).length;
+  // under each lease one commit takes a turn
+  const refused = count("commit") - count("lease") - (line.changes - before);
+  return { kinds: new Set(kinds), tookMs: line.time.elapsed(), refused };
 }
 
-Deno.test("Lock.release() of a hundred machines at one moment: all have given back their slots within five times what serving them one after the other takes", async () => {
+Deno.test("Lock.release() of a hundred machines at one moment: all have given back their slots within three times what serving them one after the other takes, and hardly any is refused twice", async () => {
   const { kinds, tookMs, refused } = await storm(
     100,
     (lock, id) => lock.release({ id, bootId: "after the boot", hostname: `host ${id}` }),
   );
   assertEquals(kinds, new Set(["released"]));
-  assertLess(tookMs, 5 * 2 * 100 * SERVICE_MS);
-  assertLess(refused, 4 * 100);
+  assertLess(tookMs, 3 * 2 * 100 * SERVICE_MS);
+  assertLess(refused, 1.2 * 100);
 });
 
-Deno.test("Lock.confirm() of fifty machines at one moment: all are confirmed, and no more than 150 swaps are refused", async () => {
+Deno.test("Lock.confirm() of fifty machines at one moment: all are confirmed, and hardly any is refused twice", async () => {
   const { kinds, refused } = await storm(50, (lock, id, { boot, grant }) => {
     return lock.confirm({ holder: id, boot, grant }, `mark of ${id}`);
   });
   assertEquals(kinds, new Set(["confirmed"]));
-  assertLess(refused, 150);
+  assertLess(refused, 1.2 * 50);
 });

@@ -104,7 +104,7 @@ class EtcdStore implements Store {
       what: `cannot change ${keys}`,
       once: `cannot tell whether the change of ${keys} was made`,
     };
-    const queries = transaction.read ?? [];
+    const { read = [], readRefused = read } = transaction;
     const endMs = performance.now() + timeoutMs;
     let empty = openRanges(transaction).map(() => false);
     try {
@@ -119,11 +119,11 @@ class EtcdStore implements Store {
               throw error;
             }),
         });
-        if (response === undefined) return await this.#refused(queries, endMs - performance.now());
-        if (response.succeeded) return { kind: "committed", ...viewOf(response, queries) };
+        if (response === undefined) return await this.#refused(readRefused, endMs - performance.now());
+        if (response.succeeded) return { kind: "committed", ...viewOf(response, read) };
         const found = emptyRanges(response, empty.length);
         if (found.every((isEmpty, index) => isEmpty === empty[index])) {
-          return { kind: "refused", ...viewOf(response, queries, empty.length) };
+          return { kind: "refused", ...viewOf(response, readRefused, empty.length) };
         }
         empty = found;
       }

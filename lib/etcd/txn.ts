@@ -104,7 +104,9 @@ export function openRanges({ expect }: Transaction): KeyRange[] {
  * @param empty for each of {@linkcode openRanges}, whether it is compared as one that has no keys
  */
 export function txnRequest(transaction: Transaction, empty: readonly boolean[]): ITxnRequest {
-  const reads = (transaction.read ?? []).map((query): IRequestOp => ({ request_range: queryRequest(query) }));
+  const reads = (queries: readonly Query[]) =>
+    queries.map((query): IRequestOp => ({ request_range: queryRequest(query) }));
+  const { read = [], readRefused = read } = transaction;
   let open = 0;
   return {
     compare: transaction.expect.map((expectation) =>
@@ -123,10 +125,10 @@ export function txnRequest(transaction: Transaction, empty: readonly boolean[]):
       ...(transaction.remove ?? []).map((key): IRequestOp => ({
         request_delete_range: { key: bytesOf(key) },
       })),
-      ...reads,
+      ...reads(read),
     ],
     failure: [
-      ...reads,
+      ...reads(readRefused),
       ...openRanges(transaction).map((range): IRequestOp => ({
         request_range: { ...rangeOf(range), limit: 1, keys_only: true },
       })),

@@ -19,7 +19,7 @@ import { protocolName } from "../fleetlock/group_name.ts";
 import { groupOfKey, ROOT } from "../group.ts";
 import type { Opening } from "../group_rules.ts";
 import { type GroupReading, readingOf } from "../groups.ts";
-import { LockError, parseEntry } from "../lock.ts";
+import { LockError, parseEntry } from "../lock_error.ts";
 import type { Mirror, MirrorNews } from "../mirror.ts";
 import { FRESH, type Hold, overdueHolders, pauseInForce, REBOOTING, type Semaphore } from "../semaphore.ts";
 import type { SlotAnswer } from "../slot_server.ts";

@@ -142,14 +142,14 @@ class StoreDoor implements Door {
   }
 
   async #commit(transaction: Transaction, timeoutMs: number): Promise<Answer> {
-    const { expect, put, remove = [], read = [] } = transaction;
+    const { expect, put, remove = [], read = [], readRefused = [] } = transaction;
     for (const { key } of put) this.#requireKey(key);
     for (const key of remove) this.#requireKey(key);
     for (const expectation of expect) {
       if ("key" in expectation) this.#requireKey(expectation.key);
       else this.#requireRange(expectation.range);
     }
-    for (const { range } of read) this.#requireRange(range);
+    for (const { range } of [...read, ...readRefused]) this.#requireRange(range);
     const outcome = await this.#store.commit(transaction, { timeoutMs });
     const audit = outcome.kind === "refused" ? undefined : auditOf(transaction);
     const answer = said("commit", outcome);

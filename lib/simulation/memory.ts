@@ -66,14 +66,14 @@ export class Memory {
     return { revision: this.revision, found: queries.map((query) => this.#query(query)) };
   }
 
-  commit({ expect, put, remove = [], read = [] }: Transaction): Refused {
+  commit({ expect, put, remove = [], read = [], readRefused = read }: Transaction): Refused {
     const holds = expect.every((expectation) =>
       "key" in expectation
         ? (this.#entries.get(expectation.key)?.revision ?? null) === expectation.revision
         : this.#noneBefore(expectation.range, expectation.noneCreatedBefore)
     );
     const leased = put.every(({ lease }) => lease === undefined || this.#keysOfLease.has(lease));
-    if (!holds || !leased) return { kind: "refused", ...this.view(read) };
+    if (!holds || !leased) return { kind: "refused", ...this.view(readRefused) };
     const gone = remove.filter((key) => this.#entries.has(key));
     if (put.length + gone.length > 0) this.#revision++;
     for (const { key, value, lease } of put) this.#write(key, value, lease);

@@ -18,10 +18,10 @@ export function commitTransaction(
 ): { readonly outcome: CommitOutcome; readonly gone: readonly string[] } {
   return writing(database, () => {
     const expired = removeExpired(database);
-    const { expect, put, remove = [], read = [] } = transaction;
+    const { expect, put, remove = [], read = [], readRefused = read } = transaction;
     const holds = expect.every((expectation) => isMet(database, expectation)) &&
       put.every(({ lease }) => lease === undefined || isAlive(database, lease));
-    if (!holds) return { outcome: { kind: "refused", ...viewAt(database, read) }, gone: expired };
+    if (!holds) return { outcome: { kind: "refused", ...viewAt(database, readRefused) }, gone: expired };
     const gone = remove.filter((key) => entryAt(database, key) !== null);
     if (put.length + gone.length > 0) {
       const revision = nextRevision(database);

@@ -232,6 +232,30 @@ export function viewContract(test: ContractTest): void {
     }
   });
 
+  test("commit() answers `readRefused` where it is refused, and only there", async (store) => {
+    const there = await make(store, "a/key", "theirs");
+    const other = await make(store, "other", "1");
+    const swap = (expected: string) =>
+      store.commit({
+        expect: [{ key: "a/key", revision: expected }],
+        put: [{ key: "a/key", value: "mine" }],
+        read: [{ range: exactly("other") }],
+        readRefused: [{ range: below("nothing/") }, { range: exactly("a/key") }],
+      }, CALL);
+    assertEquals(await swap("0"), {
+      kind: "refused",
+      revision: other,
+      found: [[], [{ key: "a/key", value: "theirs", revision: there, created: there }]],
+    });
+    const outcome = await swap(there);
+    assertEquals(outcome, {
+      kind: "committed",
+      revision: revision(outcome),
+      found: [[{ key: "other", value: "1", revision: other, created: other }]],
+    });
+    assertEquals((await store.read("a/key", CALL))?.revision, revision(outcome));
+  });
+
   test("commit() of nothing proves its expectations", async (store) => {
     const there = await make(store, "a/key", "1");
     const proof = (expected: string) =>

@@ -323,9 +323,18 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: "a lost swap is tried again without a pause",
     patches: [{
-      file: "lib/lock.ts",
-      find: "await sleep(surroundings, Math.max(0, Math.min(pauseMs, leftMs())));",
-      replace: "await sleep(surroundings, 0 * pauseMs);",
+      file: "lib/contention.ts",
+      find: "await sleep(this.surroundings, Math.max(0, Math.min(pauseMs, leftMs())));",
+      replace: "await sleep(this.surroundings, 0 * pauseMs);",
+    }],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "nobody waits for its turn",
+    patches: [{
+      file: "lib/turn.ts",
+      find: `    if (before === undefined) return;`,
+      replace: `    if (before === undefined || mostMs > 0) return;`,
     }],
     exit: EXIT.liveness,
   },

@@ -170,7 +170,7 @@ export class Connection implements Store {
           this.time.after(fate.byMs, () => this.memory.commit(transaction));
           return lost();
         case "refused":
-          return { kind: "refused", ...this.memory.view(transaction.read ?? []) };
+          return { kind: "refused", ...this.memory.view(transaction.readRefused ?? transaction.read ?? []) };
         case undefined:
           return this.memory.commit(transaction);
       }

@@ -201,7 +201,6 @@ export class Desk {
   async #asked(visitor: Visitor, isOff: () => boolean): Promise<SlotAnswer> {
     const answer = await this.#counter.answer(visitor, isOff);
     if (answer !== undefined) return answer;
-    if (this.#counter.hasSlotFor(visitor.id) && this.#kept.refused()) this.pump();
     if (!this.#places.isSettled(visitor)) await this.#places.keep(visitor);
     return this.#counter.refusal(visitor);
   }
@@ -361,11 +360,10 @@ export class Desk {
     const { surroundings } = this.options.lock;
     const { semaphore } = this.#counter;
     if (semaphore === undefined) return;
-    const { first } = this.line;
-    const free = first?.place.kept === true && this.#counter.hasSlotFor(first.place.machine)
-      ? available(semaphore)
-      : 0;
-    this.#kept.free(free, semaphore.max, surroundings.elapsed());
+    const [first] = this.line.everybody;
+    const may = first !== undefined && this.#counter.gate.open &&
+      this.#counter.hasSlotFor(first.place.machine);
+    this.#kept.free(may ? available(semaphore) : 0, semaphore.max, surroundings.elapsed());
     const own = (standing: Standing | undefined) => {
       const visitor = standing && this.#visitors.get(standing.place.machine);
       return visitor?.writing === 0 && this.#places.isOwn(visitor, standing) ? visitor : undefined;

@@ -19,9 +19,6 @@ export class KeptSlots {
   #budget: IdleBudget = FULL_BUDGET;
   /** Since when so many slots stand idle. */
   #idle = { slots: 0, max: 0, atMs: 0 };
-  /** Whether somebody was refused for it. */
-  #wanted = false;
-
   constructor(private readonly line: Line) {}
 
   /** The places of hosts that are away, in the queue, whom this one may pass with so many slots free. `now`: since the epoch. */
@@ -36,21 +33,11 @@ export class KeptSlots {
     return (free > reserved ? kept : due ? kept.filter((standing) => !isFirm(standing)) : []).map(keyOf);
   }
 
-  /** Somebody who asked was refused though a slot is free. Whether that is new. */
-  refused(): boolean {
-    const isNew = !this.#wanted;
-    this.#wanted = true;
-    return isNew;
-  }
-
   /** So many of the slots of the group are free now. `elapsedMs`: the clock that is never set back. */
   free(slots: number, max: number, elapsedMs: number): void {
     const { line } = this;
     this.#budget = afterIdling(this.#budget, elapsedMs - this.#idle.atMs, this.#idle.slots, this.#idle.max);
-    const stops = slots > 0 && line.kept > 0 && !this.#budget.spent &&
-      (this.#wanted || line.queue.some(({ place }) => place.kept === undefined));
-    if (slots === 0 || line.kept === 0) this.#wanted = false;
-    this.#idle = { slots: stops ? slots : 0, max, atMs: elapsedMs };
+    this.#idle = { slots: line.length > 0 ? slots : 0, max, atMs: elapsedMs };
   }
 
   /** Whether no slot may be kept now: the budget is used up. */
@@ -58,9 +45,12 @@ export class KeptSlots {
     return this.#budget.spent;
   }
 
-  /** In how many milliseconds that is so, or is not any more. */
+  /** In how many milliseconds that is so; `Infinity`: not by itself. */
   get changesInMs(): number {
-    return this.#idle.slots === 0 ? Infinity : budgetLastsMs(this.#budget, this.#idle.slots, this.#idle.max);
+    // when it is there again is seen at the next grant
+    return this.spent || this.#idle.slots === 0
+      ? Infinity
+      : budgetLastsMs(this.#budget, this.#idle.slots, this.#idle.max);
   }
 
   /** Those whose place is in the queue while they are away. */

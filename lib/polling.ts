@@ -9,9 +9,9 @@
  * {@linkcode FIRM_LIMIT} times has the next slot to itself: it is kept until it asks, or was not heard of for so long that
  * its place is given up.
  *
- * While slots are kept, others who are there may wait for nothing. So a group has a budget for slots that stand idle: one
- * part in {@linkcode IDLE_PARTS} of the time of its slots, and {@linkcode IDLE_BURST_MS} at once. When that is used up, no
- * slot is kept until some of it is there again. Pure.
+ * While slots are kept, others who are there may wait for nothing, and a roll-out takes longer. So slots may stand idle
+ * while anybody is in line, for whatever reason, for one part in {@linkcode IDLE_PARTS} of the time of a group's slots, and
+ * for {@linkcode IDLE_BURST_MS} at once. When that is used up, none is kept until so much is there again. Pure.
  */
 
 import { beforeRange, classRange, type Place, queueRange } from "./queue.ts";
@@ -25,11 +25,10 @@ export const DUE_PER_SLOT = 10;
 export const FIRM_LIMIT = 20;
 /** From this age of its place on, once is enough. Milliseconds. */
 export const PASSED_AGE_MS = 10 * 60_000;
-/** Kept slots stand idle for one part in so many of all of the time of a group's slots. */
-export const IDLE_PARTS = 100;
-/** So long they may stand idle at once, and from so much of it on slots are kept again, in milliseconds. */
+/** Slots are kept while those of a group stand idle for less than one part in so many of their time. */
+export const IDLE_PARTS = 30;
+/** So much of that is saved up, in milliseconds of one slot: longer than from one poll to the next. */
 export const IDLE_BURST_MS = 6 * 60_000;
-export const IDLE_RESUME_MS = 60_000;
 /** How long a place is kept for a host that does not ask, unless a server is told otherwise, in milliseconds. */
 export const POLL_PLACE_TTL_MS = 15 * 60_000;
 
@@ -52,11 +51,11 @@ export function isDue(place: Pick<Place, "since">, passed: number, now: number):
     now - Temporal.Instant.from(since).epochMilliseconds >= PASSED_AGE_MS;
 }
 
-/** What a group may still have its slots stand idle for absent hosts. */
+/** For how long the slots of a group may still stand idle. */
 export interface IdleBudget {
   /** In milliseconds of one slot. */
   readonly leftMs: number;
-  /** Whether it was used up, and slots are not kept until there is enough of it again. */
+  /** Whether it was used up, and is not all there again: no slots are kept. */
   readonly spent: boolean;
 }
 
@@ -69,8 +68,8 @@ export function afterIdling(
   idle: number,
   max: number,
 ): IdleBudget {
-  const left = Math.min(IDLE_BURST_MS, leftMs + tookMs * max / IDLE_PARTS - tookMs * idle);
-  return { leftMs: left, spent: left <= 0 || spent && left < IDLE_RESUME_MS };
+  const left = Math.max(0, Math.min(IDLE_BURST_MS, leftMs + tookMs * max / IDLE_PARTS - tookMs * idle));
+  return { leftMs: left, spent: left <= 0 || spent && left < IDLE_BURST_MS };
 }
 
 /** In how many milliseconds the budget is used up. */

@@ -47,18 +47,18 @@ Deno.test("isDue() is one who was passed over three times, or at all and waits f
   assertEquals(isDue({ since }, 0, 10 * PASSED_AGE_MS), false);
 });
 
-Deno.test("afterIdling() lets a group's slots stand idle for a while, then for one hundredth of their time", () => {
+Deno.test("afterIdling() lets a group's slots stand idle for six minutes, and for one part in 30 of their time", () => {
   const minute = 60_000;
   const first = afterIdling(FULL_BUDGET, 5 * minute, 1, 1);
-  assertEquals([Math.round(first.leftMs / minute), first.spent], [1, false]);
-  assertEquals(budgetLastsMs(first, 1, 1), 63_637);
-  const second = afterIdling(first, 2 * minute, 1, 1);
-  assertEquals(second.spent, true);
-  // not kept again before there is a minute
-  assertEquals(afterIdling(second, 60 * minute, 0, 1).spent, true);
-  assertEquals(afterIdling(second, 200 * minute, 0, 1).spent, false);
-  assertEquals(afterIdling(second, 1000 * minute, 0, 1), FULL_BUDGET);
-  assertEquals(budgetLastsMs(FULL_BUDGET, 1, 100), Infinity);
+  assertEquals([first.leftMs, first.spent], [70_000, false]);
+  assertEquals(budgetLastsMs(first, 1, 1), 72_414);
+  const second = afterIdling(first, 72_414, 1, 1);
+  assertEquals(second, { leftMs: 0, spent: true });
+  // nothing is owed, and all of it must be there again
+  assertEquals(afterIdling(second, 60 * minute, 1, 1), second);
+  assertEquals(afterIdling(second, 179 * minute, 0, 1).spent, true);
+  assertEquals(afterIdling(second, 180 * minute, 0, 1), FULL_BUDGET);
+  assertEquals(budgetLastsMs(FULL_BUDGET, 1, 30), Infinity);
 });
 
 Deno.test("rankedKey() stands behind every higher priority, before its own, and among its like by rank", () => {

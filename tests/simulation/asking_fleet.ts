@@ -186,7 +186,7 @@ if (import.meta.main) {
     { hosts: 180, polling: 90, rebootMs: 2 * MINUTE_MS },
   ];
   for (const plan of plans) {
-    const seeds = Array.from({ length: 10 }, (_, seed) => askingRollout({ ...plan, seed }));
+    const seeds = Array.from({ length: 5 }, (_, seed) => askingRollout({ ...plan, seed }));
     console.log(row(await Promise.all(seeds)));
   }
 }

@@ -1,17 +1,19 @@
 /**
  * A store for a process that waits for thousands of hosts: whatever number of them asks for a lease, there is one of each
  * time to live, kept alive by the store below, and whatever number of them watches, there is the one watch of a
- * {@linkcode Mirror}. Reads and commits go through.
+ * {@linkcode Mirror}. Reads and commits go through, not too many at a time.
  */
 
 import type { Mirror } from "./mirror.ts";
+import { limitCalls } from "./shared_calls.ts";
 import { SharedLeases } from "./shared_leases.ts";
 import { SharedWatches } from "./shared_watches.ts";
 import type { Store } from "./store.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** Shares `store` among all who wait in this process. Closing it closes the store and the copy. */
-export function shareStore(store: Store, mirror: Mirror, surroundings: Surroundings): Store {
+/** Shares the store `below` among all who wait in this process. Closing it closes the store and the copy. */
+export function shareStore(below: Store, mirror: Mirror, surroundings: Surroundings): Store {
+  const store = limitCalls(below, surroundings);
   const leases = new SharedLeases(store, mirror, surroundings);
   const watches = new SharedWatches(store, mirror);
   return {

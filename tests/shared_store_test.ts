@@ -83,6 +83,12 @@ Deno.test("the end of a lease removes what still is as it was put under it, and 
   below.calls.length = 0;
   await time.ended((await lease()).end(CALL));
   assertEquals(below.calls, [], "one that nothing stands under ends without a call");
+  const granted = await lease();
+  await place("q/granted", granted);
+  await time.ended(remove(store, "q/granted"));
+  below.calls.length = 0;
+  await time.ended(granted.end(CALL));
+  assertEquals(below.calls, [], "and so does one whose place went with the grant");
 });
 
 Deno.test("a lease that the store lost is lost for all, who share the next one", async () => {
@@ -187,6 +193,24 @@ Deno.test("watches of a shared store hear that they missed something when the st
   below.down = false;
   await time.advance(20_000);
   assertEquals([told.at(-1), begun], [{ kind: "missed" }, [{ kind: "missed" }]]);
+});
+
+Deno.test("a store that all ask at one moment is asked by some, and the rest in turn while there is time", async () => {
+  const { time, below, store } = await shared();
+  below.callMs = 100;
+  const all = Promise.all(Array.from({ length: 100 }, () => store.read("q/1", CALL)));
+  await time.advance(50);
+  assertEquals(below.calls.length, 32);
+  await time.ended(all);
+  assertEquals(below.calls.length, 100);
+  below.callMs = CALL.timeoutMs;
+  below.calls.length = 0;
+  const late = Promise.allSettled(Array.from({ length: 100 }, () => put(store, "q/1", "1", null)));
+  const commits = () => below.calls.filter((call) => call.startsWith("commit")).length;
+  await time.advance(CALL.timeoutMs / 2);
+  assertEquals(commits(), 32);
+  const refusals = (await time.ended(late)).filter(({ status }) => status === "rejected");
+  assertEquals([refusals.length, commits()], [68, 32], "the rest never asked, and are told so");
 });
 
 /** Waiters of one process in a full group, in line in the order of their numbers. */

@@ -4,9 +4,9 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import { PLACE_TTL_MS } from "../lib/queue.ts";
+import { PLACE_TTL_MS, placeKey } from "../lib/queue.ts";
 
-import { FULL, Line, LOOK_MS, type Member, SOON_MS } from "./support/line.ts";
+import { FULL, GROUP, Line, LOOK_MS, type Member, SOON_MS } from "./support/line.ts";
 import { type Fate, Virtual } from "./support/virtual.ts";
 
 import { Random } from "../lib/simulation/virtual_time.ts";
@@ -45,6 +45,23 @@ for (const [how, fate, changes] of LOST) {
     assertEquals([line.semaphore.holders, line.queue], [["first"], ["second"]]);
   });
 }
+
+Deno.test("Waiter does not wait for who was before it, went, and came again at once, though only the last is heard", async () => {
+  const line = new Line();
+  line.hold("anna");
+  const key = placeKey(GROUP, 0, "restless");
+  const come = () => line.memory.commit({ expect: [], put: [{ key, value: "{}" }] });
+  come();
+  const member = line.member("a", { lookMs: Infinity }).start();
+  await line.time.advance(10);
+  line.memory.commit({ expect: [], put: [], remove: [key] });
+  come();
+  await line.time.advance(10);
+  assertEquals(line.queue, ["a", "restless"]);
+  line.unlock("anna");
+  await line.time.advance(SOON_MS);
+  assertEquals(member.last, "granted");
+});
 
 Deno.test("Waiter takes a place of which nobody heard: it has one, and one alone", async () => {
   for (

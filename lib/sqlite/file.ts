@@ -60,6 +60,8 @@ function prepare(database: DatabaseSync): void {
       CREATE TABLE entry (
         key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL, created INTEGER NOT NULL, lease INTEGER
       ) STRICT;
+      -- what was written since a revision is found without a look at everything else
+      CREATE INDEX entry_by_revision ON entry (revision);
       CREATE TABLE counter (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;
       INSERT INTO counter VALUES (1, 0);
       CREATE TABLE lease (id INTEGER PRIMARY KEY, expires_ms INTEGER NOT NULL) STRICT;

@@ -64,22 +64,30 @@ export function expiredAt(database: DatabaseSync): number {
 
 /** What of a range was written after this revision, in the order of the commits. */
 export function writtenAt(database: DatabaseSync, { from, to }: KeyRange, after: string): Entry[] {
-  const sql = `${ENTRY} AND key >= :from AND key < :to AND revision > :after ORDER BY revision, key`;
+  // the plus signs keep SQLite from going through the range instead of the revisions
+  const sql = `${ENTRY} AND +key >= :from AND +key < :to AND revision > :after ORDER BY revision, key`;
   return database.prepare(sql).all({ now: Date.now(), from, to, after: BigInt(after) }).map(toEntry);
 }
 
-/** How many keys a range has, and the sum of their revisions: enough to tell whether the keys are those that are known. */
-export function tallyAt(database: DatabaseSync, { from, to }: KeyRange): { keys: number; sum: number } {
-  const sql = `SELECT count(*) AS keys, sum(revision) AS sum ${VISIBLE} AND key >= :from AND key < :to`;
-  const row = database.prepare(sql).get({ now: Date.now(), from, to });
-  return { keys: Number(row?.["keys"]), sum: Number(row?.["sum"] ?? 0) };
+/**
+ * How many keys a range has. `expired`: whether leases have expired whose keys are still in the file; to look for them
+ * takes several times as long.
+ */
+export function countAt(database: DatabaseSync, range: KeyRange, expired: boolean): number {
+  return Number(ofRange(database, "count(*)", range, expired));
 }
 
-/** The keys of a range, each with its revision. */
-export function revisionsAt(database: DatabaseSync, { from, to }: KeyRange): Map<string, number> {
-  const sql = `SELECT key, revision ${VISIBLE} AND key >= :from AND key < :to`;
-  const rows = database.prepare(sql).all({ now: Date.now(), from, to });
-  return new Map(rows.map((row) => [String(row["key"]), Number(row["revision"])]));
+/** The keys of a range. */
+export function keysAt(database: DatabaseSync, range: KeyRange, expired: boolean): Set<string> {
+  // one text of all is read in a fraction of the time that a row of each takes
+  return new Set(JSON.parse(String(ofRange(database, "json_group_array(key)", range, expired))));
+}
+
+function ofRange(database: DatabaseSync, what: string, { from, to }: KeyRange, expired: boolean): unknown {
+  const there = expired ? VISIBLE : "FROM entry WHERE true";
+  const row = database.prepare(`SELECT ${what} AS answer ${there} AND key >= :from AND key < :to`)
+    .get({ ...expired ? { now: Date.now() } : {}, from, to });
+  return row?.["answer"];
 }
 
 export function historyAt(database: DatabaseSync, key: string): History {

@@ -2,12 +2,12 @@
  * What a watch of the embedded store has seen so far, and what it tells after another look.
  *
  * Of one key it tells each change where its past is kept, else what the key is now. Of a range it tells what each key is
- * now: what was written since is found by its revision, and what is gone by comparing the keys, if their number and the
- * sum of their revisions say that any is. Where nobody can tell what lay between, both say `missed`.
+ * now: what was written since is found by its revision, and what is gone by comparing the keys, if their number says that
+ * any is. Where nobody can tell what lay between, both say `missed`.
  */
 
 import type { DatabaseSync } from "node:sqlite";
-import { entryAt, expiredAt, pastAt, revisionAt, revisionsAt, tallyAt, writtenAt } from "./read.ts";
+import { countAt, entryAt, expiredAt, keysAt, pastAt, revisionAt, writtenAt } from "./read.ts";
 import { type Change, type Entry, isBefore, type KeyRange, type PastChange } from "../store.ts";
 
 /** What a watch has seen. */
@@ -78,16 +78,14 @@ interface RangeLook {
   readonly expired: number;
   /** Since the look before. */
   readonly written: readonly Entry[];
-  /** All keys, and their revisions; absent: they are those that are known, and what was written. */
-  readonly keys?: Map<string, number>;
+  /** All keys; absent: they are those that are known, and what was written. */
+  readonly keys?: Set<string>;
 }
 
 export class SeenRange implements Seen {
   #seen: { readonly revision: string; readonly expired: number } | undefined;
-  /** The keys that there were, and their revisions. */
-  #keys = new Map<string, number>();
-  /** Of these revisions. */
-  #sum = 0;
+  /** The keys that there were. */
+  #keys = new Set<string>();
   /** The revision that the caller knows, if any, until the first look. */
   #after: string | undefined;
 
@@ -101,24 +99,30 @@ export class SeenRange implements Seen {
     const moment = { revision: revisionAt(database), expired: expiredAt(database) };
     // a revision that went back is of another file
     if (seen === undefined || isBefore(moment.revision, seen.revision)) {
-      return () => this.#begin({ ...moment, written: [], keys: revisionsAt(database, range) });
+      const look = { ...moment, written: [], keys: keysAt(database, range, moment.expired > 0) };
+      return () => this.#begin(look);
     }
     if (moment.revision === seen.revision && moment.expired === seen.expired) return () => [];
     const written = writtenAt(database, range, seen.revision);
-    const { keys, sum } = this.#tallyWith(written);
-    const tally = tallyAt(database, range);
-    const known = tally.keys === keys && tally.sum === sum;
-    const look = { ...moment, written, ...known ? {} : { keys: revisionsAt(database, range) } };
+    const fresh = written.filter(({ key }) => !this.#keys.has(key)).length;
+    // fewer have expired when somebody removed them, and also when the clock was set back: then keys are there again
+    const known = moment.expired >= seen.expired &&
+      countAt(database, range, moment.expired > 0) === this.#keys.size + fresh;
+    const look = {
+      ...moment,
+      written,
+      ...known ? {} : { keys: keysAt(database, range, moment.expired > 0) },
+    };
     return () => this.#note(look);
   }
 
   lookAtNothing(): () => readonly Change[] {
     if (this.#seen?.revision === "0") return () => [];
-    return () => this.#begin({ revision: "0", expired: 0, written: [], keys: new Map() });
+    return () => this.#begin({ revision: "0", expired: 0, written: [], keys: new Set() });
   }
 
-  #begin(look: RangeLook & { readonly keys: Map<string, number> }): readonly Change[] {
-    this.#keepAll(look.keys);
+  #begin(look: RangeLook & { readonly keys: Set<string> }): readonly Change[] {
+    this.#keys = look.keys;
     this.#seen = look;
     const after = this.#after;
     this.#after = undefined;
@@ -131,36 +135,16 @@ export class SeenRange implements Seen {
     this.#seen = look;
     const changes: Change[] = [];
     for (const entry of written) {
-      this.#keep(entry);
+      this.#keys.add(entry.key);
       changes.push({ kind: "changed", key: entry.key, entry, revision: entry.revision });
     }
     if (keys === undefined) return changes;
-    for (const key of this.#keys.keys()) {
+    for (const key of this.#keys) {
       if (!keys.has(key)) changes.push({ kind: "changed", key, entry: null, revision });
     }
-    // a lease that had expired by a clock that was set back lives again
+    // what is there again was not written since
     if (keys.keys().some((key) => !this.#keys.has(key))) changes.push({ kind: "missed" });
-    this.#keepAll(keys);
-    return changes;
-  }
-
-  #tallyWith(written: readonly Entry[]): { keys: number; sum: number } {
-    let [keys, sum] = [this.#keys.size, this.#sum];
-    for (const { key, revision } of written) {
-      const before = this.#keys.get(key);
-      if (before === undefined) keys++;
-      sum += Number(revision) - (before ?? 0);
-    }
-    return { keys, sum };
-  }
-
-  #keep({ key, revision }: Entry): void {
-    this.#sum += Number(revision) - (this.#keys.get(key) ?? 0);
-    this.#keys.set(key, Number(revision));
-  }
-
-  #keepAll(keys: Map<string, number>): void {
     this.#keys = keys;
-    this.#sum = keys.values().reduce((sum, revision) => sum + revision, 0);
+    return changes;
   }
 }

@@ -53,8 +53,8 @@ export function renewLease(database: DatabaseSync, id: string, ttlMs: number): b
 /** Ends a lease, and tells which keys went with it. */
 export function endLease(database: DatabaseSync, id: string): readonly string[] {
   return writing(database, () => {
-    database.prepare("DELETE FROM lease WHERE id = ?").run(BigInt(id));
-    return removeExpired(database);
+    const { changes } = database.prepare("DELETE FROM lease WHERE id = ?").run(BigInt(id));
+    return removeExpired(database, Number(changes));
   });
 }
 
@@ -68,9 +68,10 @@ function isAlive(database: DatabaseSync, id: string): boolean {
   return database.prepare(sql).get(BigInt(id), Date.now()) !== undefined;
 }
 
-/** Removes the leases that have expired, and the keys whose lease is gone; tells which keys. */
-function removeExpired(database: DatabaseSync): readonly string[] {
-  database.prepare("DELETE FROM lease WHERE expires_ms <= ?").run(Date.now());
+/** Removes the leases that have expired, and the keys whose lease is gone, with those that `ended`; tells which keys. */
+function removeExpired(database: DatabaseSync, ended = 0): readonly string[] {
+  const { changes } = database.prepare("DELETE FROM lease WHERE expires_ms <= ?").run(Date.now());
+  if (ended + Number(changes) === 0) return [];
   const orphans = "FROM entry WHERE lease IS NOT NULL AND lease NOT IN (SELECT id FROM lease)";
   const keys = database.prepare(`SELECT key ${orphans}`).all().map((row) => String(row["key"]));
   if (keys.length === 0) return keys;

@@ -1,7 +1,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { openSqlite } from "../../lib/sqlite/store.ts";
+import { Lock } from "../../lib/lock.ts";
+import { placeKey } from "../../lib/queue.ts";
+import { GRANTED } from "../../lib/semaphore.ts";
 import { type Store, StoreError } from "../../lib/store.ts";
+import { REAL } from "../../lib/surroundings.ts";
+import { Waiter } from "../../lib/waiter.ts";
 import { storeContract } from "../contract/contract.ts";
 import { CALL, make, put, remove, revision, signal, watching } from "../contract/kit.ts";
 import { leashedDeno } from "../support/child.ts";
@@ -106,6 +111,29 @@ Deno.test("a key is gone for every reader when its lease has expired, before any
   assertEquals(Number(other), Number(made) + 2);
   assertEquals(sql(place.file, "", "SELECT key FROM entry"), [{ key: "other" }]);
   assertEquals(sql(place.file, "", "SELECT id FROM lease"), []);
+  await store.close();
+});
+
+Deno.test("who waits behind a place whose lease expires goes on, though nobody commits", async () => {
+  await using place = await folder();
+  const store = openSqlite(place.file);
+  const lease = await store.lease(60_000, () => {}, CALL);
+  await make(store, placeKey("web", 0, "gone"), "{}", lease.id);
+  const { give: wait, given: waiting } = signal("the wait");
+  const { give: grant, given: granted } = signal("the grant");
+  const request = {
+    waits: { id: "b", bootId: "1", hostname: "b" },
+    hold: { host: "b", boot: "1", by: "locksmithd", phase: GRANTED, grant: "g", extra: {} },
+    priority: 0,
+    overdueMs: 60_000,
+    lookMs: Infinity,
+  };
+  const lock = new Lock(store, "web", REAL, "locksmithd");
+  const ended = new Waiter(lock, request, ({ kind }) => kind === "granted" ? grant() : wait()).start();
+  await waiting;
+  sql(place.file, "UPDATE lease SET expires_ms = 0 WHERE id = (SELECT min(id) FROM lease)");
+  await granted;
+  await ended;
   await store.close();
 });
 

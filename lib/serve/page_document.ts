@@ -135,23 +135,34 @@ function hidden(field: string, value: string): Html {
   return html`<input type="hidden" name="${field}" value="${value}">`;
 }
 
-/** What is asked of whoever wants to act. */
+/** What is asked of whoever wants to act. `known`: the name of an operator whom the request shows already. */
 export function signInMain(fault: string | undefined, known: string | undefined): Html {
-  return html`
-    <section class="card form"
-      aria-labelledby="h"><h2 id="h">Sign in</h2>${fault !== undefined &&
-        html`<div class="note late" role="alert">${
-          icon("late")
-        }<p id="fault">${fault}</p></div>`}<p>To look takes a viewer's token where looking is restricted; to pause, resume and unlock takes an operator's.</p>
-    <form method="post" action="/sign-in">${known === undefined
-      ? html`<input name="name" type="text" autocomplete="username" value="locksmith" hidden>
-<label for="token">Token</label>
-<input id="token" name="token" type="password" required autocomplete="current-password" spellcheck="false">`
-      : html`<p>You are known already, as ${
-        name(known)
-      }.</p>`}<div class="buttons"><button type="submit" class="main">Sign in</button><a class="act" href="/">Back</a></div></form>
-    <p class="detail">A token comes from <code>locksmith token add --role operator</code> on the server. The session ends after 8 hours, or when you sign out.</p></section>
+  const token = html`
+    <p>A viewer's token lets you look; an operator's also lets you pause, resume and unlock.</p>
+    <form method="post" action="/sign-in">
+      <input name="name" type="text" autocomplete="username" value="locksmith" hidden>
+      <label for="token">Token</label>
+      <input id="token" name="token" type="password" required autocomplete="current-password" spellcheck="false">
+      <div class="buttons">
+        <button type="submit" class="main">Sign in</button><a class="act" href="/">Back</a>
+      </div>
+    </form>
+    <p class="detail">
+      On the server, <code>locksmith token add --role operator</code> makes one. A session ends after 8 hours, or when
+      you sign out.
+    </p>
   `;
+  const button = html`
+    <p>The server knows you as ${name(known ?? "")}. Signed in, you can pause, resume and unlock.</p>
+    <form method="post" action="/sign-in">
+      <div class="buttons">
+        <button type="submit" class="main">Sign in</button><a class="act" href="/">Back</a>
+      </div>
+    </form>
+  `;
+  return html`<section class="card form" aria-labelledby="h"><h2 id="h">Sign in</h2>${
+    fault !== undefined && html`<div class="note late" role="alert">${icon("late")}<p>${fault}</p></div>`
+  }${known === undefined ? token : button}</section>`;
 }
 
 /** What a person is about to do, and what it means: named before it is done. */

@@ -80,20 +80,33 @@ export function pageView(view: FleetView, audience: Audience): PageView {
   const most = Math.max(MACHINES_MOST.least, Math.floor(MACHINES_MOST.all / Math.max(1, lists)));
   for (const one of faulty) parts.set(groupKey(one.group), faultyCard(one));
   for (const one of shown) parts.set(groupKey(one.group), card(one, view, audience, most));
-  const rest = groups.filter((one) => !shown.includes(one));
+  const rest = groups.filter((one) => !shown.includes(one)).sort(byWeight);
   if (rest.length > 0) parts.set("rest", restTable(rest, view));
   return { title: counts, spoken: counts, parts };
 }
 
 /** The groups that are shown in full. */
 export function cardsOf(groups: readonly GroupView[], { only }: Audience): readonly GroupView[] {
-  if (only !== undefined || groups.length <= CARDS_MOST) return groups;
-  const weight = ({ holders, waiting, pause }: GroupView) =>
-    holders.filter(({ overdue }) => overdue).length * 1000 + holders.length + waiting.length +
-    (pause === undefined ? 0 : 1);
-  const busiest = groups.filter((one) => weight(one) > 0).sort((a, b) => weight(b) - weight(a));
-  const chosen = new Set(busiest.slice(0, CARDS_MOST));
-  return groups.filter((one) => chosen.has(one));
+  if (only !== undefined || groups.length <= CARDS_MOST) return groups.toSorted(byName);
+  const busy = groups.filter((one) => weight(one) > 0).sort(byWeight);
+  return busy.slice(0, CARDS_MOST).sort(byName);
+}
+
+/** How much there is to see in a group: what is overdue before all else. */
+function weight({ holders, waiting, pause }: GroupView): number {
+  const late = holders.filter(({ overdue }) => overdue).length;
+  return late * 1000 + holders.length + waiting.length + (pause === undefined ? 0 : 1);
+}
+
+function byWeight(a: GroupView, b: GroupView): number {
+  return weight(b) - weight(a) || byName(a, b);
+}
+
+const COLLATOR = new Intl.Collator("en", { numeric: true });
+
+/** web2 before web10. */
+function byName(a: GroupView, b: GroupView): number {
+  return COLLATOR.compare(a.group, b.group);
 }
 
 function allPaused({ pauseOfAll, now }: FleetView, { operator }: Audience): Html {

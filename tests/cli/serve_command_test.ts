@@ -154,6 +154,7 @@ Deno.test("a server shows its page to viewers, with its windows, and an operator
   assertMatch(signIn, /<title>sign in - locksmith<\/title>/);
   const [, page] = await server.ask("/", { headers: { authorization: `Bearer ${viewer}` } });
   assertMatch(page, /window opens/);
+  assertMatch((await server.ask("/page.css"))[1], /prefers-color-scheme: dark/);
   const reply = await form("/sign-in", { token: operator });
   await reply.body?.cancel();
   const [cookie = ""] = reply.headers.get("set-cookie")?.split(";") ?? [];

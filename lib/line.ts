@@ -26,11 +26,13 @@ interface Sight {
   readonly at: string;
 }
 
+const NOWHERE: readonly Standing[] = [];
+
 export class Line {
   readonly #sights = new Map<string, Sight>();
   /** Keys that are gone, with who stood there: until the mirror is beyond that. */
   readonly #gone = new Map<string, { readonly standing: Standing; readonly at: string }>();
-  readonly #byMachine = new Map<string, Set<string>>();
+  readonly #byMachine = new Map<string, readonly Standing[]>();
   /** All of them, and those in the queue, the first in line first. */
   readonly #all: Standing[] = [];
   readonly #queue: Standing[] = [];
@@ -102,8 +104,8 @@ export class Line {
   }
 
   /** The places of a machine, without those that somebody took by hand. */
-  of(machine: string): Standing[] {
-    return [...this.#byMachine.get(machine) ?? []].flatMap((key) => this.#sights.get(key)?.standing ?? []);
+  of(machine: string): readonly Standing[] {
+    return this.#byMachine.get(machine) ?? NOWHERE;
   }
 
   at(key: string): Standing | undefined {
@@ -139,7 +141,7 @@ export class Line {
 
   /** Where a machine stands, or stood until the commit `at`. */
   #foremost(machine: string, at: string): Standing | undefined {
-    const found = this.of(machine);
+    const found = [...this.of(machine)];
     for (const { standing, at: left } of this.#gone.values()) {
       if (left === at && standing.place.machine === machine) found.push(standing);
     }
@@ -151,18 +153,16 @@ export class Line {
     if (!standing.key.beside) this.#queue.splice(placeOf(this.#queue, standing), 0, standing);
     if (standing.key.request) return;
     const { machine } = standing.place;
-    const keys = this.#byMachine.get(machine);
-    if (keys === undefined) this.#byMachine.set(machine, new Set([standing.entry.key]));
-    else keys.add(standing.entry.key);
+    this.#byMachine.set(machine, [...this.of(machine), standing]);
   }
 
   #leave(standing: Standing): void {
     this.#all.splice(placeOf(this.#all, standing), 1);
     if (!standing.key.beside) this.#queue.splice(placeOf(this.#queue, standing), 1);
     const { machine } = standing.place;
-    const keys = this.#byMachine.get(machine);
-    keys?.delete(standing.entry.key);
-    if (keys?.size === 0) this.#byMachine.delete(machine);
+    const rest = this.of(machine).filter((other) => other !== standing);
+    if (rest.length > 0) this.#byMachine.set(machine, rest);
+    else this.#byMachine.delete(machine);
   }
 }
 

@@ -17,6 +17,7 @@ import type { Server as TlsServer, TLSSocket } from "node:tls";
 import type { Access, ClientCertificate, Identity } from "./access.ts";
 import { certificateNames } from "./certificate_names.ts";
 import type { Answer, Caller, Door, Route } from "./door.ts";
+import { isForeign } from "./browser.ts";
 import { exchange, refusal, type RefusalKind, type Running } from "./exchange.ts";
 import { Journal } from "./journal.ts";
 import { formatListenAddress, type ListenAddress } from "./listen_address.ts";
@@ -339,10 +340,11 @@ class DoorServer implements Server {
 
   /** Why a request is not for its route to answer, or `undefined`. */
   #refuse(
-    { method = "" }: IncomingMessage,
+    request: IncomingMessage,
     { address }: Connection,
     { identity, bucket, route }: { identity: Identity; bucket: Bucket | undefined; route: Route },
   ): { readonly answer: Answer; readonly why?: string } | undefined {
+    const { method = "", headers: { authorization } } = request;
     const refuse = (
       status: number,
       kind: RefusalKind,
@@ -362,6 +364,9 @@ class DoorServer implements Server {
       return refuse(429, "rate_limited", `too many requests; ask again in ${seconds} s`, { headers });
     }
     if (route === NOWHERE) return refuse(404, "not_found", "there is nothing here");
+    if (authorization === undefined && isForeign(request)) {
+      return refuse(403, "forbidden", "a page of another site may not change anything here");
+    }
     if (route.who !== "anyone") {
       if (identity.kind === "unavailable") {
         return refuse(503, "unavailable", "cannot find out who you are at the moment; ask again", identity);

@@ -418,3 +418,27 @@ Deno.test("health is for anybody to ask: alive as long as it answers, ready whil
   assertEquals(await ask("/echo"), "503 cannot find out who you are at the moment; ask again\n");
   assertEquals(server.log, ["notice: unknown (127.0.0.1): GET /echo: 503: no list [ID]"]);
 });
+
+Deno.test("a page of another site changes nothing at a server that lets its browser in by itself", async () => {
+  await using server = await start([echo()]);
+  const host = `127.0.0.1:${server.port}`;
+  const post = async (headers: Record<string, string>) => {
+    const lines = Object.entries({ host, ...headers, "content-length": "0", connection: "close" });
+    const text = `POST /echo HTTP/1.1\r\n${
+      lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")
+    }\r\n`;
+    return /^HTTP\/1\.1 (\d+)/.exec(await exchange(server.port, text))?.[1];
+  };
+  assertEquals(await post({}), "200");
+  assertEquals(await post({ origin: `http://${host}`, "sec-fetch-site": "same-origin" }), "200");
+  for (
+    const headers of [
+      { origin: "https://evil.example" },
+      { origin: "null" },
+      { "sec-fetch-site": "cross-site" },
+      { "sec-fetch-site": "same-site", origin: `http://${host}` },
+    ]
+  ) assertEquals(await post(headers), "403", JSON.stringify(headers));
+  // who sends a credential of its own means it
+  assertEquals(await post({ origin: "https://console.example", authorization: "Bearer x" }), "200");
+});

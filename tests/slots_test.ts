@@ -381,6 +381,23 @@ Deno.test("Slots of two servers: a host keeps its place wherever it asks, and an
   assertEquals(service.bugs, []);
 });
 
+Deno.test("Slots passes nobody over who waits at another server, also where its copy does not show it", async () => {
+  const service = new Service();
+  const [one, two] = [await service.server(), await service.server()];
+  const lock = service.lock();
+  await service.time.ended(lock.pause({ extra: {} }));
+  await service.time.advance(SOON_MS);
+  two.store.watchFate = "dropped";
+  const a = one.wait("a");
+  await service.time.advance(SOON_MS);
+  two.store.watchFate = "told";
+  one.store.callMs = 500;
+  await service.time.ended(lock.resume());
+  assertEquals(await two.poll("b"), "full");
+  await service.time.advance(1_000);
+  assertEquals([a.said?.kind, service.holders], ["granted", ["a"]]);
+});
+
 Deno.test("Slots of a server that died are taken over: who waits within seconds, who polls within its time", async () => {
   const service = new Service();
   const [one, two] = [await service.server(), await service.server()];

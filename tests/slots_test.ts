@@ -207,6 +207,33 @@ Deno.test("Slots gives up the place of a host whose connection breaks, and a slo
   assertEquals(service.line, ["a away", "c away"]);
 });
 
+Deno.test("Slots lets a free slot wait for nobody whose connection broke just now", async () => {
+  const service = new Service();
+  const server = await service.server();
+  await server.poll("holder");
+  const a = server.wait("a");
+  await service.time.advance(SOON_MS);
+  const b = server.wait("b");
+  await service.time.advance(SOON_MS);
+  a.hangUp();
+  await server.steady("holder");
+  await service.time.advance(SOON_MS);
+  assertEquals([b.said?.kind, service.line], ["granted", ["a away"]]);
+});
+
+Deno.test("Slots gives those who wait their places again, at their ranks, when the store has lost them", async () => {
+  const service = new Service();
+  const server = await service.server();
+  await server.poll("holder");
+  server.wait("a");
+  await service.time.advance(SOON_MS);
+  server.wait("b");
+  await service.time.advance(SOON_MS);
+  server.store.expireLeases();
+  await service.time.advance(MINUTE_MS);
+  assertEquals(service.line, ["a", "b"]);
+});
+
 Deno.test("Slots takes a host out of line that says it is well", async () => {
   const service = new Service();
   const server = await service.server();

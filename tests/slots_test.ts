@@ -207,6 +207,33 @@ Deno.test("Slots gives up the place of a host whose connection breaks, and a slo
   assertEquals(service.line, ["a away", "c away"]);
 });
 
+Deno.test("Slots lets a free slot wait for nobody whose connection broke just now", async () => {
+  const service = new Service();
+  const server = await service.server();
+  await server.poll("holder");
+  const a = server.wait("a");
+  await service.time.advance(SOON_MS);
+  const b = server.wait("b");
+  await service.time.advance(SOON_MS);
+  a.hangUp();
+  await server.steady("holder");
+  await service.time.advance(SOON_MS);
+  assertEquals([b.said?.kind, service.line], ["granted", ["a away"]]);
+});
+
+Deno.test("Slots gives those who wait their places again, at their ranks, when the store has lost them", async () => {
+  const service = new Service();
+  const server = await service.server();
+  await server.poll("holder");
+  server.wait("a");
+  await service.time.advance(SOON_MS);
+  server.wait("b");
+  await service.time.advance(SOON_MS);
+  server.store.expireLeases();
+  await service.time.advance(MINUTE_MS);
+  assertEquals(service.line, ["a", "b"]);
+});
+
 Deno.test("Slots takes a host out of line that says it is well", async () => {
   const service = new Service();
   const server = await service.server();
@@ -379,6 +406,23 @@ Deno.test("Slots of two servers: a host keeps its place wherever it asks, and an
   assertEquals([elsewhere.said?.kind, b.said, service.holders], ["granted", undefined, ["a"]]);
   assertEquals([one.granted, two.granted], [["holder"], ["a"]]);
   assertEquals(service.bugs, []);
+});
+
+Deno.test("Slots passes nobody over who waits at another server, also where its copy does not show it", async () => {
+  const service = new Service();
+  const [one, two] = [await service.server(), await service.server()];
+  const lock = service.lock();
+  await service.time.ended(lock.pause({ extra: {} }));
+  await service.time.advance(SOON_MS);
+  two.store.watchFate = "dropped";
+  const a = one.wait("a");
+  await service.time.advance(SOON_MS);
+  two.store.watchFate = "told";
+  one.store.callMs = 500;
+  await service.time.ended(lock.resume());
+  assertEquals(await two.poll("b"), "full");
+  await service.time.advance(1_000);
+  assertEquals([a.said?.kind, service.holders], ["granted", ["a"]]);
 });
 
 Deno.test("Slots of a server that died are taken over: who waits within seconds, who polls within its time", async () => {

@@ -177,3 +177,26 @@ Deno.test("nothing that a place brings along steers the terminal of who looks at
   const text = verboseStatusText({ ...SEEN, semaphore: FRESH, queue, overdue: [] }, NOW);
   assertEquals(text.split("\n").at(-2), "1      C\\u001b[2J  0         -      -    -     -   a b");
 });
+
+Deno.test("hosts that poll a server are shown in line, away or with a slot kept for them", () => {
+  const by = "fleet-lock";
+  const queue: Place[] = [
+    { machine: "p1", priority: 0, by, away: true },
+    { machine: "p2", priority: 0, by, away: true, kept: true },
+    { machine: "w1", priority: 0, by },
+  ];
+  const seen: Seen = { semaphore: FRESH, all: FRESH, stored: true, queue, overdue: [] };
+  const rows = verboseStatusText(seen, NOW).split("\n").slice(-4, -1);
+  assertEquals(rows.map((row) => row.split(/ {2,}/).slice(1).join("|")), [
+    "p1|0|-|-|-|fleet-lock, away|-",
+    "p2|0|-|-|-|fleet-lock, away, slot kept|-",
+    "w1|0|-|-|-|fleet-lock|-",
+  ]);
+  assertEquals(statusJson("web", seen, NOW).queue, [
+    { machine: "p1", priority: 0, by, away: true },
+    { machine: "p2", priority: 0, by, away: true, kept: true },
+    { machine: "w1", priority: 0, by },
+  ]);
+  // one who is away stops nobody, unless a slot is kept for it
+  assertEquals(whyNoSlot("web", seen, CLOCK).includes("p2 is first in line"), true);
+});

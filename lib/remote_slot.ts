@@ -157,7 +157,10 @@ export class RemoteSlot {
   async confirm(grant: string): Promise<ProofOutcome> {
     const { name, ledger } = this.options;
     const mark = this.#own.has(grant) ? grant : this.#adopted ??= this.#mark();
-    const before = (await this.#account.entries())?.find((entry) => entry.grant === mark);
+    const entries = (await this.#account.entries() ?? []).filter((entry) => this.#isOfThisBoot(entry));
+    // another process has given it back
+    if (!entries.some(({ phase }) => phase !== undefined && phase !== "returning")) return { kind: "lost" };
+    const before = entries.find((entry) => entry.grant === mark);
     if (!await this.#account.remember(mark, "confirming")) {
       throw new RemoteSlotError(`cannot record in ${ledger.name} that a reboot is about to be called`);
     }

@@ -272,6 +272,16 @@ Deno.test("RemoteKeeper gives nothing back under a reboot that another process o
   assertEquals(await other.ended(first.cancel(mine)), { kind: "cancelled", note: "gave the slot back" });
 });
 
+Deno.test("RemoteKeeper has lost a slot that another process of the machine has given back, and takes no other by its confirm", async () => {
+  const world = new World();
+  const [daemon, command] = [world.keeper(), world.keeper()];
+  const slot = await world.granted(daemon);
+  await world.ended(command.cancel(await world.granted(command)));
+  world.takeAsked();
+  assertEquals(await world.ended(daemon.confirm(slot)), { kind: "lost" });
+  assertEquals([world.takeAsked(), world.server.holders.size], [[], 0]);
+});
+
 Deno.test("RemoteKeeper leaves alone for a while what another process of this boot may just be asking for", async () => {
   const world = new World();
   const place = { machine: "a", boot: "b1", store: `fleet-lock:${NAME}`, group: "web" };

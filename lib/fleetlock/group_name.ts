@@ -19,9 +19,9 @@ export function groupOfName(name: string): string {
 /** Why a group cannot be asked for by this protocol, or `undefined`. */
 export function protocolGroupFault(group: string): string | undefined {
   if (group === DEFAULT_NAME) {
-    return `'${DEFAULT_NAME}' is what FleetLock calls the default group: leave --group out`;
+    return `'${DEFAULT_NAME}' is what FleetLock calls the default group`;
   }
   return GROUP_NAME.test(protocolName(group))
     ? undefined
-    : "FleetLock allows only letters, digits, '.' and '-' in a group";
+    : "FleetLock allows letters, digits, '.' and '-' in a group";
 }

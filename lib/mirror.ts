@@ -14,7 +14,6 @@ import {
   type Change,
   type Entry,
   isBefore,
-  isOneKey,
   type KeyRange,
   type Store,
   StoreError,
@@ -57,8 +56,6 @@ export interface Mirror {
   entry(key: string): Entry | null;
   /** The entries of a range, in the order of their keys. */
   entries(range: KeyRange): readonly Entry[];
-  /** What changed in a range after a commit, in order; `null` where that is further back than the copy knows. */
-  changesSince(range: KeyRange, revision: string): readonly MirrorChange[] | null;
   /** Calls `listener` after each change of the copy, until it is closed. */
   subscribe(listener: (news: MirrorNews) => void): { close(): void };
   /** Resolves when there is a copy for the first time; aborts with `signal`. */
@@ -118,10 +115,6 @@ export class StoreMirror implements Mirror {
 
   entries(range: KeyRange): readonly Entry[] {
     return this.#copy?.entries(range) ?? [];
-  }
-
-  changesSince(range: KeyRange, revision: string): readonly MirrorChange[] | null {
-    return this.#copy?.changesSince(range, revision) ?? null;
   }
 
   subscribe(listener: (news: MirrorNews) => void): { close(): void } {
@@ -308,23 +301,6 @@ class Copy {
     this.#keys.splice(this.#position(key), 1);
     this.#entries.delete(key);
     return true;
-  }
-
-  /** In the order of their revisions. */
-  changesSince(range: KeyRange, revision: string): MirrorChange[] | null {
-    const one = isOneKey(range) ? range.from : undefined;
-    const entries = one === undefined ? this.entries(range) : [this.#entries.get(one) ?? []].flat();
-    // what went before the reading is not known; a single key that is there has not gone
-    if (isBefore(revision, this.#readAt) && (one === undefined || entries.length === 0)) return null;
-    const gone = one === undefined
-      ? [...this.#gone].filter(([key]) => range.from <= key && key < range.to)
-      : [[one, this.#gone.get(one)] as const];
-    return [
-      ...entries.map((entry) => change(entry.key, entry, entry.revision)),
-      ...gone.flatMap(([key, revision]) => revision === undefined ? [] : change(key, null, revision)),
-    ]
-      .filter((change) => isBefore(revision, change.revision))
-      .sort(byRevision);
   }
 
   /** What is another than it was in an earlier copy, in the order of the revisions. */

@@ -243,24 +243,6 @@ Deno.test("a copy that is closed asks, watches and tells nothing any more", asyn
   assertEquals([store.calls, take()], [[], []]);
 });
 
-Deno.test("a copy knows what changed since a commit, as far as it has read", async () => {
-  const { time, memory, mirror } = await mirrored("q/a", "q/b");
-  const { revision } = mirror;
-  const b = put(memory, "q/b", "2");
-  const gone = remove(memory, "q/a");
-  const c = put(memory, "q/c", "1");
-  await time.advance(1);
-  const since = (range: KeyRange, revision: string) =>
-    mirror.changesSince(range, revision)?.map(({ key, entry, revision }) => [key, entry?.value, revision]);
-  const all = [["q/b", "2", b.revision], ["q/a", undefined, gone], ["q/c", "1", c.revision]];
-  assertEquals(since(RANGE, revision), all);
-  assertEquals(since(RANGE, b.revision), all.slice(1));
-  assertEquals(since({ from: "q/a", to: "q/a\0" }, revision), [["q/a", undefined, gone]]);
-  assertEquals(since(RANGE, c.revision), []);
-  assertEquals(since(RANGE, "1"), undefined, "before it was read, keys may have gone");
-  assertEquals(since({ from: "q/b", to: "q/b\0" }, "1"), [["q/b", "2", b.revision]]);
-});
-
 Deno.test("a copy is what the store has, whatever is lost, late or told twice, once it may have missed something", async () => {
   const key = fc.constantFrom("q/a", "q/b", "q/c", "q/d");
   const step = fc.oneof(

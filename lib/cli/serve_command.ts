@@ -36,7 +36,6 @@ import { StoreMeter } from "../serve/store_meter.ts";
 import { type TlsFiles, TlsFilesError } from "../serve/tls_files.ts";
 import type { Store } from "../store.ts";
 import { type Mirror, StoreMirror } from "../mirror.ts";
-import { shareStore } from "../shared_store.ts";
 import { EVERYTHING } from "../group.ts";
 import { reasonOf } from "../system_error.ts";
 import { VERSION } from "./version.ts";
@@ -48,25 +47,21 @@ type ServeContext = Context<"serve">;
 
 /** What the doors are made of. */
 interface Ground {
-  /** Shared by all who wait, and closed with `mirror` and `below`. */
   readonly store: Store;
-  /** The store itself, for operators: their leases are known to every server, and to the next process of this one. */
-  readonly below: Store;
   readonly mirror: Mirror;
   readonly meter: StoreMeter;
 }
 
 /** Throws {@linkcode StoreError} where an embedded store cannot be written: nothing would make that better. */
-async function openGround({ config: { store }, surroundings }: ServeContext): Promise<Ground> {
+async function openGround({ config, surroundings }: ServeContext): Promise<Ground> {
   const meter = new StoreMeter(surroundings);
-  const below = meter.measured(await openStore(store));
-  if (store.kind === "sqlite") {
-    await Deno.mkdir(dirname(store.path), { recursive: true, mode: 0o700 }).catch(() => {});
-    const made = await below.commit({ expect: [], put: [] }, { timeoutMs: CALL_TIMEOUT_MS });
+  const store = meter.measured(await openStore(config.store));
+  if (config.store.kind === "sqlite") {
+    await Deno.mkdir(dirname(config.store.path), { recursive: true, mode: 0o700 }).catch(() => {});
+    const made = await store.commit({ expect: [], put: [] }, { timeoutMs: CALL_TIMEOUT_MS });
     if (made.kind === "unknown") throw made.cause;
   }
-  const mirror = new StoreMirror(below, EVERYTHING, surroundings);
-  return { store: shareStore(below, mirror, surroundings), below, mirror, meter };
+  return { store, mirror: new StoreMirror(store, EVERYTHING, surroundings), meter };
 }
 
 /** What the doors need beside. */
@@ -79,10 +74,10 @@ interface Serving extends Ground {
 
 /** The doors of the server; another one is another line. */
 function doorsOf(serving: Serving): Door[] {
-  const { context: { surroundings, config }, below, mirror, meter, slots, groups } = serving;
+  const { context: { surroundings, config }, store, mirror, meter, slots, groups } = serving;
   const metrics = new Metrics({
     mirror,
-    store: below,
+    store,
     meter,
     surroundings,
     overdueMs: config["hold-overdue"],
@@ -95,7 +90,7 @@ function doorsOf(serving: Serving): Door[] {
     : { mayAsk: (caller: Caller, group: string) => groups.mayAsk(caller.name, group) };
   return [
     healthDoor(() => unready(mirror)),
-    storeDoor({ store: below }),
+    storeDoor({ store }),
     hostsDoor({
       slots,
       ...mayAsk,
@@ -198,6 +193,7 @@ export async function serve(context: ServeContext): Promise<number> {
     }
   } catch (error) {
     slots.close();
+    ground.mirror.close();
     await ground.store.close();
     if (!(error instanceof StartError) && !(error instanceof TlsFilesError)) throw error;
     const hint = error instanceof TlsFilesError ? "check --tls-cert, --tls-key and --client-ca" : undefined;
@@ -243,6 +239,7 @@ export async function serve(context: ServeContext): Promise<number> {
   await notifyReady(log);
   await stopped.promise;
   for (const watch of watches) watch.close();
+  ground.mirror.close();
   await ground.store.close();
   log("info", "stopped");
   return 0;

@@ -50,10 +50,6 @@ export class TestMirror implements Mirror {
 
   readonly range = EVERYTHING;
 
-  changesSince(): null {
-    return null;
-  }
-
   entry(key: string): Entry | null {
     return this.memory.read(key);
   }

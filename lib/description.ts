@@ -232,6 +232,12 @@ export function describeDuration(ms: number): string {
   return parts.filter((part) => part !== "").join(" ");
 }
 
+/** How long something takes that nobody knows exactly, in steps that grow: `about 7 min`, `about 1 h 20 min`. */
+export function describeEstimate(ms: number): string {
+  const step = ms < 30 * MINUTE_MS ? MINUTE_MS : ms < 6 * HOUR_MS ? 5 * MINUTE_MS : 30 * MINUTE_MS;
+  return `about ${ms < MINUTE_MS ? "a minute" : describeDuration(Math.ceil(ms / step) * step)}`;
+}
+
 /** How far away an instant is: `in 2 days 11 h`, `5 min ago`. */
 export function describeDistance(ms: number): string {
   const length = describeDuration(Math.abs(ms)).replace(

@@ -21,6 +21,7 @@ import { tellCreated, tellNotStored } from "./unknown_group.ts";
 export async function status(context: Context<"status">): Promise<number> {
   const { checking } = context.config;
   if (checking !== null) return await (await import("./status_check.ts")).checkGroup(context, checking);
+  if (context.config.watch) return await (await import("./status_watch.ts")).watchStatus(context);
   const { json, verbose, "hold-overdue": overdueMs } = context.config;
   const { screen } = context;
   return await withLock(context, async (lock) => {

@@ -27,7 +27,9 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     description:
       "Only reads. Available is negative while there are more holders than max allows, after set-max. Says whether " +
       "the group is paused, and which machines are overdue. --check is for monitoring: one line and exit 0, or exit " +
-      "1 and a line for each overdue machine, forgotten pause or corrupt document.",
+      "1 and a line for each overdue machine, forgotten pause or corrupt document. --watch shows on a terminal who " +
+      "holds, who waits and when all should have rebooted, from how long the last reboots took; it does not know the " +
+      "windows of the machines.",
     example: "locksmith status --verbose --group db",
     run: async (context) => (await import("./client.ts")).status(context),
   },

@@ -19,13 +19,14 @@ import { tellNotStored } from "./unknown_group.ts";
 import type { NewHold } from "../semaphore.ts";
 import type { StoreError } from "../store.ts";
 import { ignoresHangup } from "./process.ts";
+import { canDraw } from "./canvas.ts";
+import { EXIT_BY_SIGNAL, onSignals, type SignalName } from "./signals.ts";
+import type { WaitLine } from "./wait_line.ts";
 import { Waiter } from "../waiter.ts";
 import { type LastNews, LOOK_INTERVAL_MS, type WaitNews } from "../wait.ts";
 
 /** sysexits.h: a failure that may be none when tried later. */
 const EXIT_IN_VAIN = 75;
-/** What a shell makes of a program that a signal ended. */
-const EXIT_BY_SIGNAL = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 /**
  * How long a wait may take to end from when it shall, in milliseconds. Who interrupts a program waits a second at most;
  * else there is time for a call to the store that is under way.
@@ -43,7 +44,7 @@ export interface Wait {
 /** Why a wait shall end without its slot. */
 type Stop =
   | { readonly kind: "time"; readonly limitMs: number }
-  | { readonly kind: "signal"; readonly name: keyof typeof EXIT_BY_SIGNAL }
+  | { readonly kind: "signal"; readonly name: SignalName }
   /** Something that waiting cannot fix. */
   | { readonly kind: "error"; readonly error: StoreError | LockError };
 
@@ -57,6 +58,7 @@ export class LockByWaiting {
   /** The first signal, and until when it has to be obeyed, by the clock that does not leap. */
   #interruption: { readonly stop: Interruption; readonly deadline: number } | undefined;
   readonly #interrupted = Promise.withResolvers<void>();
+  #line: WaitLine | undefined;
 
   constructor(
     private readonly context: Teller,
@@ -86,8 +88,12 @@ export class LockByWaiting {
     }
     using _signals = this.#listen(hangupIgnored);
     using _timer = this.#expire();
+    this.#line = await this.#show();
     this.#waiter.start().catch(this.#end.reject);
-    const first = await Promise.race([this.#end.promise, this.#stop.promise]);
+    const first = await Promise.race([this.#end.promise, this.#stop.promise]).finally(() => {
+      this.#line?.[Symbol.dispose]();
+      this.#line = undefined;
+    });
     return isStop(first) ? await this.#leave(first) : await this.#tell(first);
   }
 
@@ -98,8 +104,11 @@ export class LockByWaiting {
     }
     if (this.context.watched) {
       const { group } = this.lock;
-      const { why, details } = describeWait(news, { id: this.holder, group }, clockOf(this.context));
-      printProgress(this.context, `waiting for a slot in group ${groupLabel(group)}: ${why}${details}`);
+      const { level, why, details } = describeWait(news, { id: this.holder, group }, clockOf(this.context));
+      const print = () =>
+        printProgress(this.context, `waiting for a slot in group ${groupLabel(group)}: ${why}${details}`);
+      if (this.#line === undefined) print();
+      else if (level !== "info") this.#line.above(print);
     }
   }
 
@@ -198,22 +207,25 @@ export class LockByWaiting {
   }
 
   #listen(hangupIgnored: boolean): Disposable {
-    const signals = (["SIGHUP", "SIGINT", "SIGTERM"] as const).map((name) => {
-      const heard = () => {
-        if (name === "SIGHUP" && hangupIgnored) return;
-        const deadline = this.context.surroundings.elapsed() + LEAVE_LIMIT_MS.signal;
-        this.#interruption ??= { stop: { kind: "signal", name }, deadline };
-        this.#interrupted.resolve();
-        this.#stop.resolve({ kind: "signal", name });
-      };
-      Deno.addSignalListener(name, heard);
-      return { name, heard };
+    return onSignals(hangupIgnored, (name) => {
+      const deadline = this.context.surroundings.elapsed() + LEAVE_LIMIT_MS.signal;
+      this.#interruption ??= { stop: { kind: "signal", name }, deadline };
+      this.#interrupted.resolve();
+      this.#stop.resolve({ kind: "signal", name });
     });
-    return {
-      [Symbol.dispose]: () => {
-        for (const { name, heard } of signals) Deno.removeSignalListener(name, heard);
-      },
-    };
+  }
+
+  /** On a terminal, how far the wait is. */
+  async #show(): Promise<WaitLine | undefined> {
+    const { context: { surroundings, watched, err }, lock, holder, wait: { overdueMs } } = this;
+    if (!watched || !canDraw()) return undefined;
+    const { WaitLine } = await import("./wait_line.ts");
+    const { store, group } = lock;
+    return new WaitLine(
+      { store, group, surroundings, overdueMs },
+      { holder, by: lock.by },
+      (text) => err(text),
+    );
   }
 
   /** Ends the wait when its time is over. A timer holds some weeks only, and then asks how much is left. */

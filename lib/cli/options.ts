@@ -548,6 +548,11 @@ export const OPTIONS = {
     by: ["status"],
     ...SWITCH,
   },
+  "watch": {
+    help: "stay and show what changes: redrawn on a terminal until q or Ctrl-C, else a line per change",
+    by: ["status"],
+    ...SWITCH,
+  },
   "check": {
     help: "for monitoring: exit 1 and one line per problem if anything needs a person",
     by: ["status", "groups"],

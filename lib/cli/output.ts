@@ -84,6 +84,8 @@ export interface Output {
   out(text: string): void;
   /** `level`: how grave it is, for whoever keeps it; an error where nothing is said. */
   err(text: string, level?: LogLevel): void;
+  /** Whether the reader of stdout went away, as far as writing to it has shown. */
+  unread?(): boolean;
 }
 
 /** The same for the journal, which takes the level from the start of each line. */

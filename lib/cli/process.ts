@@ -80,9 +80,19 @@ export function screenOf(): Screen | undefined {
   return { columns: columnsOf(), zone: displayZone(), colour: !Deno.noColor && env("TERM") !== "dumb" };
 }
 
-function columnsOf(): number {
+/** How wide the terminal is; `Infinity` where it does not say. */
+export function columnsOf(): number {
   try {
     return Deno.consoleSize().columns || Infinity;
+  } catch {
+    return Infinity;
+  }
+}
+
+/** How many lines the terminal has; `Infinity` where it does not say. */
+export function rowsOf(): number {
+  try {
+    return Deno.consoleSize().rows || Infinity;
   } catch {
     return Infinity;
   }
@@ -97,17 +107,21 @@ function displayZone(): string | undefined {
   }
 }
 
+/** Whether the reader of stdout went away. */
+let isUnread = false;
+
 /** stdout, which fails loudly; and stderr, which has nobody to tell that it failed. */
 export const OUTPUT: Output = {
   out(text) {
     // the self-extracting file knows what the runtime hides: that nobody opened stdout
     if (env("LOCKSMITH_STDOUT") === "closed") throw new OutputError("it is closed");
     try {
-      write(Deno.stdout, text);
+      if (!write(Deno.stdout, text)) isUnread = true;
     } catch (error) {
       throw new OutputError(reasonOf(error));
     }
   },
+  unread: () => isUnread,
   err(text) {
     try {
       write(Deno.stderr, text);
@@ -117,13 +131,15 @@ export const OUTPUT: Output = {
   },
 };
 
-/** Writes all of it. A reader that went away (`| head`) is no error of ours. */
-function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+/** Writes all of it; `false` where the reader went away (`| head`), which is no error of ours. */
+function write(stream: { writeSync(bytes: Uint8Array): number }, text: string): boolean {
   try {
     for (let rest = new TextEncoder().encode(text); rest.length > 0;) {
       rest = rest.subarray(stream.writeSync(rest));
     }
+    return true;
   } catch (error) {
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    return false;
   }
 }

@@ -117,7 +117,8 @@ function ageMs(since: string, now: number): number {
   return Math.max(0, now - Temporal.Instant.from(since).epochMilliseconds);
 }
 
-function summary({ group, semaphore, queue }: Checked, now: number): string {
+/** A group in figures. */
+export function summary({ group, semaphore, queue }: Checked, now: number): string {
   if (semaphore instanceof LockError) return "";
   const paused = pauseInForce(semaphore, now) === undefined ? "" : ", paused";
   if (group === ALL_GROUPS) return `all groups: ${paused === "" ? "not paused" : "paused"}`;

@@ -192,7 +192,7 @@ function composeMoment({ part, faults }: Composer): Temporal.ZonedDateTime | und
 function composeChecking({ part, faults }: Composer): CheckLimits | null | Faulty {
   if (part("check").value !== true) return null;
   const before = faults.length;
-  for (const form of ["json", "verbose"] as const) {
+  for (const form of ["json", "verbose", "watch"] as const) {
     if (part(form).value === true) faults.push(`--${form}: has no effect with --check`);
   }
   const [rebootMs, pauseMs] = [part("hold-overdue").value, part("pause-overdue").value];

@@ -3,7 +3,7 @@
  * stands below, where it can be read at any width; what a picture shows is said in its label. Pure.
  */
 
-import { DAY_MS, median, type PastDay } from "./past_day.ts";
+import { DAY_MS, median, type PastDay } from "../past_day.ts";
 import { AHEAD_MS, type GroupView } from "./fleet.ts";
 import type { Opening } from "../group_rules.ts";
 import { type Html, html } from "./html.ts";

@@ -3,6 +3,7 @@
  * puts them on the clock of the reader, and lets ages grow (`page.js` words lengths in the same way).
  */
 
+import { describeEstimate } from "../description.ts";
 import { type Html, html } from "./html.ts";
 
 const MINUTE_MS = 60_000;
@@ -17,12 +18,6 @@ export function roughly(ms: number): string {
   const [largeName, smallName] = ms < DAY_MS ? ["h", "min"] : ["d", "h"];
   const rest = Math.floor((ms % large) / small);
   return `${Math.floor(ms / large)} ${largeName}${rest === 0 ? "" : ` ${rest} ${smallName}`}`;
-}
-
-/** How long something takes that nobody knows exactly: steps of a minute, five from half an hour on. */
-export function about(ms: number): string {
-  const step = ms < 30 * MINUTE_MS ? MINUTE_MS : ms < 6 * HOUR_MS ? 5 * MINUTE_MS : 30 * MINUTE_MS;
-  return ms < MINUTE_MS ? "a minute" : roughly(Math.ceil(ms / step) * step);
 }
 
 /** An instant on the clock: `14:03 UTC`, with its day unless it is the day of `now`. */
@@ -60,7 +55,7 @@ export function ahead(ms: number, now: number): Html {
 
 /** How far away an estimated instant is: `about 40 min`. */
 export function estimate(ms: number, now: number): Html {
-  return time(ms, "about", `about ${about(Math.max(0, ms - now))}`);
+  return time(ms, "about", describeEstimate(Math.max(0, ms - now)));
 }
 
 function time(ms: number, show: string, text: string): Html {

@@ -20,10 +20,10 @@ import {
 import type { Seen } from "../status.ts";
 import type { Store } from "../store.ts";
 import type { Surroundings } from "../surroundings.ts";
-import { DAY_MS, type PastDay } from "./past_day.ts";
-import { type Forecast, forecast } from "./forecast.ts";
+import { DAY_MS, type PastDay } from "../past_day.ts";
+import { RecentPast } from "../recent_past.ts";
+import { type Forecast, forecast, forecastFacts, heldSinceMs } from "../simulation/forecast.ts";
 import type { Opening } from "../group_rules.ts";
-import { RecentPast } from "./recent_past.ts";
 
 /** How far windows are shown ahead, in milliseconds. */
 export const AHEAD_MS = 7 * DAY_MS;
@@ -144,11 +144,7 @@ export class Fleet {
     const late = new Set(overdue);
     const holders = semaphore.holders.map((id): Holder => {
       const hold = semaphore.holds.get(id);
-      // a clock that goes ahead of ours puts it into the future
-      const sinceMs = hold?.since === undefined
-        ? undefined
-        : Math.min(now, Temporal.Instant.from(hold.since).epochMilliseconds);
-      return { id, hold, sinceMs, overdue: late.has(id), byHand: isByHand(hold) };
+      return { id, hold, sinceMs: heldSinceMs(hold, now), overdue: late.has(id), byHand: isByHand(hold) };
     }).sort((a, b) => Number(b.overdue) - Number(a.overdue) || (a.sinceMs ?? now) - (b.sinceMs ?? now));
     return {
       group,
@@ -158,14 +154,7 @@ export class Fleet {
       pause: pauseInForce(semaphore, now),
       openings,
       day,
-      forecast: forecast({
-        now,
-        max: semaphore.max,
-        holders: holders.map(({ sinceMs, overdue, byHand }) => ({ sinceMs, stays: overdue || byHand })),
-        waiting: queue.length,
-        rebootsMs: day?.rebootsMs ?? [],
-        openings,
-      }),
+      forecast: forecast(forecastFacts(seen, { now, rebootsMs: day?.rebootsMs ?? [], openings })),
     };
   }
 

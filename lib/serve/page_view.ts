@@ -15,7 +15,7 @@ import { dayChart, windowChart } from "./charts.ts";
 import { age, ahead, clock, clockAfter, estimate } from "./clock.ts";
 import { type FaultyGroup, type FleetView, type GroupView, type Holder, totals } from "./fleet.ts";
 import { type Html, html, name } from "./html.ts";
-import { median } from "./past_day.ts";
+import { median } from "../past_day.ts";
 import { actionLink, groupKey, groupLink, icon } from "./page_links.ts";
 import { groupBadges, groupSentence, pauseNote, stateNote } from "./page_words.ts";
 

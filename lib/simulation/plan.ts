@@ -89,34 +89,55 @@ export function longestGap(openings: readonly Stretch[]): number {
   );
 }
 
+/** When a machine goes down and when it gives its slot back; `Infinity`: never. */
+export interface IdealReboot {
+  readonly downMs: number;
+  readonly returnedMs: number;
+}
+
 /**
- * When the last slot would be given back, of reboots that take so long and in this order, if a slot passed on in no time.
- * A slot under a reboot that takes for ever is lost, and not waited for; `Infinity` where the others have none left.
+ * When each would reboot, of reboots that take so long and in this order, if a slot passed on in no time. Ends early, with
+ * one that never goes down, where no slot is left or the window does not open again.
  */
-export function idealEnd(
+export function* idealReboots(
   { max, graceMs }: Pick<RolloutPlan, "max" | "graceMs">,
   rebootsMs: readonly number[],
   openings: readonly Stretch[],
-): number {
-  if (max === 0) return Infinity;
+): Generator<IdealReboot> {
+  const never = { downMs: Infinity, returnedMs: Infinity };
+  if (max === 0) return yield never;
   /** When each slot is free, the soonest first. */
   const slots: number[] = new Array(Math.min(max, rebootsMs.length)).fill(0);
   let opening = 0;
-  let end = 0;
   for (const rebootMs of rebootsMs) {
     const free = slots.shift() ?? 0;
-    if (free === Infinity) return Infinity;
+    if (free === Infinity) return yield never;
     // both ends belong to a window, and only the call must lie in it
     while (
       Math.max(free, openings[opening]?.startMs ?? Infinity) + graceMs > (openings[opening]?.endMs ?? 0)
     ) {
-      if (++opening >= openings.length) return Infinity;
+      if (++opening >= openings.length) return yield never;
     }
-    const down = Math.max(free, openings[opening]?.startMs ?? 0) + graceMs;
-    const returned = down + rebootMs;
-    const later = slots.findLastIndex((slot) => slot <= returned);
-    slots.splice(later + 1, 0, returned);
-    end = Math.max(end, returned === Infinity ? down : returned);
+    const downMs = Math.max(free, openings[opening]?.startMs ?? 0) + graceMs;
+    const returnedMs = downMs + rebootMs;
+    const later = slots.findLastIndex((slot) => slot <= returnedMs);
+    slots.splice(later + 1, 0, returnedMs);
+    yield { downMs, returnedMs };
+  }
+}
+
+/**
+ * When the last slot would be given back then. A slot under a reboot that takes for ever is lost, and not waited for;
+ * `Infinity` where the others have none left.
+ */
+export function idealEnd(
+  plan: Pick<RolloutPlan, "max" | "graceMs">,
+  rebootsMs: readonly number[],
+  openings: readonly Stretch[],
+): number {
+  let end = 0;
+  for (const { downMs, returnedMs } of idealReboots(plan, rebootsMs, openings)) {
+    end = Math.max(end, returnedMs === Infinity ? downMs : returnedMs);
   }
   return end;
 }

@@ -1,9 +1,9 @@
 /** When the line will be through. */
 
 import { assert, assertEquals } from "@std/assert";
-import { forecast, type ForecastFacts } from "../../lib/serve/forecast.ts";
+import { forecast, type ForecastFacts } from "../../lib/simulation/forecast.ts";
 import { simulateRollout } from "../../lib/simulation/rollout.ts";
-import { HOUR_MS, MINUTE_MS } from "./site.ts";
+import { HOUR_MS, MINUTE_MS } from "../serve/site.ts";
 
 const NOW = Date.parse("2026-05-21T12:00:00Z");
 const FACTS: ForecastFacts = {

@@ -5,13 +5,13 @@
  * A store that cannot tell is asked again after a while; until then nothing is known of that group's past.
  */
 
-import { ALL_GROUPS, groupOfKey, semaphoreKey } from "../group.ts";
-import { readHistory } from "../group_history.ts";
-import { pastEvents } from "../history.ts";
-import type { Mirror, MirrorNews } from "../mirror.ts";
+import { ALL_GROUPS, groupOfKey, semaphoreKey } from "./group.ts";
+import { readHistory } from "./group_history.ts";
+import { pastEvents } from "./history.ts";
+import type { Mirror, MirrorNews } from "./mirror.ts";
 import { PastDay } from "./past_day.ts";
-import { type Entry, isBefore, type PastChange, type Store, StoreError } from "../store.ts";
-import type { Surroundings } from "../surroundings.ts";
+import { type Entry, isBefore, type PastChange, type Store, StoreError } from "./store.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** How long a store that could not tell is left alone, in milliseconds. */
 const AGAIN_MS = 60_000;

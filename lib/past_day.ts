@@ -5,7 +5,7 @@
  * An event without a time is used as far as it goes: a hold whose begin or end nobody knows is not told.
  */
 
-import type { PastEvent } from "../history.ts";
+import type { PastEvent } from "./history.ts";
 
 /** How far back it goes, in milliseconds. */
 export const DAY_MS = 24 * 3_600_000;

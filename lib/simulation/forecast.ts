@@ -1,5 +1,5 @@
 /**
- * When the line will be through: the slots pass from machine to machine as in the simulation's plan of a roll-out, each for
+ * When a queue will be empty, and when somebody's turn comes: the slots pass from machine to machine as in the simulation's plan of a roll-out, each for
  * as long as one of the last reboots held its own. Pure.
  *
  * It is an estimate and no more: who asks later, who is gone from the line and whose reboot takes longer than any before
@@ -7,8 +7,10 @@
  */
 
 import type { Opening } from "../group_rules.ts";
-import { idealEnd, type Stretch } from "../simulation/plan.ts";
-import { median } from "./past_day.ts";
+import { median } from "../past_day.ts";
+import { type Hold, isByHand } from "../semaphore.ts";
+import type { Seen } from "../status.ts";
+import { idealReboots, type Stretch } from "./plan.ts";
 
 /** What the estimate is made of; times in milliseconds since the epoch. */
 export interface ForecastFacts {
@@ -36,8 +38,36 @@ export type Forecast =
   /** Not as things are: no slot comes free, or the window does not open for as long as it is known. */
   | { readonly kind: "never"; readonly why: "no-slots" | "stuck" | "closed" };
 
-/** The estimate. */
+/** The facts of a group as it is seen. */
+export function forecastFacts(
+  { semaphore, queue, overdue }: Pick<Seen, "semaphore" | "queue" | "overdue">,
+  more: Pick<ForecastFacts, "now" | "rebootsMs" | "openings">,
+): ForecastFacts {
+  const late = new Set(overdue);
+  const holders = semaphore.holders.map((id) => {
+    const hold = semaphore.holds.get(id);
+    return { sinceMs: heldSinceMs(hold, more.now), stays: late.has(id) || isByHand(hold) };
+  });
+  return { ...more, max: semaphore.max, holders, waiting: queue.length };
+}
+
+/** Since when a slot is held; a clock that goes ahead of ours puts that into the future, which is `now` at the latest. */
+export function heldSinceMs(hold: Hold | undefined, now: number): number | undefined {
+  if (hold?.since === undefined) return undefined;
+  return Math.min(now, Temporal.Instant.from(hold.since).epochMilliseconds);
+}
+
+/** When all that hold a slot or wait for one will have rebooted. */
 export function forecast(facts: ForecastFacts): Forecast {
+  return estimate(facts, "end");
+}
+
+/** When the last of those that wait will be granted its slot. */
+export function forecastTurn(facts: ForecastFacts): Forecast {
+  return estimate(facts, "turn");
+}
+
+function estimate(facts: ForecastFacts, of: "end" | "turn"): Forecast {
   const { now, max, holders, waiting, rebootsMs, openings } = facts;
   const coming = holders.filter(({ stays }) => !stays);
   if (waiting === 0 && coming.length === 0) return { kind: "idle" };
@@ -60,11 +90,14 @@ export function forecast(facts: ForecastFacts): Forecast {
   const idle = Math.max(0, max - holders.length);
   const until: number[] = first.startMs > 0 ? new Array(idle).fill(first.startMs) : [];
   const waitersMs = Array.from({ length: waiting }, (_, index) => rebootsMs[index % rebootsMs.length] ?? 0);
-  const endMs = idealEnd({ max: Math.max(max, holders.length), graceMs: 0 }, [
+  const reboots = [...idealReboots({ max: Math.max(max, holders.length), graceMs: 0 }, [
     ...leftMs,
     ...until,
     ...waitersMs,
-  ], first.startMs > 0 ? [{ startMs: 0, endMs: 0 }, ...stretches] : stretches);
-  if (endMs !== Infinity) return { kind: "done", atMs: now + endMs };
+  ], first.startMs > 0 ? [{ startMs: 0, endMs: 0 }, ...stretches] : stretches)];
+  const atMs = of === "turn"
+    ? reboots.at(-1)?.downMs ?? Infinity
+    : Math.max(...reboots.map(({ downMs, returnedMs }) => returnedMs === Infinity ? downMs : returnedMs));
+  if (atMs !== Infinity) return { kind: "done", atMs: now + atMs };
   return { kind: "never", why: leftMs.every((ms) => ms === Infinity) && idle === 0 ? "stuck" : "closed" };
 }

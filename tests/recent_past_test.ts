@@ -1,13 +1,13 @@
 /** The last day: what is carried on from the mirror is what a store would tell. */
 
 import { assertEquals } from "@std/assert";
-import { pastEvents } from "../../lib/history.ts";
-import { semaphoreKey } from "../../lib/group.ts";
-import { DAY_MS, PastDay } from "../../lib/serve/past_day.ts";
-import { type Memory, openMemory } from "../../lib/simulation/memory.ts";
-import { StoreError } from "../../lib/store.ts";
-import { HOUR_MS, MINUTE_MS } from "./site.ts";
-import { busySite, emptySite, machineId, NOW_MS, rebooted } from "./story.ts";
+import { pastEvents } from "../lib/history.ts";
+import { semaphoreKey } from "../lib/group.ts";
+import { DAY_MS, PastDay } from "../lib/past_day.ts";
+import { type Memory, openMemory } from "../lib/simulation/memory.ts";
+import { StoreError } from "../lib/store.ts";
+import { HOUR_MS, MINUTE_MS } from "./serve/site.ts";
+import { busySite, emptySite, machineId, NOW_MS, rebooted } from "./serve/story.ts";
 
 function shown(day: PastDay | undefined) {
   return { holds: day?.holds, pauses: day?.pauses, rebootsMs: day?.rebootsMs };

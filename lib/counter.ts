@@ -219,7 +219,7 @@ export class Counter {
   #fault(): Refusal | undefined {
     const { mirror: { state }, all } = this.options;
     if (state.kind !== "current") {
-      return { kind: "unavailable", value: state.error?.message ?? "the store is not read yet" };
+      return { kind: "unavailable", value: state.error?.message ?? "the store has not been read yet" };
     }
     const { semaphore } = this.#document;
     if (semaphore instanceof LockError) return { kind: "corrupt", value: semaphore.message };

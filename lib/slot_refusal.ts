@@ -34,7 +34,7 @@ export function fullRefusal(
     : available(semaphore) <= 0
     ? `${max === 1 ? "the only slot" : `all ${max} slots`} of ${groupPhrase(group)} ${
       max === 1 ? "is" : "are"
-    } taken: by ${holdersPhrase(semaphore, now)}`
+    } taken by ${holdersPhrase(semaphore, now)}`
     : first?.place.kept
     ? `a slot of ${groupPhrase(group)} is kept for ${
       first.place.host ?? first.place.machine
@@ -73,7 +73,11 @@ export function gateRefusal(
     }`;
   return refusal(
     "closed",
-    `${why}; the next reboots are allowed ${until === Infinity ? "never" : `from ${moment(until, now)}`}`,
+    `${why}; ${
+      until === Infinity
+        ? "no later time for reboots is known"
+        : `reboots are allowed again from ${moment(until, now)}`
+    }`,
   );
 }
 
@@ -82,7 +86,7 @@ function refusal(kind: RefusalKind, value: string): Refusal {
 }
 
 function inLine(where: WhereInLine | undefined): string {
-  return where === undefined ? "" : `; place ${where.place} of ${where.of} in line`;
+  return where === undefined ? "" : `; place ${where.place} of ${where.of} in the queue`;
 }
 
 /** So many holders are named. */

@@ -28,7 +28,7 @@ Deno.test("Slots grants a free slot, again to the holder as its confirm, and tak
   ]);
   assertEquals(await server.ask("b"), {
     kind: "full",
-    value: "the only slot of group web is taken: by web1 since 00:00Z; place 1 of 1 in line",
+    value: "the only slot of group web is taken by web1 since 00:00Z; place 1 of 1 in the queue",
   });
   assertEquals(await server.steady("a"), { kind: "released" });
   assertEquals(service.holders, []);
@@ -63,7 +63,7 @@ Deno.test("Slots keeps a slot for a host that was passed over three times, until
   assertEquals(service.line, ["old kept"]);
   assertEquals(await server.ask("late"), {
     kind: "full",
-    value: "a slot of group web is kept for old, which came earlier; place 2 of 2 in line",
+    value: "a slot of group web is kept for old, which came earlier; place 2 of 2 in the queue",
   });
   assertEquals(await server.poll("old"), "granted");
   assertEquals(service.line, ["late away"]);
@@ -152,7 +152,7 @@ Deno.test("Slots keeps the rank of a host that waits when its time is over, and 
   await service.time.advance(MINUTE_MS);
   assertEquals(a.said, {
     kind: "full",
-    value: "the only slot of group web is taken: by holder since 00:00Z; place 1 of 2 in line",
+    value: "the only slot of group web is taken by holder since 00:00Z; place 1 of 2 in the queue",
   });
   // it asks again at once: its place is the same
   const again = server.wait("a", MINUTE_MS);
@@ -179,7 +179,10 @@ Deno.test("Slots passes nobody over who waits: a host that polls comes after tho
   const lock = service.lock();
   await service.time.ended(lock.pause({ extra: {} }));
   await server.steady("holder");
-  assertEquals(await server.ask("b"), { kind: "paused", value: "group web is paused; place 2 of 2 in line" });
+  assertEquals(await server.ask("b"), {
+    kind: "paused",
+    value: "group web is paused; place 2 of 2 in the queue",
+  });
   await service.time.ended(lock.resume());
   assertEquals(await server.poll("b"), "full");
   await service.time.advance(SOON_MS);
@@ -516,7 +519,7 @@ Deno.test("Slots grants nothing while the group or all are paused, and goes on w
   await service.time.advance(SOON_MS);
   assertEquals(await server.ask("p"), {
     kind: "paused",
-    value: "group web is paused by anna until 00:10Z, because: disks; place 1 of 1 in line",
+    value: "group web is paused by anna until 00:10Z, because: disks; place 1 of 1 in the queue",
   });
   const a = server.wait("a");
   await service.time.advance(9 * MINUTE_MS);
@@ -536,7 +539,7 @@ Deno.test("Slots grants nothing while the window is closed; who waits gets a slo
   await server.poll("holder");
   const a = server.wait("a");
   await service.time.advance(2 * MINUTE_MS);
-  const closed = "reboots of group web are frozen (Christmas); the next reboots are allowed from 00:10Z";
+  const closed = "reboots of group web are frozen (Christmas); reboots are allowed again from 00:10Z";
   assertEquals(a.said, { kind: "closed", value: closed });
   assertEquals(await server.poll("holder"), "granted");
   await server.steady("holder");

@@ -187,28 +187,28 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
   },
   "serve": {
     operands: NONE,
-    summary: "Serve a fleet that has no access to a store",
+    summary: "Keep the slots of hosts that have no access to etcd",
     description:
-      "Hosts ask it for slots by the FleetLock protocol, people look and act with every command. It keeps everything in " +
-      "the store: sqlite:/var/lib/locksmith-serve/locksmith.db, unless --endpoint names another. On this host anybody may do everything until there are tokens or client " +
-      "certificates; without them it does not listen beyond this host. SIGTERM ends it; what runs is finished.",
-    example: "locksmith serve --listen '[::]:9053' --tls-cert lock.pem --tls-key lock.key",
+      "Hosts ask it for slots by the FleetLock protocol; every command works through it with --server. It keeps everything in " +
+      "the store: sqlite:/var/lib/locksmith-serve/locksmith.db, unless --endpoint names another. Until there are tokens or client " +
+      "certificates, anybody on this host may do everything, and it does not listen beyond it. SIGTERM ends it after what it is doing.",
+    example: "locksmith serve --listen '[::]:9053' --tls-cert /etc/ssl/lock.pem --tls-key /etc/ssl/lock.key",
     run: async (context) => (await import("./serve_command.ts")).serve(context),
   },
   "token": {
     operands: { text: "add|list|remove [NAME]", most: 2 },
-    summary: "Say who may ask the server",
+    summary: "Manage who may use the server",
     description:
-      "'add' makes a token and prints it, once: the server keeps a hash of it. Hosts and commands send it as Bearer, or as " +
+      "'add' makes a token and prints it, once: the server keeps a hash of it. Clients send it as Bearer, or as " +
       "the password in a URL, with any user name. With --certificate it lists a client certificate instead. 'remove' ends " +
-      "one. A running server heeds it within a second. As soon as the file is there, everybody needs a credential.",
+      "one. A running server picks up the change within a second. As soon as the file exists, everybody needs a credential.",
     example: "locksmith token add --role host --group web --name web-hosts",
     faults: tokenFaults,
     run: async (context) => (await import("./token_command.ts")).token(context),
   },
   "fleetlock-check": {
     operands: { text: "URL", most: 1 },
-    summary: "Hold a FleetLock server to the protocol",
+    summary: "Check that a FleetLock server keeps the protocol",
     description:
       "Tries each rule of the protocol on the server at this base URL, races included, and says which ones it keeps or " +
       "breaks. It takes up to 64 slots of the test group and gives them back. Exits 1 if a rule is broken. 'open': the " +

@@ -12,7 +12,7 @@ const OF_ACCESS = { by: ["daemon", "reboot", "fleetlock-check"], variable: "pref
 export const FLEET_LOCK_OPTIONS = {
   "fleet-lock-url": {
     value: "URL",
-    help: "base URL of a FleetLock server that keeps the slots, for the strategy fleet-lock",
+    help: "base URL of the FleetLock server that keeps the slots, for the strategy fleet-lock",
     ...OF_SERVER,
     credential: true,
     sample: "https://lock.example.net",
@@ -21,7 +21,7 @@ export const FLEET_LOCK_OPTIONS = {
   },
   "fleet-lock-id": {
     value: "NAME",
-    help: "by what the server knows this machine: machine-id; or zincati, the id that Zincati uses",
+    help: "the id of this machine at the server: machine-id, or zincati, the one that Zincati uses",
     ...OF_SERVER,
     fallback: "machine-id",
     sample: "zincati",

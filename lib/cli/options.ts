@@ -148,7 +148,7 @@ export const OPTIONS = {
   },
   "server-token-file": {
     value: "FILE",
-    help: "the token by which the server knows you",
+    help: "file with your token for the server",
     ...OF_STORE,
     sample: "/etc/locksmith/token",
     parse: parseText,
@@ -326,7 +326,7 @@ export const OPTIONS = {
   },
   "textfile": {
     value: "FILE",
-    help: "write figures for node_exporter's textfile collector, into a folder that is there",
+    help: "write figures for node_exporter's textfile collector; the folder must exist",
     by: ["daemon"],
     variable: "prefixed",
     sample: "/var/lib/prometheus/node-exporter/locksmith.prom",
@@ -456,7 +456,7 @@ export const OPTIONS = {
   },
   "tls-cert": {
     value: "FILE",
-    help: "the server's certificate, with what stands between it and the CA; read again when it changes",
+    help: "the server's certificate, followed by intermediate ones; read again when it changes",
     by: ["serve"],
     variable: "prefixed",
     sample: "/etc/ssl/lock.example.net.pem",
@@ -472,7 +472,7 @@ export const OPTIONS = {
   },
   "client-ca": {
     value: "FILE",
-    help: "know hosts and people by client certificates that this CA signed",
+    help: "identify hosts and people by client certificates that this CA signed",
     by: ["serve"],
     variable: "prefixed",
     sample: "/etc/ssl/hosts-ca.pem",
@@ -480,7 +480,7 @@ export const OPTIONS = {
   },
   "tokens": {
     value: "FILE",
-    help: "who may ask the server: the file that 'locksmith token' writes",
+    help: "who may use the server: the file that 'locksmith token' writes",
     by: ["serve", "token"],
     variable: "prefixed",
     fallback: `${SERVER_FOLDER}/tokens`,
@@ -497,7 +497,7 @@ export const OPTIONS = {
   },
   "place-ttl": {
     value: "DURATION",
-    help: "for how long a polling host that is not heard keeps its place in the queue",
+    help: "how long a polling host keeps its place in the queue without asking again",
     by: ["serve"],
     variable: "prefixed",
     fallback: "15m",
@@ -505,7 +505,7 @@ export const OPTIONS = {
     parse: parseLength,
   },
   "insecure": {
-    help: "listen beyond this host although anybody there may do everything",
+    help: "listen beyond this host without credentials: anybody who reaches it may do everything",
     by: ["serve"],
     variable: "prefixed",
     fallback: "false",
@@ -514,13 +514,13 @@ export const OPTIONS = {
   },
   "role": {
     value: "NAME",
-    help: "what the credential is for: host (its own slots), viewer (looking), operator (everything)",
+    help: "what the credential allows: host (its own slots), viewer (looking), operator (everything)",
     by: ["token"],
     parse: parseRole,
   },
   "id": {
     value: "ID",
-    help: "the only id that a host may speak for; default: any",
+    help: "the only id that the host may use; default: any",
     by: ["token"],
     parse: parseHolder,
   },

@@ -157,7 +157,7 @@ export async function serve(context: ServeContext): Promise<number> {
   Deno.umask(0o077);
   const list = await readCredentialList(config.tokens);
   if (list.kind === "broken") {
-    printError(context, list.why, "without it nobody would be let in: repair the file, or remove it");
+    printError(context, list.why, "nobody would be let in: repair the file, or remove it");
     return 1;
   }
   const access = new CredentialAccess(list, { certificates: tls?.clientCa !== undefined });
@@ -204,10 +204,10 @@ export async function serve(context: ServeContext): Promise<number> {
   if (list.kind === "none" && tls?.clientCa === undefined) {
     log(
       "notice",
-      "there are no tokens and no client certificates: whoever reaches this server may do everything",
+      "there are no tokens and no client certificates: anybody who reaches this server may do everything",
     );
   } else if (tls === undefined && listen.some((address) => !isLocal(address))) {
-    log("warning", "without TLS tokens travel in the clear; give --tls-cert and --tls-key");
+    log("warning", "without TLS, tokens travel unencrypted; give --tls-cert and --tls-key");
   }
   const watches = [
     tellState(ground.mirror, log),
@@ -225,7 +225,7 @@ export async function serve(context: ServeContext): Promise<number> {
         server.renew(readTls(tls));
         log("info", "certificates: read again");
       } catch (error) {
-        log("error", `certificates: ${reasonOf(error)}; those that were read before are still used`);
+        log("error", `certificates: ${reasonOf(error)}; the previous ones stay in use`);
       }
     }, surroundings)]),
   ];
@@ -278,7 +278,7 @@ function readGroups(path: string): ServedGroups {
 /** Why the server cannot serve now, or `undefined`. */
 function unready({ state }: Mirror): string | undefined {
   if (state.kind === "current") return undefined;
-  return state.error?.message ?? "the store is not read yet";
+  return state.error?.message ?? "the store has not been read yet";
 }
 
 /** Tells once when the store goes, and when it is there. */
@@ -288,7 +288,7 @@ function tellState(mirror: Mirror, log: Log): { close(): void } {
     if (kind !== "state" || mirror.state.kind === told) return;
     told = mirror.state.kind;
     const why = unready(mirror);
-    if (why === undefined) log("info", "the store is there: ready");
+    if (why === undefined) log("info", "the store answers: ready");
     else log("warning", `${why}; not ready`);
   });
 }

@@ -43,7 +43,13 @@ const BEFORE: readonly (readonly [says: RegExp, ...Line])[] = [
   [/unreachable|No route/i, "unreachable", "no route to host", "check --server and the network"],
   [/InvalidContentType/, "tls", "it does not speak TLS", "use http:// instead of https://, if that is meant"],
   [
-    /UnknownIssuer|CaUsedAsEndEntity/,
+    /CaUsedAsEndEntity/,
+    "tls",
+    "its certificate is one of a CA, not of a server",
+    "make one with basicConstraints=CA:FALSE; the server's documentation has the command",
+  ],
+  [
+    /UnknownIssuer/,
     "tls",
     "its certificate is not signed by a CA that is trusted here",
     "name the CA that signed it with --server-cafile",

@@ -32,9 +32,9 @@ function ending(
         : html`done in ${estimate(forecast.atMs, now)} (at ${clock(forecast.atMs, now)})`;
     case "never":
       return {
-        "no-slots": html`and no slots: nobody is granted one`,
-        "stuck": html`and every slot is kept: the line stands still`,
-        "closed": html`not done in the windows of the next days`,
+        "no-slots": html`and the group has no slots`,
+        "stuck": html`and every slot is overdue or taken by hand: the queue does not move`,
+        "closed": html`not done within the windows of the next days`,
       }[forecast.why];
   }
 }
@@ -68,7 +68,7 @@ export function pauseNote({ since, until, by, reason }: Pause, now: number): Htm
   ];
   return html`${parts.map((part, index) => html`${index > 0 && ", "}${part}`)}${
     reason !== undefined && reason !== "" && html`, because: ${name(reason)}`
-  }. Nobody is granted a slot.`;
+  }. No slot is granted.`;
 }
 
 /** What is to be said of the store: nothing where it answers. */
@@ -83,7 +83,7 @@ export function stateNote({ state, now }: FleetView): Html {
           <div
             class="note late">${icon(
               "away",
-            )}<p><strong>The store cannot be reached</strong>, and nothing is known of the groups yet: ${state
+            )}<p><strong>The store cannot be reached</strong>, and nothing is known about the groups yet: ${state
               .error.message}. No slot is granted meanwhile.</p></div>
         `;
     case "behind":

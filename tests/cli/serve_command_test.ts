@@ -110,7 +110,9 @@ Deno.test("tokens and groups of a running server change with their files; a list
   const groups = `${server.dir}/groups.toml`;
   await Deno.writeTextFile(groups, "[web]\nmax = 2\n");
   await server.start(`--groups=${groups}`);
-  await server.process.line(/notice: there are no tokens .* whoever reaches this server may do everything/);
+  await server.process.line(
+    /notice: there are no tokens .* anybody who reaches this server may do everything/,
+  );
   await server.process.line(/group web: max is 2 now, was 1/);
   assertEquals((await server.fleetlock("/v1/pre-reboot", "x", "a", "web"))[0], 200);
   assertEquals((await server.fleetlock("/v1/pre-reboot", "x", "a", "db"))[0], 404);

@@ -47,13 +47,13 @@ Deno.test("what is overdue, paused or held by hand is said in words, and what it
   await site.fleet.past(["web"]);
   const db = text(await part(site, "db"));
   assertStringIncludes(db, "1 overdue");
-  assertStringIncludes(db, "every slot is kept: the line stands still");
+  assertStringIncludes(db, "every slot is overdue or taken by hand: the queue does not move");
   assertStringIncludes(db, "window opens in 8 h 22 min");
   assertStringIncludes(db, "22:00 UTC to Fri 22 May 04:00 UTC in 8 h 22 min");
   const storage = text(await part(site, "storage"));
   assertStringIncludes(
     storage,
-    "Paused: since 12:47 UTC, by anna@desk, until somebody resumes, because: storage maintenance. Nobody is granted a slot.",
+    "Paused: since 12:47 UTC, by anna@desk, until somebody resumes, because: storage maintenance. No slot is granted.",
   );
   assertMatch(
     storage,

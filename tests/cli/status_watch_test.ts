@@ -94,7 +94,8 @@ class Running {
   constructor(readonly child: Deno.ChildProcess) {
     const reading = (async () => {
       for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
-        this.text += piece;
+        // control sequences as caret notation has them
+        this.text += piece.replaceAll("\u001b", "^[");
         this.#changed();
       }
     })();
@@ -122,7 +123,7 @@ class Running {
   }
 }
 
-async function start(program: string, args: readonly string[], endpoint: Record<string, string>) {
+function start(program: string, args: readonly string[], endpoint: Record<string, string>) {
   const env = {
     LOCKSMITH_CACHE_DIR: CACHE_DIR,
     TZ: "Europe/Berlin",
@@ -151,26 +152,26 @@ Deno.test("on a terminal a group and a wait are drawn in place as they change, a
 
     await using watch = await show("status --watch");
     await using other = await show("status --watch");
-    await Promise.all([watch.shows(/\u001b\[\?1049h[^]*web1[^]*q ends/), other.shows(/q ends/)]);
+    await Promise.all([watch.shows(/\^\[\[\?1049h[^]*web1[^]*q ends/), other.shows(/q ends/)]);
     const before = watch.text.length;
     await using wait = await show("lock web2 --wait");
     await wait.shows(
       /llocksmith: place 1 of 1 in group \(default\), waited \d+ s; held by web1, taken by hand/,
     );
-    await watch.shows(/\u001b\[H[^]*PLACE[^]*web2/, before);
+    await watch.shows(/\^\[\[H[^]*PLACE[^]*web2/, before);
     const waited = watch.text.length;
     await lock.unlock("web1");
     assertEquals(await wait.code, 0);
-    assert(wait.text.endsWith("\r\u001b[K"), "the line is taken away");
-    await watch.shows(/\u001b\[H[^]*web2[^]*q ends/, waited);
+    assert(wait.text.endsWith("\r^[[K"), "the line is taken away");
+    await watch.shows(/\^\[\[H[^]*web2[^]*q ends/, waited);
 
     await watch.press("q");
     await other.press("\x03");
     assertEquals(await Promise.all([watch.code, other.code]), [0, 130]);
     // the last picture stays, on the screen that was there before
-    const [, after = ""] = watch.text.split("\u001b[?1049l");
+    const [, after = ""] = watch.text.split("^[[?1049l");
     assertMatch(after, /^group \(default\)\r\nAvailable: 0\r\nMax: 1\r\n\r\nMACHINE [^]*web2 /);
-    assertStringIncludes(watch.text, "\u001b[?7h\u001b[?25h\u001b[?1049l");
+    assertStringIncludes(watch.text, "^[[?7h^[[?25h^[[?1049l");
   } finally {
     await store.close();
     await Deno.remove(dir, { recursive: true });

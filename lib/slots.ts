@@ -98,13 +98,13 @@ export class Slots implements SlotServer {
   }
 
   async #answered({ group }: SlotRequest, ask: (desk: Desk) => Promise<SlotAnswer>): Promise<SlotAnswer> {
-    if (this.#closed) return { kind: "unavailable", value: "this server is going down; ask again" };
+    if (this.#closed) return { kind: "unavailable", value: "this server is stopping; ask again" };
     if (groupFault(group) !== undefined || this.#groups.rulesOf(group) === undefined) {
       return { kind: "unknown_group", value: `there is no ${groupPhrase(group)} here` };
     }
     const { mirror } = this.options;
     if (mirror.state.kind === "empty") {
-      return { kind: "unavailable", value: mirror.state.error?.message ?? "the store is not read yet" };
+      return { kind: "unavailable", value: mirror.state.error?.message ?? "the store has not been read yet" };
     }
     try {
       return await ask(this.#desk(group));

@@ -125,7 +125,7 @@ export class CredentialAccess implements Access {
   #byCertificate({ names, ids, fault }: ClientCertificate): Identity {
     if (fault !== undefined) return { kind: "refused", why: `client certificate: ${fault}` };
     const [name] = names;
-    if (name === undefined) return { kind: "refused", why: "the client certificate names nobody" };
+    if (name === undefined) return { kind: "refused", why: "the client certificate has no name" };
     const listed = this.#list.kind === "sound" ? this.#list.credentials.list : [];
     const mapped = listed.filter(({ certificate }) =>
       certificate !== undefined && names.includes(certificate)
@@ -133,7 +133,7 @@ export class CredentialAccess implements Access {
     const [credential, other] = mapped;
     if (other !== undefined) {
       const both = mapped.map(({ name }) => `'${name}'`).join(", ");
-      return { kind: "refused", why: `the client certificate stands for several credentials: ${both}` };
+      return { kind: "refused", why: `the client certificate matches several credentials: ${both}` };
     }
     if (credential === undefined) {
       return { kind: "known", caller: { role: "host", name, ids: new Set(ids) } };

@@ -99,7 +99,7 @@ export class ApiDoor implements Door {
       (groups?.has(group) ?? true) && (only === undefined || group === only)
     );
     if (view.state.kind === "empty") {
-      throw new Refusal(503, "unavailable", view.state.error?.message ?? "the store was not read yet");
+      throw new Refusal(503, "unavailable", view.state.error?.message ?? "the store has not been read yet");
     }
     return view;
   }

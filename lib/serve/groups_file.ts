@@ -58,7 +58,7 @@ export function parseGroups(text: string, file: string): Map<string, ListedGroup
     };
     if (typeof table !== "object" || table === null || Array.isArray(table) || table instanceof Date) {
       faults.push(
-        `${file}:${lineOf(text, undefined, name)}: ${name} stands outside of a group; begin one: [web]`,
+        `${file}:${lineOf(text, undefined, name)}: ${name} is outside of any group; start one: [web]`,
       );
       continue;
     }

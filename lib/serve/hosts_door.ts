@@ -50,7 +50,7 @@ function route(path: string, api: Api, options: HostsDoorOptions): Route {
     async answer(asked) {
       if (asked.method !== "POST") {
         options.answered?.(api, "bad_request", 405);
-        const answer = refused(405, "bad_request", `${api} must be asked by POST, not ${asked.method}`);
+        const answer = refused(405, "bad_request", `${api} takes POST, not ${asked.method}`);
         return { ...answer, headers: { ...answer.headers, allow: "POST" } };
       }
       const waitMs = api === "pre-reboot" ? waitOf(asked.header("prefer")) : 0;

@@ -326,7 +326,7 @@ class DoorServer implements Server {
     const expired = Date.parse(certificate.valid_to) < this.options.surroundings.now();
     return {
       ...known,
-      fault: expired ? "it expired" : `the client CA did not sign it (${authorizationError})`,
+      fault: expired ? "it has expired" : `the client CA did not sign it (${authorizationError})`,
     };
   }
 
@@ -382,7 +382,7 @@ class DoorServer implements Server {
         const text = `the credential ${quoted(name)} has the role ${role}, and this is for ${
           [...new Set([...route.who, "operator"])].join(", ")
         }`;
-        return refuse(403, "forbidden", text, { why: `the role ${role} may not` });
+        return refuse(403, "forbidden", text, { why: `not allowed for the role ${role}` });
       }
     }
     const methods = allowed(route);

@@ -61,7 +61,7 @@ freezes = ["soon", "2026-12-20 2026-12-01"]
 who = "anna"
 `),
     [
-      "groups.toml:1: max stands outside of a group; begin one: [web]",
+      "groups.toml:1: max is outside of any group; start one: [web]",
       "groups.toml:5: group web: unknown setting \"windos\", did you mean 'windows'?",
       "groups.toml:4: group web: max is -1, not a whole number from 0 to 2147483647",
       "groups.toml:7: group web/1: FleetLock allows letters, digits, '.' and '-' in a group",

@@ -120,8 +120,8 @@ Deno.test("hostsDoor() refuses what breaks the protocol, and asks nobody", async
   const slots = new Told();
   const body = (client_params: unknown) => JSON.stringify({ client_params });
   const cases: [Asking, number, string][] = [
-    [{ method: "GET" }, 405, "pre-reboot must be asked by POST, not GET"],
-    [{ method: "PUT", path: "/v1/steady-state" }, 405, "steady-state must be asked by POST, not PUT"],
+    [{ method: "GET" }, 405, "pre-reboot takes POST, not GET"],
+    [{ method: "PUT", path: "/v1/steady-state" }, 405, "steady-state takes POST, not PUT"],
     [{ headers: {} }, 400, "the header 'fleet-lock-protocol: true' is missing"],
     [
       { headers: { "fleet-lock-protocol": "True" } },

@@ -318,8 +318,8 @@ Deno.test("each role gets through its own doors and no other; who is turned away
   assertEquals(await codes({}), [401, 401, 401, 401, 200]);
   assertEquals(await codes({ headers: { authorization: "Bearer lsm_secret" } }), [401, 401, 401, 401, 200]);
   assertEquals(server.log.slice(0, 2), [
-    "notice: the viewer (127.0.0.1): GET /host: 403: the role viewer may not [ID]",
-    "notice: the viewer (127.0.0.1): GET /act: 403: the role viewer may not [ID]",
+    "notice: the viewer (127.0.0.1): GET /host: 403: not allowed for the role viewer [ID]",
+    "notice: the viewer (127.0.0.1): GET /act: 403: not allowed for the role viewer [ID]",
   ]);
   assertStringIncludes(
     server.log.join("\n"),

@@ -62,7 +62,7 @@ Deno.test("by TLS a client certificate says who asks, one that does not hold is 
     }
     assertEquals(log.map((line) => line.replace(/\(\w+\)$/, "(CODE)")), [
       "anonymous (127.0.0.1): GET /who: 401: no credential",
-      "unknown (127.0.0.1): GET /who: 401: client certificate: it expired",
+      "unknown (127.0.0.1): GET /who: 401: client certificate: it has expired",
       "unknown (127.0.0.1): GET /who: 401: client certificate: the client CA did not sign it (CODE)",
     ]);
 

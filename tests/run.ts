@@ -27,6 +27,7 @@ const NEEDED: readonly Needed[] = [
   { program: "bindfs", package: "bindfs" },
   { program: "chromium", package: "chromium" },
   { program: "promtool", package: "prometheus" },
+  { file: "/usr/lib/*/faketime/libfaketime.so.1", package: "libfaketime" },
   { file: "/usr/lib/python3/dist-packages/dbusmock", package: "python3-dbusmock" },
 ];
 

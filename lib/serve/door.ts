@@ -69,6 +69,8 @@ export interface Answer {
   readonly body?: string | Uint8Array | AsyncIterable<string>;
   /** Why it was refused, for the log and the metrics. */
   readonly kind?: string;
+  /** Where the caller may not (401, 403): what it tried, for the log; default: the kind. */
+  readonly why?: string;
   /**
    * What was changed by it, for the log: `paused group web: storage maintenance`. Of an operator it makes an audit line,
    * which names who it was and from where.

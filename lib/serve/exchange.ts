@@ -120,7 +120,7 @@ export function exchange(given: Exchange, done: (outcome: Outcome) => void): Run
 
 /** Reads the body, if there may be one, and goes on; or says why not. */
 function readBody(
-  { request, route }: Exchange,
+  { request, response, route }: Exchange,
   asked: Question,
   go: () => void,
   stop: (answer: Answer | "gone") => void,
@@ -139,6 +139,8 @@ function readBody(
     stop(refusal(route, 413, "too_large", text, { connection: "close" }));
   };
   if (Number(length) > limit) return refuse();
+  // its sender may wait for a word before it sends the body (RFC 9110, 10.1.1)
+  if (request.headers.expect !== undefined) response.writeContinue();
   request.on("data", (chunk: Uint8Array) => {
     size += chunk.length;
     if (size > limit) refuse();

@@ -61,7 +61,13 @@ function route(path: string, api: Api, options: HostsDoorOptions): Route {
         ? { "preference-applied": `wait=${waitMs / 1000}` }
         : {};
       if (told.kind === "granted" || told.kind === "released") return { status, headers: applied };
-      return { status, headers: { ...JSON_TYPE, ...applied }, body: serializeAnswer(told), kind: told.kind };
+      return {
+        status,
+        headers: { ...JSON_TYPE, ...applied },
+        body: serializeAnswer(told),
+        kind: told.kind,
+        ...(told.kind === "forbidden" ? { why: told.value } : {}),
+      };
     },
     refusal: refused,
   };

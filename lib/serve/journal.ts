@@ -1,10 +1,10 @@
 /**
  * What the log says of requests. A change by a person is an audit line, with who it was, from where, and the request; a
- * change by a host is told too. Who was not let in is told once a minute for each reason; everything else only with
- * `--debug`. No credential and no body ever gets there.
+ * change by a host is told too. Who was not let in, by the server or by a door, is told once a minute for each reason;
+ * everything else only with `--debug`. No credential and no body ever gets there.
  */
 
-import type { Caller } from "./door.ts";
+import type { Answer, Caller } from "./door.ts";
 import type { Outcome } from "./exchange.ts";
 import { plainLine } from "../plain_text.ts";
 import type { Log, Surroundings } from "../surroundings.ts";
@@ -40,7 +40,8 @@ export class Journal {
   tell({ method, path, caller, address, requestId, outcome, why }: Told): void {
     const error = outcome === "gone" ? undefined : outcome.error;
     const audit = outcome === "gone" ? undefined : outcome.answer.audit;
-    const quiet = error === undefined && audit === undefined && why === undefined;
+    const barred = why ?? (outcome === "gone" ? undefined : barredBy(outcome.answer));
+    const quiet = error === undefined && audit === undefined && barred === undefined;
     if (quiet && !this.debugging) return;
     const who = outcome === "gone" ? caller : outcome.answer.by ?? caller;
     const from = `${plainLine(who.name, NAME_MAX)} (${address})`;
@@ -54,20 +55,27 @@ export class Journal {
     } else if (audit !== undefined) {
       const person = who.role === "operator";
       this.log(person ? "notice" : "info", `${person ? "audit: " : ""}${from}: ${audit} [${requestId}]`);
-    } else if (why !== undefined) this.#refusal(`${what}: ${status}: ${why}`, requestId);
-    else this.debug(`${what}: ${status}${kind === undefined ? "" : ` ${kind}`} [${requestId}]`);
+    } else if (barred !== undefined) {
+      // what a caller tries is its own choice, and not to be a line each
+      this.#refusal(`${what}: ${status}: ${why ?? ""}`, `${what}: ${status}: ${barred} [${requestId}]`);
+    } else this.debug(`${what}: ${status}${kind === undefined ? "" : ` ${kind}`} [${requestId}]`);
   }
 
   debug(text: string): void {
     if (this.debugging) this.log("debug", text);
   }
 
-  #refusal(text: string, requestId: string): void {
+  #refusal(reason: string, text: string): void {
     const now = this.surroundings.elapsed();
-    const at = this.#refused.get(text);
+    const at = this.#refused.get(reason);
     if (at !== undefined && now - at < REMIND_MS) return;
     if (this.#refused.size >= REMEMBERED_MAX) this.#refused.clear();
-    this.#refused.set(text, now);
-    this.log("notice", `${text} [${requestId}]`);
+    this.#refused.set(reason, now);
+    this.log("notice", text);
   }
+}
+
+/** Why a door does not let its caller in, or `undefined` where it does. */
+function barredBy({ status, why, kind = "refused" }: Answer): string | undefined {
+  return status === 401 || status === 403 ? why ?? kind : undefined;
 }

@@ -26,6 +26,7 @@ import { type Bucket, Buckets, type Rate } from "./rate.ts";
 import { allowed, Router, targetOf } from "./router.ts";
 import type { Log, Surroundings } from "../surroundings.ts";
 import { reasonOf } from "../system_error.ts";
+import { Turns } from "./turns.ts";
 import { tlsContext, type TlsFiles } from "./tls_files.ts";
 
 export interface Limits {
@@ -100,6 +101,7 @@ export function serveDoors(doors: readonly Door[], options: ServerOptions): Serv
 /** What is known of a connection. */
 interface Connection {
   readonly address: string;
+  readonly turns: Turns<readonly [IncomingMessage, ServerResponse]>;
   /** Who asked last, by which header, under which version of the access. */
   known?: {
     readonly authorization: string | undefined;
@@ -163,7 +165,11 @@ class DoorServer implements Server {
       connectionsCheckingInterval: CHECK_MS,
       noDelay: true,
     };
-    const answer = (request: IncomingMessage, response: ServerResponse) => this.#answer(request, response);
+    const answer = (request: IncomingMessage, response: ServerResponse) => {
+      // one that was not taken is being closed
+      const turns = this.#connections.get(request.socket)?.turns;
+      if (turns?.add([request, response]) === false) request.socket.destroy();
+    };
     let server: HttpServer;
     if (this.#tls === undefined) {
       server = createServer(settings, answer);
@@ -243,13 +249,16 @@ class DoorServer implements Server {
       socket.destroy();
       return;
     }
-    this.#connections.set(socket, { address: (socket.remoteAddress ?? "unix").replace(/^::ffff:/, "") });
+    const connection: Connection = {
+      address: (socket.remoteAddress ?? "unix").replace(/^::ffff:/, ""),
+      turns: new Turns((asked) => this.#answer(connection, ...asked)),
+    };
+    this.#connections.set(socket, connection);
     socket.on("close", () => this.#connections.delete(socket));
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
+  #answer(connection: Connection, request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
-    const connection = this.#connections.get(socket) ?? { address: socket.remoteAddress ?? "" };
     const given = request.headers["x-request-id"];
     const requestId = typeof given === "string" && HEADER_ID.test(given)
       ? given
@@ -289,6 +298,7 @@ class DoorServer implements Server {
         outcome,
         why: refused?.why,
       });
+      connection.turns.done(outcome === "gone" || outcome.answer.headers?.["connection"] === "close");
     });
     if (over) return;
     active.running = running;

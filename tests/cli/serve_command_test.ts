@@ -1,65 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { locksmith, TestDaemon, until } from "../support/daemon_process.ts";
-import { locksmith as built } from "../support/executable.ts";
-
-/** A server with a folder of its own; it can be killed and started again. */
-class TestServer implements AsyncDisposable {
-  #process: TestDaemon | undefined;
-  url = "";
-
-  private constructor(readonly program: string, readonly dir: string) {}
-
-  static async make(): Promise<TestServer> {
-    return new TestServer(await built(), await Deno.makeTempDir());
-  }
-
-  get store(): string {
-    return `sqlite:${this.dir}/locksmith.db`;
-  }
-
-  get process(): TestDaemon {
-    if (this.#process === undefined) throw new Error("the server was not started");
-    return this.#process;
-  }
-
-  async start(...more: readonly string[]): Promise<void> {
-    const args = [`--endpoint=${this.store}`, `--tokens=${this.dir}/tokens`, "--listen=127.0.0.1:0", ...more];
-    this.#process = new TestDaemon(args, { program: this.program, command: "serve" });
-    const line = await this.process.line(/listening at http/);
-    this.url = line.replace(/^.* /, "");
-    await until(async () => (await this.ask("/readyz"))[0], (status) => status === 200);
-  }
-
-  async ask(path: string, init: RequestInit = {}): Promise<[status: number, text: string]> {
-    const reply = await fetch(this.url + path, init);
-    return [reply.status, (await reply.text()).trim()];
-  }
-
-  /** A question of FleetLock. */
-  fleetlock(path: string, token: string, id: string, group = "default"): Promise<[number, string]> {
-    const headers = { "fleet-lock-protocol": "true", authorization: `Basic ${btoa(`host:${token}`)}` };
-    return this.ask(path, {
-      method: "POST",
-      headers,
-      body: JSON.stringify({ client_params: { id, group } }),
-    });
-  }
-
-  async command(...args: string[]): Promise<string> {
-    const { code, stdout, stderr } = await locksmith(args, { program: this.program });
-    if (code !== 0) throw new Error(`locksmith ${args.join(" ")}: ${code}: ${stderr}`);
-    return stdout.trim();
-  }
-
-  token(...args: string[]): Promise<string> {
-    return this.command("token", ...args, `--tokens=${this.dir}/tokens`);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#process?.stop("SIGKILL");
-    await Deno.remove(this.dir, { recursive: true });
-  }
-}
+import { until } from "../support/daemon_process.ts";
+import { TestServer } from "../support/test_server.ts";
 
 Deno.test("a server that is killed has everything when it is back: the tokens, and the slots that hosts were told of", async () => {
   await using server = await TestServer.make();

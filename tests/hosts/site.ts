@@ -4,6 +4,8 @@
  */
 
 import { type EtcdServer, startEtcd } from "../support/etcd.ts";
+import { locksmith } from "../support/executable.ts";
+import { TestServer } from "../support/test_server.ts";
 import { Host } from "./host.ts";
 import { CONFIGURATION, makeImage } from "./image.ts";
 import { Lab } from "./lab.ts";
@@ -12,7 +14,7 @@ import { Network } from "./network.ts";
 const ARTEFACTS = new URL("../../dist/build/hosts", import.meta.url).pathname;
 
 export interface SiteHostOptions {
-  /** Lines of its configuration, instead of or beside those that name strategy, endpoint and group. */
+  /** Lines of its configuration, instead of or beside those that name strategy, endpoint and group; empty: none. */
   readonly settings?: Readonly<Record<string, string>>;
   /** Other files of its own. */
   readonly files?: Readonly<Record<string, string>>;
@@ -52,7 +54,8 @@ export class Site implements AsyncDisposable {
       LOCKSMITHD_GROUP: group,
       ...options.settings,
     };
-    const configuration = Object.entries(settings).map(([key, value]) => `${key}="${value}"\n`).join("");
+    const configuration = Object.entries(settings).filter(([, value]) => value !== "")
+      .map(([key, value]) => `${key}="${value}"\n`).join("");
     const host = await Host.make(this.lab, name, plug, {
       "/etc/hosts": `127.0.0.1 localhost\n127.0.1.1 ${name}\n`,
       [CONFIGURATION]: configuration,
@@ -61,6 +64,18 @@ export class Site implements AsyncDisposable {
     this.hosts.push(host);
     this.kept.use(host);
     return host;
+  }
+
+  /** A `locksmith serve` that all hosts reach, over the etcd that they do not. Not started. */
+  async server(): Promise<TestServer> {
+    const dir = await Deno.makeTempDir();
+    this.kept.defer(() => Deno.remove(dir, { recursive: true }));
+    const program = `${dir}/locksmith`;
+    const words = [...this.lab.networkOnly, await locksmith()];
+    await Deno.writeTextFile(program, `#!/bin/sh\nexec ${words.join(" ")} "$@"\n`, { mode: 0o755 });
+    const { endpoint } = this.etcd;
+    const server = await TestServer.make({ dir, program, endpoint, host: this.network.address });
+    return this.kept.use(server);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

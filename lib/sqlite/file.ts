@@ -33,6 +33,11 @@ export function isBusy(error: unknown): boolean {
   return error instanceof Error && /database( table| schema)? is locked/.test(error.message);
 }
 
+/** Whether there was no room, so that the transaction was undone: its last frame, which commits it, was never written. */
+export function isFull(error: unknown): boolean {
+  return error instanceof Error && /database or disk is full/.test(error.message);
+}
+
 /** Runs `work` in a transaction that has the write lock from its beginning; what it throws undoes it. */
 export function writing<T>(database: DatabaseSync, work: () => T): T {
   database.exec("BEGIN IMMEDIATE");

@@ -12,7 +12,7 @@
 
 import type { DatabaseSync } from "node:sqlite";
 import { ring } from "./bell.ts";
-import { isBusy, openDatabase } from "./file.ts";
+import { isBusy, isFull, openDatabase } from "./file.ts";
 import { keepLease } from "../kept_lease.ts";
 import { requireOwnFileSystem } from "./place.ts";
 import { entryAt, historyAt, listAt, moment, viewAt } from "./read.ts";
@@ -103,8 +103,8 @@ class SqliteStore implements Store {
         return outcome;
       });
     } catch (error) {
-      // an error in COMMIT itself may come after the change is durable
-      if (error instanceof StoreError) return { kind: "unknown", cause: error };
+      // an error in COMMIT itself may come after the change is durable, but for lack of room
+      if (error instanceof StoreError && !isFull(error.cause)) return { kind: "unknown", cause: error };
       throw error;
     }
   }

@@ -23,7 +23,7 @@ const UTF8 = new TextDecoder();
 const LATIN1 = new TextDecoder("latin1");
 const SENDERS = 8;
 /** So many turns are drawn at once, and so often each is taken: to draw one takes longer than to answer it. */
-const BATCH = 25;
+const BATCH = 8;
 const ROUNDS = 20;
 
 /** A wrong answer, or none. */

@@ -103,7 +103,12 @@ export class Line {
 
   /** The places of a machine, without those that somebody took by hand. */
   of(machine: string): Standing[] {
-    return [...this.#byMachine.get(machine) ?? []].flatMap((key) => this.#sights.get(key)?.standing ?? []);
+    const standings: Standing[] = [];
+    for (const key of this.#byMachine.get(machine) ?? []) {
+      const standing = this.#sights.get(key)?.standing;
+      if (standing !== undefined) standings.push(standing);
+    }
+    return standings;
   }
 
   at(key: string): Standing | undefined {

@@ -3,6 +3,7 @@
  * faster than it is read. Nothing of a failure but its request id reaches the caller.
  */
 
+import { Buffer } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Answer, Asked, Caller, Route } from "./door.ts";
 
@@ -179,12 +180,13 @@ function joined(chunks: readonly Uint8Array[], size: number): Uint8Array {
 }
 
 const EMPTY = new Uint8Array();
-const ENCODER = new TextEncoder();
 
 function writeWhole({ status, headers, body = EMPTY }: Answer, { response, requestId }: Exchange): void {
-  const bytes = typeof body === "string" ? ENCODER.encode(body) : body as Uint8Array;
-  response.writeHead(status, headersOf(headers, requestId, status === 204 ? undefined : bytes.length));
-  response.end(bytes.length === 0 ? undefined : bytes);
+  // a text goes out in one piece with its head
+  const whole = body as string | Uint8Array;
+  const length = Buffer.byteLength(whole);
+  response.writeHead(status, headersOf(headers, requestId, status === 204 ? undefined : length));
+  response.end(length === 0 ? undefined : whole);
 }
 
 /** Flat, name and value in turn, which costs `node:http` the least. */

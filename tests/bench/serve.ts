@@ -26,9 +26,17 @@ const RACE_SLOTS = 100;
 const PAIRING = 16;
 const PAIRS_MIN = 500;
 const HAND_OVERS = 200;
+/** Writes that are synced to learn how fast the disk is. */
+const SYNCS = 200;
 /** Until a host that asked is in line, in milliseconds. */
 const IN_LINE_MS = 20;
-const BOTH = "/v1/pre-reboot,/v1/steady-state";
+const PAIRS = {
+  group: "pairs",
+  connections: PAIRING,
+  paths: "/v1/pre-reboot,/v1/steady-state",
+  seconds: SECONDS,
+  warmup: WARM_UP_SECONDS,
+};
 
 /** A place for slots. */
 interface Place {
@@ -38,14 +46,54 @@ interface Place {
   readonly etcd?: string;
 }
 
-/** Measures a server on the embedded store. */
+/** Measures a server on the embedded store: on this machine's disk, and its changes also in memory. */
 export async function servingSqlite(progress: (text: string) => void): Promise<Section> {
-  const folder = await Deno.makeTempDir({ prefix: "locksmith-bench-" });
+  const [disk, memory] = [
+    await Deno.makeTempDir({ prefix: "locksmith-bench-" }),
+    await Deno.makeTempDir({ prefix: "locksmith-bench-", dir: "/dev/shm" }),
+  ];
   try {
-    return await serving({ name: "SQLite", endpoint: `sqlite:${folder}/locks.db` }, progress);
+    const { text, figures } = await serving(
+      { name: "SQLite", endpoint: `sqlite:${disk}/locks.db` },
+      progress,
+    );
+    await using pollers = await Pollers.make();
+    const pairs = await takeAndGiveBack(`sqlite:${memory}/locks.db`, pollers);
+    const syncs = syncsPerSecond(`${disk}/synced`);
+    return {
+      text: `${text}
+A change is durable when it is answered, and changes of one group follow one another: on this disk, which syncs ${
+        syncs.toFixed(0)
+      }
+small writes per second, a pair takes two of them. With the file in memory (/dev/shm) there are ${
+        (perSecond(pairs) / 2).toFixed(0)
+      } pairs per second.
+`,
+      figures: [
+        ...figures,
+        atLeast(
+          "slots taken and given back per second, SQLite in memory",
+          perSecond(pairs) / 2,
+          PAIRS_MIN,
+          0,
+        ),
+      ],
+    };
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    for (const folder of [disk, memory]) await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** How many small writes a second the disk below a file makes durable, one after the other. */
+function syncsPerSecond(path: string): number {
+  using file = Deno.openSync(path, { write: true, create: true });
+  const page = new Uint8Array(4096);
+  const started = performance.now();
+  for (let write = 0; write < SYNCS; write++) {
+    file.writeSync(page);
+    file.syncDataSync();
+  }
+  return SYNCS / (performance.now() - started) * 1000;
 }
 
 /** Measures a server on etcd. */
@@ -116,20 +164,12 @@ interface Granted {
 
 async function grants({ endpoint, etcd }: Place, pollers: Pollers): Promise<Granted> {
   const race = { group: "race", connections: RACERS, requests: 1, seconds: FIRST_SECONDS };
-  const pairing = {
-    group: "pairs",
-    connections: PAIRING,
-    paths: BOTH,
-    seconds: SECONDS,
-    warmup: WARM_UP_SECONDS,
-  };
-  for (const [group, max] of [["race", RACE_SLOTS], ["pairs", PAIRING]] as const) {
-    await cli("set-max", String(max), "--group", group, "--endpoint", endpoint);
-  }
+  await cli("set-max", String(RACE_SLOTS), "--group", "race", "--endpoint", endpoint);
+  const pairs = await takeAndGiveBack(endpoint, pollers);
   await using server = await startServing(["--endpoint", endpoint]);
   const ours = {
     race: await pollers.poll(server.url, race),
-    pairs: await pollers.poll(server.url, pairing),
+    pairs,
     handOversMs: await handOvers(server.url),
   };
   if (etcd === undefined) return { ...ours, airlockRace: undefined, airlockPairs: undefined };
@@ -138,7 +178,14 @@ async function grants({ endpoint, etcd }: Place, pollers: Pollers): Promise<Gran
     return await pollers.poll(server.url, { ...options, group: "default" });
   };
   const airlockRace = await airlock(RACE_SLOTS, race);
-  return { ...ours, airlockRace, airlockPairs: await airlock(RACE_SLOTS + PAIRING, pairing) };
+  return { ...ours, airlockRace, airlockPairs: await airlock(RACE_SLOTS + PAIRING, PAIRS) };
+}
+
+/** {@linkcode PAIRING} hosts, each of which takes a slot and gives it back, again and again. */
+async function takeAndGiveBack(endpoint: string, pollers: Pollers): Promise<Polled> {
+  await cli("set-max", String(PAIRING), "--group", PAIRS.group, "--endpoint", endpoint);
+  await using server = await startServing(["--endpoint", endpoint]);
+  return await pollers.poll(server.url, PAIRS);
 }
 
 /** Two hosts hand one slot to each other, and wait for it by `Prefer: wait`. */

@@ -128,6 +128,13 @@ export class Counter {
     return { kind: "unavailable", value: "others change the group all the time; ask again" };
   }
 
+  /** Why a host has no slot now, if all slots are taken and that is all there is to say; `undefined`: see {@linkcode answer}. */
+  refused(guest: Guest): SlotAnswer | undefined {
+    const { gate } = this;
+    const clear = this.#fault() === undefined && gate.open && !this.holds(guest);
+    return clear && !this.hasSlotFor(guest.id) ? this.refusal(guest) : undefined;
+  }
+
   /** Why a host has no slot now. */
   refusal(guest: Guest): Refusal {
     const fault = this.#fault();

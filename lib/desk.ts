@@ -112,9 +112,23 @@ export class Desk {
     for (const visitor of this.#waiting) this.#keepPlace(visitor);
   }
 
-  async preReboot(request: SlotRequest, { waitMs, gone }: Patience): Promise<SlotAnswer> {
+  /**
+   * What a host is told that asks again, where that is known without the store, and nothing has to be done for it: most of
+   * all that is asked while the slots are taken, so it costs no promise either.
+   */
+  refusedAgain(request: SlotRequest): SlotAnswer | undefined {
+    const known = this.#visitors.get(request.id);
+    if (known === undefined || known.wait !== undefined || this.#closed) return undefined;
     const visitor = this.#visit(request);
-    if (waitMs <= 0) return await this.#asked(visitor, () => gone.aborted);
+    const answer = this.#counter.refused(visitor);
+    return answer === undefined || this.#places.isSettled(visitor) ? answer : undefined;
+  }
+
+  async preReboot(request: SlotRequest, patience: Patience): Promise<SlotAnswer> {
+    const { waitMs } = patience;
+    const visitor = this.#visit(request);
+    if (waitMs <= 0) return await this.#asked(visitor, () => patience.gone.aborted);
+    const { gone } = patience;
     const wait = new Wait();
     visitor.wait?.end({ kind: "full", value: "the same host asked again" });
     visitor.wait = wait;

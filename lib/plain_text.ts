@@ -29,6 +29,8 @@ export function reasonFault(text: string): string | undefined {
 
 /** A text that a program found, as one plain line of at most `limit` characters. */
 export function plainLine(text: string, limit: number): string {
+  // most are: nothing is taken apart for them
+  if (plainTextFault(text, "", limit) === undefined) return text;
   const characters = [...text.toWellFormed().replace(CONTROL_CHARACTERS, " ")];
   return characters.length <= limit ? characters.join("") : `${characters.slice(0, limit - 3).join("")}...`;
 }

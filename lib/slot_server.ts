@@ -83,6 +83,11 @@ export interface SlotServer {
    * before the reboot, that it still holds it. Throws {@linkcode SlotServerError} if no answer came.
    */
   preReboot(request: SlotRequest, patience: Patience): Promise<SlotAnswer>;
+  /**
+   * What a host is refused with that asks again, where it is known at once and nothing is to be done for it; `undefined`: the
+   * server has to be asked.
+   */
+  refusedAgain?(request: SlotRequest): SlotAnswer | undefined;
   /** The host is up and well: gives its slot back. `released` also if it held none. Throws {@linkcode SlotServerError}. */
   steadyState(request: SlotRequest, patience: Pick<Patience, "gone">): Promise<SlotAnswer>;
 }

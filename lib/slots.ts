@@ -75,7 +75,17 @@ export class Slots implements SlotServer {
   }
 
   preReboot(request: SlotRequest, patience: Patience): Promise<SlotAnswer> {
+    const known = patience.waitMs <= 0 ? this.refusedAgain(request) : undefined;
+    if (known !== undefined) return Promise.resolve(known);
     return this.#answered(request, (desk) => desk.preReboot(request, patience));
+  }
+
+  refusedAgain(request: SlotRequest): SlotAnswer | undefined {
+    const { group } = request;
+    if (this.#closed || this.options.mirror.state.kind === "empty") return undefined;
+    return this.#groups.rulesOf(group) === undefined
+      ? undefined
+      : this.#desks.get(group)?.refusedAgain(request);
   }
 
   steadyState(request: SlotRequest): Promise<SlotAnswer> {

@@ -37,6 +37,27 @@ Deno.test("Slots grants a free slot, again to the holder as its confirm, and tak
   assertEquals(service.bugs, []);
 });
 
+Deno.test("Slots refuses at once who asks again, until a slot is free or there is something to do for it", async () => {
+  const service = new Service();
+  const server = await service.server();
+  const again = (id: string, priority = 0) => server.slots.refusedAgain({ id, group: "web", priority })?.kind;
+  await server.poll("holder");
+  assertEquals(again("a"), undefined, "it has no place yet");
+  await server.poll("a");
+  assertEquals([again("a"), again("a", 1), again("holder")], ["full", undefined, undefined]);
+  // asked like this, it is heard of like by any other question
+  for (let turn = 0; turn < 3; turn++) {
+    await service.time.advance(10 * MINUTE_MS);
+    assertEquals(again("a"), "full");
+  }
+  assertEquals(service.line, ["a away"]);
+  await server.steady("holder");
+  assertEquals(again("a"), undefined, "a slot is free");
+  assertEquals(await server.poll("a"), "granted");
+  server.slots.close();
+  assertEquals(again("a"), undefined);
+});
+
 Deno.test("Slots does not let a free slot wait for a host that is not there, which keeps its place", async () => {
   const service = new Service();
   const server = await service.server();

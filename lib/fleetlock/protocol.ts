@@ -48,11 +48,13 @@ export const STATUS: Readonly<Record<SlotAnswer["kind"], number>> = {
   unavailable: 503,
 };
 
+const DECODER = new TextDecoder("utf-8", { fatal: true });
+
 /** Reads the body of a request. Fields that are not known are ignored. Throws {@linkcode ProtocolFault}. */
 export function parseRequest(body: Uint8Array): SlotRequest {
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+    json = JSON.parse(DECODER.decode(body));
   } catch {
     throw new ProtocolFault("the body is not JSON");
   }

@@ -47,27 +47,26 @@ function route(path: string, api: Api, options: HostsDoorOptions): Route {
     path,
     who: ["host"],
     bodyLimit: BODY_LIMIT,
-    async answer(asked) {
+    answer(asked) {
       if (asked.method !== "POST") {
         options.answered?.(api, "bad_request", 405);
         const answer = refused(405, "bad_request", `${api} takes POST, not ${asked.method}`);
         return { ...answer, headers: { ...answer.headers, allow: "POST" } };
       }
       const waitMs = api === "pre-reboot" ? waitOf(asked.header("prefer")) : 0;
-      const told = await ask(api, asked, waitMs, options);
-      const status = STATUS[told.kind];
-      options.answered?.(api, told.kind, status);
-      const applied: Record<string, string> = waitMs > 0
-        ? { "preference-applied": `wait=${waitMs / 1000}` }
-        : {};
-      if (told.kind === "granted" || told.kind === "released") return { status, headers: applied };
-      return {
-        status,
-        headers: { ...JSON_TYPE, ...applied },
-        body: serializeAnswer(told),
-        kind: told.kind,
-        ...(told.kind === "forbidden" ? { why: told.value } : {}),
+      const answered = (told: SlotAnswer): Answer => {
+        const status = STATUS[told.kind];
+        options.answered?.(api, told.kind, status);
+        const applied: Record<string, string> = waitMs > 0
+          ? { "preference-applied": `wait=${waitMs / 1000}` }
+          : {};
+        if (told.kind === "granted" || told.kind === "released") return { status, headers: applied };
+        const headers = waitMs > 0 ? { ...JSON_TYPE, ...applied } : JSON_TYPE;
+        const why = told.kind === "forbidden" ? { why: told.value } : {};
+        return { status, headers, body: serializeAnswer(told), kind: told.kind, ...why };
       };
+      const told = ask(api, asked, waitMs, options);
+      return told instanceof Promise ? told.then(answered) : answered(told);
     },
     refusal: refused,
   };
@@ -79,12 +78,13 @@ function refused(status: number, kind: string, value: string): Answer {
   return { status, headers: JSON_TYPE, body: `${JSON.stringify({ kind, value })}\n`, kind };
 }
 
-async function ask(
+function ask(
   api: Api,
-  { header, body, caller, gone }: Asked,
+  asked: Asked,
   waitMs: number,
   { slots, mayAsk }: HostsDoorOptions,
-): Promise<SlotAnswer> {
+): SlotAnswer | Promise<SlotAnswer> {
+  const { header, body, caller } = asked;
   if (header(HEADER) !== "true") {
     return { kind: "bad_request", value: `the header '${HEADER}: true' is missing` };
   }
@@ -100,7 +100,14 @@ async function ask(
       ? `the credential ${quoted(caller.name)} may not ask for group ${protocolName(request.group)}`
       : undefined);
   if (value !== undefined) return { kind: "forbidden", value };
-  return api === "pre-reboot"
-    ? await slots.preReboot(request, { waitMs, gone })
-    : await slots.steadyState(request, { gone });
+  // made only for those who look at it: most who ask are refused at once
+  const patience = {
+    waitMs,
+    get gone() {
+      return asked.gone;
+    },
+  };
+  if (api === "steady-state") return slots.steadyState(request, patience);
+  const known = waitMs <= 0 ? slots.refusedAgain?.(request) : undefined;
+  return known ?? slots.preReboot(request, patience);
 }

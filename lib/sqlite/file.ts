@@ -3,7 +3,7 @@
  * wait for that. A database of another program is left as it is, and so is one of a newer version.
  */
 
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
 
 /**
  * How long SQLite itself waits for another process, in milliseconds. Short, because nothing else of this process
@@ -26,6 +26,17 @@ export function openDatabase(path: string): DatabaseSync {
     throw error;
   }
   return database;
+}
+
+const STATEMENTS = new WeakMap<DatabaseSync, Map<string, StatementSync>>();
+
+/** A statement that is compiled once for each database; so what it is made of must be few texts. */
+export function prepared(database: DatabaseSync, sql: string): StatementSync {
+  let known = STATEMENTS.get(database);
+  if (known === undefined) STATEMENTS.set(database, known = new Map());
+  let statement = known.get(sql);
+  if (statement === undefined) known.set(sql, statement = database.prepare(sql));
+  return statement;
 }
 
 /** Whether another process has the file, so that a later try may do better. */

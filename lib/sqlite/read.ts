@@ -4,6 +4,7 @@
  */
 
 import type { DatabaseSync } from "node:sqlite";
+import { prepared } from "./file.ts";
 import type { Entry, History, KeyRange, PastChange, Query, View } from "../store.ts";
 
 type Value = string | number | bigint;
@@ -24,19 +25,19 @@ export function moment<T>(database: DatabaseSync, look: (database: DatabaseSync)
 }
 
 export function entryAt(database: DatabaseSync, key: string): Entry | null {
-  const row = database.prepare(`${ENTRY} AND key = :key`).get({ now: Date.now(), key });
+  const row = prepared(database, `${ENTRY} AND key = :key`).get({ now: Date.now(), key });
   return row === undefined ? null : toEntry(row);
 }
 
 export function listAt(database: DatabaseSync, prefix: string): Entry[] {
   // substr and not LIKE, whose wildcards a group's name may contain
   const sql = `${ENTRY} AND substr(key, 1, length(:prefix)) = :prefix ORDER BY key`;
-  return database.prepare(sql).all({ now: Date.now(), prefix }).map(toEntry);
+  return prepared(database, sql).all({ now: Date.now(), prefix }).map(toEntry);
 }
 
 /** The last commit that there was. */
 export function revisionAt(database: DatabaseSync): string {
-  return String(database.prepare("SELECT revision FROM counter").get()?.["revision"] ?? 0);
+  return String(prepared(database, "SELECT revision FROM counter").get()?.["revision"] ?? 0);
 }
 
 export function viewAt(database: DatabaseSync, queries: readonly Query[]): View {
@@ -58,7 +59,9 @@ export function anyCreatedBefore(database: DatabaseSync, range: KeyRange, revisi
 
 /** How many leases have expired and are still in the file. */
 export function expiredAt(database: DatabaseSync): number {
-  const row = database.prepare("SELECT count(*) AS expired FROM lease WHERE expires_ms <= ?").get(Date.now());
+  const row = prepared(database, "SELECT count(*) AS expired FROM lease WHERE expires_ms <= ?").get(
+    Date.now(),
+  );
   return Number(row?.["expired"]);
 }
 
@@ -66,7 +69,7 @@ export function expiredAt(database: DatabaseSync): number {
 export function writtenAt(database: DatabaseSync, { from, to }: KeyRange, after: string): Entry[] {
   // the plus signs keep SQLite from going through the range instead of the revisions
   const sql = `${ENTRY} AND +key >= :from AND +key < :to AND revision > :after ORDER BY revision, key`;
-  return database.prepare(sql).all({ now: Date.now(), from, to, after: BigInt(after) }).map(toEntry);
+  return prepared(database, sql).all({ now: Date.now(), from, to, after: BigInt(after) }).map(toEntry);
 }
 
 /**
@@ -85,14 +88,14 @@ export function keysAt(database: DatabaseSync, range: KeyRange, expired: boolean
 
 function ofRange(database: DatabaseSync, what: string, { from, to }: KeyRange, expired: boolean): unknown {
   const there = expired ? VISIBLE : "FROM entry WHERE true";
-  const row = database.prepare(`SELECT ${what} AS answer ${there} AND key >= :from AND key < :to`)
+  const row = prepared(database, `SELECT ${what} AS answer ${there} AND key >= :from AND key < :to`)
     .get({ ...expired ? { now: Date.now() } : {}, from, to });
   return row?.["answer"];
 }
 
 export function historyAt(database: DatabaseSync, key: string): History {
   const changes = pastAt(database, key, 0n);
-  const first = database.prepare("SELECT first FROM past WHERE key = :key ORDER BY revision LIMIT 1").get({
+  const first = prepared(database, "SELECT first FROM past WHERE key = :key ORDER BY revision LIMIT 1").get({
     key,
   });
   const complete = first === undefined ? entryAt(database, key) === null : first["first"] === 1;
@@ -101,7 +104,8 @@ export function historyAt(database: DatabaseSync, key: string): History {
 
 /** What is kept of the changes of a key after this revision, the oldest first. */
 export function pastAt(database: DatabaseSync, key: string, after: bigint): PastChange[] {
-  return database.prepare(
+  return prepared(
+    database,
     "SELECT key, value, revision, created FROM past WHERE key = :key AND revision > :after ORDER BY revision",
   ).all({ key, after }).map((row) => ({
     revision: String(row["revision"]),
@@ -123,7 +127,7 @@ function queryAt(database: DatabaseSync, query: Query, now: number): Entry[] {
     sql += " LIMIT :limit";
     values["limit"] = limit;
   }
-  return database.prepare(sql).all(values).map(toEntry);
+  return prepared(database, sql).all(values).map(toEntry);
 }
 
 function toEntry(row: Record<string, unknown>): Entry {

@@ -4,7 +4,7 @@
  */
 
 import type { DatabaseSync } from "node:sqlite";
-import { writing } from "./file.ts";
+import { prepared, writing } from "./file.ts";
 import { anyCreatedBefore, entryAt, viewAt } from "./read.ts";
 import type { CommitOutcome, Expectation, Transaction } from "../store.ts";
 
@@ -36,7 +36,7 @@ export function commitTransaction(
 export function beginLease(database: DatabaseSync, ttlMs: number): string {
   return writing(database, () => {
     const id = nextRevision(database);
-    database.prepare("INSERT INTO lease (id, expires_ms) VALUES (?, ?)").run(id, expiry(ttlMs));
+    prepared(database, "INSERT INTO lease (id, expires_ms) VALUES (?, ?)").run(id, expiry(ttlMs));
     return String(id);
   });
 }
@@ -45,7 +45,7 @@ export function beginLease(database: DatabaseSync, ttlMs: number): string {
 export function renewLease(database: DatabaseSync, id: string, ttlMs: number): boolean {
   return writing(database, () => {
     if (!isAlive(database, id)) return false;
-    database.prepare("UPDATE lease SET expires_ms = ? WHERE id = ?").run(expiry(ttlMs), BigInt(id));
+    prepared(database, "UPDATE lease SET expires_ms = ? WHERE id = ?").run(expiry(ttlMs), BigInt(id));
     return true;
   });
 }
@@ -53,7 +53,7 @@ export function renewLease(database: DatabaseSync, id: string, ttlMs: number): b
 /** Ends a lease, and tells which keys went with it. */
 export function endLease(database: DatabaseSync, id: string): readonly string[] {
   return writing(database, () => {
-    const { changes } = database.prepare("DELETE FROM lease WHERE id = ?").run(BigInt(id));
+    const { changes } = prepared(database, "DELETE FROM lease WHERE id = ?").run(BigInt(id));
     return removeExpired(database, Number(changes));
   });
 }
@@ -65,15 +65,15 @@ function expiry(ttlMs: number): number {
 function isAlive(database: DatabaseSync, id: string): boolean {
   if (!/^\d{1,18}$/.test(id)) return false;
   const sql = "SELECT 1 FROM lease WHERE id = ? AND expires_ms > ?";
-  return database.prepare(sql).get(BigInt(id), Date.now()) !== undefined;
+  return prepared(database, sql).get(BigInt(id), Date.now()) !== undefined;
 }
 
 /** Removes the leases that have expired, and the keys whose lease is gone, with those that `ended`; tells which keys. */
 function removeExpired(database: DatabaseSync, ended = 0): readonly string[] {
-  const { changes } = database.prepare("DELETE FROM lease WHERE expires_ms <= ?").run(Date.now());
+  const { changes } = prepared(database, "DELETE FROM lease WHERE expires_ms <= ?").run(Date.now());
   if (ended + Number(changes) === 0) return [];
   const orphans = "FROM entry WHERE lease IS NOT NULL AND lease NOT IN (SELECT id FROM lease)";
-  const keys = database.prepare(`SELECT key ${orphans}`).all().map((row) => String(row["key"]));
+  const keys = prepared(database, `SELECT key ${orphans}`).all().map((row) => String(row["key"]));
   if (keys.length === 0) return keys;
   nextRevision(database);
   database.exec(`DELETE ${orphans}`);
@@ -88,7 +88,7 @@ function isMet(database: DatabaseSync, expectation: Expectation): boolean {
 }
 
 function nextRevision(database: DatabaseSync): bigint {
-  const row = database.prepare("UPDATE counter SET revision = revision + 1 RETURNING revision").get();
+  const row = prepared(database, "UPDATE counter SET revision = revision + 1 RETURNING revision").get();
   return BigInt(Number(row?.["revision"]));
 }
 
@@ -101,15 +101,16 @@ function write(
 ): void {
   const before = entryAt(database, key);
   const created = before === null ? revision : BigInt(before.created);
-  database.prepare(
+  prepared(
+    database,
     "INSERT OR REPLACE INTO entry (key, value, revision, created, lease) VALUES (?, ?, ?, ?, ?)",
   ).run(key, value, revision, created, lease === undefined ? null : BigInt(lease));
   if (lease === undefined) remember(database, key, revision, value, created, before === null);
-  else database.prepare("DELETE FROM past WHERE key = ?").run(key);
+  else prepared(database, "DELETE FROM past WHERE key = ?").run(key);
 }
 
 function erase(database: DatabaseSync, key: string, revision: bigint): void {
-  const row = database.prepare("DELETE FROM entry WHERE key = ? RETURNING lease").get(key);
+  const row = prepared(database, "DELETE FROM entry WHERE key = ? RETURNING lease").get(key);
   if (row?.["lease"] === null) remember(database, key, revision, null, null, false);
 }
 
@@ -122,10 +123,15 @@ function remember(
   created: bigint | null,
   isNew: boolean,
 ): void {
-  const first = isNew && database.prepare("SELECT 1 FROM past WHERE key = ?").get(key) === undefined ? 1 : 0;
-  database.prepare("INSERT INTO past (key, revision, value, created, first) VALUES (?, ?, ?, ?, ?)")
+  const first = isNew && prepared(database, "SELECT 1 FROM past WHERE key = ?").get(key) === undefined
+    ? 1
+    : 0;
+  prepared(database, "INSERT INTO past (key, revision, value, created, first) VALUES (?, ?, ?, ?, ?)")
     .run(key, revision, value, created, first);
-  database.prepare(`DELETE FROM past WHERE key = :key AND revision <= (
+  prepared(
+    database,
+    `DELETE FROM past WHERE key = :key AND revision <= (
     SELECT revision FROM past WHERE key = :key ORDER BY revision DESC LIMIT 1 OFFSET :kept
-  )`).run({ key, kept: PAST_MAX });
+  )`,
+  ).run({ key, kept: PAST_MAX });
 }

@@ -15,6 +15,8 @@ import { atLeast, figureGrid, type Section } from "./page.ts";
 import { callRates } from "./rates.ts";
 import { outages } from "./outage.ts";
 import { rollOuts } from "./rollout.ts";
+import { servingEtcd, servingSqlite } from "./serve.ts";
+import { servedFleet } from "./served_fleet.ts";
 import { storms } from "./storm.ts";
 import { locksmith } from "../support/executable.ts";
 import { simulate } from "../simulation/simulate.ts";
@@ -41,6 +43,9 @@ const PARTS: readonly Part[] = [
     title: "Embedded store",
     measure: async () => await embeddedHandOvers(await locksmith()),
   },
+  { name: "serve-sqlite", title: "Server on the embedded store", measure: servingSqlite },
+  { name: "serve-etcd", title: "Server on etcd", measure: servingEtcd },
+  { name: "fleet", title: "A fleet that waits at a server", measure: servedFleet },
   { name: "rollout", title: "Roll-out", measure: rollOuts },
   { name: "simulation", title: "Simulation", measure: simulationRate },
 ];

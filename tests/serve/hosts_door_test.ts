@@ -116,6 +116,19 @@ Deno.test("hostsDoor() keeps a request for as long as it prefers, and says so", 
   assertEquals(steady.headers, {});
 });
 
+Deno.test("hostsDoor() refuses at once who is known to be refused, and asks for everybody who waits or is well", async () => {
+  const slots = new Told();
+  const known = Object.assign(slots, { refusedAgain: () => ({ kind: "full", value: "taken" } as const) });
+  const answered: unknown[] = [];
+  const answer = await ask(known, {}, answered);
+  assertEquals([answer.status, refusalIn(answer), slots.heard], [409, { kind: "full", value: "taken" }, []]);
+  assertEquals(answered, [["pre-reboot", "full", 409]]);
+  await ask(known, { headers: { "fleet-lock-protocol": "true", prefer: "wait=90" } });
+  await ask(known, { path: "/v1/steady-state" });
+  assertEquals(slots.heard.map(({ api }) => api), ["pre-reboot", "steady-state"]);
+  assertEquals((await ask(known, { caller: { ...HOST, name: "stranger" } })).status, 403);
+});
+
 Deno.test("hostsDoor() refuses what breaks the protocol, and asks nobody", async () => {
   const slots = new Told();
   const body = (client_params: unknown) => JSON.stringify({ client_params });

@@ -20,57 +20,15 @@ import type { Answer, Caller, Door, Route } from "./door.ts";
 import { isForeign } from "./browser.ts";
 import { exchange, refusal, type RefusalKind, type Running } from "./exchange.ts";
 import { Journal } from "./journal.ts";
+import { LIMITS, type Limits, RATES, type Rates } from "./limits.ts";
 import { formatListenAddress, type ListenAddress } from "./listen_address.ts";
 import { quoted } from "../plain_text.ts";
-import { type Bucket, Buckets, type Rate } from "./rate.ts";
+import { type Bucket, Buckets } from "./rate.ts";
 import { allowed, Router, targetOf } from "./router.ts";
 import type { Log, Surroundings } from "../surroundings.ts";
 import { reasonOf } from "../system_error.ts";
 import { Turns } from "./turns.ts";
 import { tlsContext, type TlsFiles } from "./tls_files.ts";
-
-export interface Limits {
-  /** Request line and headers, in bytes. */
-  readonly headerBytes: number;
-  /** How long headers may take from their first byte, and from the connection on; in milliseconds. */
-  readonly headerMs: number;
-  /** How long a whole request may take with its body, in milliseconds. */
-  readonly requestMs: number;
-  /** How long a connection may be idle between two requests, in milliseconds: clients poll every five minutes. */
-  readonly idleMs: number;
-  /** So many connections at once; more are closed. */
-  readonly connections: number;
-  /** How long stopping may take, in milliseconds. */
-  readonly stopMs: number;
-}
-
-export const LIMITS: Limits = {
-  headerBytes: 16 * 1024,
-  headerMs: 15_000,
-  requestMs: 20_000,
-  idleMs: 6 * 60_000,
-  connections: 20_000,
-  stopMs: 5_000,
-};
-
-/** How often each may ask. */
-export interface Rates {
-  /** A credential for one host. */
-  readonly host: Rate;
-  /** A credential that many hosts share. */
-  readonly shared: Rate;
-  /** A person's. */
-  readonly person: Rate;
-  /** An address that shows no credential, or one that does not hold. Whoever shows one that holds is not counted by it. */
-  readonly address: Rate;
-}
-
-export const RATES: Rates = {
-  host: { perSecond: 50, burst: 500 },
-  shared: { perSecond: 5_000, burst: 50_000 },
-  person: { perSecond: 200, burst: 2_000 },
-  address: { perSecond: 20, burst: 200 },
-};
 
 export interface ServerOptions {
   readonly access: Access;

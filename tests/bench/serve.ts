@@ -28,6 +28,8 @@ const PAIRS_MIN = 500;
 const HAND_OVERS = 200;
 /** Writes that are synced to learn how fast the disk is. */
 const SYNCS = 200;
+const AIRLOCK =
+  " airlock's logic (read, put if nobody else did, else 500) has the same hosts and the same etcd.";
 /** Until a host that asked is in line, in milliseconds. */
 const IN_LINE_MS = 20;
 const PAIRS = {
@@ -299,7 +301,7 @@ ${
       }
 ${RACERS} hosts ask at the same moment for ${RACE_SLOTS} slots; ${PAIRING} take a slot and give it back, again and again, and every
 change is durable; two hand one slot to each other and wait by \`Prefer: wait\`, from the sending of the release to the answer
-to the grant. airlock's logic (read, put if nobody else did, else 500) has the same hosts and the same etcd.
+to the grant.${airlockRace === undefined ? "" : AIRLOCK}
 
 ${grid(["slots", "the race", "taken and given back per second", "hand-over p50, p99 in ms"], grantRows)}`,
     figures,

@@ -192,7 +192,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "Hosts ask it for slots by the FleetLock protocol; every command works through it with --server. It keeps everything in " +
       "the store: sqlite:/var/lib/locksmith-serve/locksmith.db, unless --endpoint names another. Until there are tokens or client " +
       "certificates, anybody on this host may do everything, and it does not listen beyond it. SIGTERM ends it after what it is doing.",
-    example: "locksmith serve --listen '[::]:9053' --tls-cert /etc/ssl/lock.pem --tls-key /etc/ssl/lock.key",
+    example: "locksmith serve --tls-cert /etc/ssl/lock.pem --tls-key /etc/ssl/lock.key",
     run: async (context) => (await import("./serve_command.ts")).serve(context),
   },
   "token": {

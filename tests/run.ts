@@ -54,7 +54,7 @@ async function main(args: readonly string[]): Promise<number> {
  */
 const BESIDE: readonly { readonly paths: readonly string[]; readonly nice: boolean }[] = [
   { paths: ["tests/simulation/"], nice: true },
-  { paths: ["tests/hosts/", "tests/host/", "tests/need/"], nice: false },
+  { paths: ["tests/etcd/", "tests/hosts/", "tests/host/", "tests/need/"], nice: false },
 ];
 
 function runRest(): Promise<Summary> {

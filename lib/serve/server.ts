@@ -332,7 +332,9 @@ class DoorServer implements Server {
       return refuse(429, "rate_limited", `too many requests; ask again in ${seconds} s`, { headers });
     }
     if (route === NOWHERE) return refuse(404, "not_found", "there is nothing here");
-    if (authorization === undefined && isForeign(request)) {
+    // what hosts ask needs a header that no page of another site can send
+    const ofHosts = route.who !== "anyone" && route.who.includes("host");
+    if (authorization === undefined && !ofHosts && isForeign(request)) {
       return refuse(403, "forbidden", "a page of another site may not change anything here");
     }
     if (route.who !== "anyone") {

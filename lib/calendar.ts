@@ -65,7 +65,6 @@ const SHORTHANDS: Readonly<Record<string, string>> = {
  * Reads an expression. `isZone` says whether a word is the name of a time zone. Throws {@linkcode CalendarError}.
  */
 export function parseCalendar(text: string, isZone: (word: string) => boolean): Calendar {
-  const reader = new Reader();
   let rest = text.trim();
   if (rest === "") throw new CalendarError("is empty");
   const last = /\s+(\S+)$/.exec(rest);
@@ -78,8 +77,8 @@ export function parseCalendar(text: string, isZone: (word: string) => boolean): 
   const words = rest.split(/\s+/);
   const weekdays = /^[a-z]/i.test(words[0] ?? "") ? readWeekdays(words.shift() ?? "") : null;
   const dated = words[0] !== undefined && /[-~]/.test(words[0]);
-  const date = dated ? reader.date(words.shift() ?? "") : ANY_DATE;
-  const time = words[0] === undefined ? MIDNIGHT : reader.time(words.shift() ?? "");
+  const date = dated ? readDate(words.shift() ?? "") : ANY_DATE;
+  const time = words[0] === undefined ? MIDNIGHT : readTime(words.shift() ?? "");
   if (words.length > 0) throw new CalendarError(`has ${JSON.stringify(words[0])} behind its time`);
   return { weekdays, ...date, ...time, ...(zone === undefined ? {} : { zone }) };
 }
@@ -118,71 +117,68 @@ function dayOf(word: string): number {
   );
 }
 
-/** Reads the parts of an expression. */
-class Reader {
-  /** `MM-DD`, `YYYY-MM-DD`, with `~` before days that count from the month's end. */
-  date(text: string): Pick<Calendar, "years" | "months" | "days" | "fromMonthEnd"> {
-    const parts = text.split(/([-~])/);
-    const [first = "", one, second = "", two, third, ...more] = parts;
-    const isFull = third !== undefined;
-    const fromMonthEnd = (isFull ? two : one) === "~";
-    if (more.length > 0 || (isFull && one !== "-") || parts.length < 3) {
+/** `MM-DD`, `YYYY-MM-DD`, with `~` before days that count from the month's end. */
+function readDate(text: string): Pick<Calendar, "years" | "months" | "days" | "fromMonthEnd"> {
+  const parts = text.split(/([-~])/);
+  const [first = "", one, second = "", two, third, ...more] = parts;
+  const isFull = third !== undefined;
+  const fromMonthEnd = (isFull ? two : one) === "~";
+  if (more.length > 0 || (isFull && one !== "-") || parts.length < 3) {
+    throw new CalendarError(
+      `has a date that is none of MM-DD, YYYY-MM-DD, YYYY-MM~DD: ${JSON.stringify(text)}`,
+    );
+  }
+  const years = isFull ? readPart(first, "year") : null;
+  const months = readPart(isFull ? second : first, "month");
+  const days = readPart(isFull ? third : second, "day");
+  return {
+    years: checked(years?.map(fullYear) ?? null, YEARS, "year"),
+    months: checked(months, { from: 1, to: 12 }, "month"),
+    days: fromMonthEnd ? checkedFromEnd(days) : checked(days, { from: 1, to: 31 }, "day"),
+    fromMonthEnd,
+  };
+}
+
+/** `HH:MM`, `HH:MM:SS` with parts of seconds. */
+function readTime(text: string): Pick<Calendar, "hours" | "minutes" | "micros"> {
+  const [hours = "", minutes, seconds, ...more] = text.split(":");
+  if (minutes === undefined || more.length > 0) {
+    throw new CalendarError(`has a time that is neither HH:MM nor HH:MM:SS: ${JSON.stringify(text)}`);
+  }
+  const micros = seconds === undefined
+    ? ZERO
+    : seconds === "*"
+    ? [{ start: 0, stop: null, step: SECOND_US }]
+    : readPart(seconds, "second");
+  return {
+    hours: checked(readPart(hours, "hour"), { from: 0, to: 23 }, "hour"),
+    minutes: checked(readPart(minutes, "minute"), { from: 0, to: 59 }, "minute"),
+    micros: checked(micros, { from: 0, to: 60 * SECOND_US - 1 }, "second"),
+  };
+}
+
+/** A list of values, ranges and steps; `*` is everything. */
+function readPart(text: string, what: string): Part {
+  if (text === "*") return null;
+  return text.split(",").map((item): Component => {
+    const number = what === "second" ? "[0-9]{1,9}(?:\\.[0-9]{1,6})?" : "[0-9]{1,9}";
+    const pattern = new RegExp(`^(${number})(?:\\.\\.(${number}))?(?:/(${number}))?$`);
+    const [, from, to, every] = pattern.exec(item) ?? [];
+    if (from === undefined) {
       throw new CalendarError(
-        `has a date that is none of MM-DD, YYYY-MM-DD, YYYY-MM~DD: ${JSON.stringify(text)}`,
+        `has ${what === "hour" ? "an" : "a"} ${what} that cannot be read: ${JSON.stringify(item)}`,
       );
     }
-    const years = isFull ? this.part(first, "year") : null;
-    const months = this.part(isFull ? second : first, "month");
-    const days = this.part(isFull ? third : second, "day");
-    return {
-      years: checked(years?.map(fullYear) ?? null, YEARS, "year"),
-      months: checked(months, { from: 1, to: 12 }, "month"),
-      days: fromMonthEnd ? checkedFromEnd(days) : checked(days, { from: 1, to: 31 }, "day"),
-      fromMonthEnd,
-    };
-  }
-
-  /** `HH:MM`, `HH:MM:SS` with parts of seconds. */
-  time(text: string): Pick<Calendar, "hours" | "minutes" | "micros"> {
-    const [hours = "", minutes, seconds, ...more] = text.split(":");
-    if (minutes === undefined || more.length > 0) {
-      throw new CalendarError(`has a time that is neither HH:MM nor HH:MM:SS: ${JSON.stringify(text)}`);
-    }
-    const micros = seconds === undefined
-      ? ZERO
-      : seconds === "*"
-      ? [{ start: 0, stop: null, step: SECOND_US }]
-      : this.part(seconds, "second");
-    return {
-      hours: checked(this.part(hours, "hour"), { from: 0, to: 23 }, "hour"),
-      minutes: checked(this.part(minutes, "minute"), { from: 0, to: 59 }, "minute"),
-      micros: checked(micros, { from: 0, to: 60 * SECOND_US - 1 }, "second"),
-    };
-  }
-
-  /** A list of values, ranges and steps; `*` is everything. */
-  part(text: string, what: string): Part {
-    if (text === "*") return null;
-    return text.split(",").map((item): Component => {
-      const number = what === "second" ? "[0-9]{1,9}(?:\\.[0-9]{1,6})?" : "[0-9]{1,9}";
-      const pattern = new RegExp(`^(${number})(?:\\.\\.(${number}))?(?:/(${number}))?$`);
-      const [, from, to, every] = pattern.exec(item) ?? [];
-      if (from === undefined) {
-        throw new CalendarError(
-          `has ${what === "hour" ? "an" : "a"} ${what} that cannot be read: ${JSON.stringify(item)}`,
-        );
-      }
-      const value = (text: string) => what === "second" ? Math.round(Number(text) * SECOND_US) : Number(text);
-      const step = every === undefined ? undefined : value(every);
-      if (step === 0) throw new CalendarError(`repeats a ${what} every 0: ${JSON.stringify(item)}`);
-      const stop = to === undefined ? null : value(to);
-      return normal({
-        start: value(from),
-        stop,
-        step: step ?? (stop === null ? 0 : what === "second" ? SECOND_US : 1),
-      });
+    const value = (text: string) => what === "second" ? Math.round(Number(text) * SECOND_US) : Number(text);
+    const step = every === undefined ? undefined : value(every);
+    if (step === 0) throw new CalendarError(`repeats a ${what} every 0: ${JSON.stringify(item)}`);
+    const stop = to === undefined ? null : value(to);
+    return normal({
+      start: value(from),
+      stop,
+      step: step ?? (stop === null ? 0 : what === "second" ? SECOND_US : 1),
     });
-  }
+  });
 }
 
 /** Two digits are of the years from 1970 to 2069. */

@@ -12,7 +12,7 @@ export function readPem(
   label: PemLabel,
 ): { readonly text: string } | { readonly fault: string; readonly hint?: string } {
   const text = new TextDecoder().decode(bytes);
-  if (/-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m.test(text)) {
+  if (isEncrypted(text)) {
     return {
       fault: "it is encrypted, and nobody can be asked for its passphrase",
       hint: "decrypt it: `openssl pkey -in KEY -out NEW-KEY`, and make the file readable by its owner only",
@@ -20,4 +20,9 @@ export function readPem(
   }
   if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(text)) return { text };
   return { fault: `the file has no ${label} in PEM format` };
+}
+
+/** Whether a key can only be used with a passphrase. */
+export function isEncrypted(text: string): boolean {
+  return /-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m.test(text);
 }

@@ -4,6 +4,7 @@
  */
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { isEncrypted } from "../pem.ts";
 
 /** PEM. */
 export interface TlsFiles {
@@ -20,7 +21,7 @@ export class TlsFilesError extends Error {
 
 /** What `node:tls` is given. Throws {@linkcode TlsFilesError}. */
 export function tlsContext({ cert, key, clientCa }: TlsFiles): { cert: string; key: string; ca?: string } {
-  if (/-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m.test(key)) {
+  if (isEncrypted(key)) {
     throw new TlsFilesError("the key is encrypted, and nobody can be asked for its passphrase");
   }
   const own = readOr(

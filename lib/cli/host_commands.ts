@@ -10,7 +10,8 @@ import { readMachine } from "../host/identity.ts";
 import { requireLastingId } from "../host/lasting_id.ts";
 import { addressOf } from "./store_address.ts";
 import { printError, printHint, printWarning } from "./output.ts";
-import { rebootAt, tellRehearsal } from "./remote_reboot_command.ts";
+import { rebootAt } from "./remote_reboot_command.ts";
+import { tellEnd, tellRehearsal } from "./reboot_outcome.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
 import { describeDuration, describeHold, describeOtherHost, describeTaking } from "../description.ts";
 import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
@@ -21,7 +22,7 @@ import { leaveRequest, REQUEST_FILE } from "../need/request.ts";
 import { below } from "./settings.ts";
 import { sendNeedReboot } from "../need/update_engine.ts";
 import { renderWindowReport, windowReport } from "./window_report.ts";
-import { type Machine, machineName } from "../machine.ts";
+import type { Machine } from "../machine.ts";
 import { groupFlag } from "../group.ts";
 
 const SIGNAL_TIMEOUT_MS = 9_000;
@@ -70,30 +71,7 @@ async function tellOutcome(
   machine: Machine,
   outcome: Exclude<ManualOutcome, { kind: "rehearsed" }>,
 ): Promise<number> {
-  const name = machineName(machine.id, machine.hostname);
   switch (outcome.kind) {
-    case "accepted":
-      return 0;
-    case "unknown":
-      printError(
-        context,
-        `cannot tell whether the reboot was accepted: ${outcome.why}`,
-        "the slot is kept",
-      );
-      return 1;
-    case "refused":
-      printError(
-        context,
-        `the reboot was refused: ${outcome.why}`,
-        outcome.slotKept ? "the slot is left unchanged" : "the slot was given back",
-      );
-      return 1;
-    case "lost":
-      printError(
-        context,
-        `this machine no longer holds its slot: somebody unlocked ${name}; not rebooting`,
-      );
-      return 1;
     case "no-slot":
       return await tellRefusal(context, lock, machine.id, outcome.decision);
     case "not-ours": {
@@ -111,6 +89,8 @@ async function tellOutcome(
       );
       return 1;
     }
+    default:
+      return tellEnd(context, machine, outcome);
   }
 }
 

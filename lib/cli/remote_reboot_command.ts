@@ -1,12 +1,12 @@
 /** `locksmith reboot` where a server keeps the slots. */
 
 import type { Context } from "./command.ts";
-import { foresee } from "./dry_run.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
 import { DiskLedger } from "../host/ledger.ts";
-import { type Machine, machineName } from "../machine.ts";
+import type { Machine } from "../machine.ts";
 import { asKnown, openServer } from "./open_server.ts";
 import { printError, printWarning } from "./output.ts";
+import { tellEnd, tellRehearsal } from "./reboot_outcome.ts";
 import { rebootUnderServer, type RemoteOutcome } from "../remote_reboot.ts";
 import { describeRefusal, RemoteSlot, RemoteSlotError } from "../remote_slot.ts";
 import { SlotServerError } from "../slot_server.ts";
@@ -40,53 +40,14 @@ export async function rebootAt(
   }
 }
 
-/** Says how a reboot would end that was not called, and gives the exit code. */
-export async function tellRehearsal(
-  context: Context<"reboot">,
-  method: RebootMethod,
-  fresh: boolean,
-): Promise<number> {
-  const foreseen = await foresee(method);
-  const slot = fresh ? "the slot was given back" : "the slot it holds is left unchanged";
-  if (foreseen.kind === "refused") {
-    printError(context, `the reboot would be refused: ${foreseen.why}`, slot);
-    return 1;
-  }
-  context.out(`dry run: this machine would reboot now, ${foreseen.how}; ${slot}\n`);
-  return 0;
-}
-
 function tellOutcome(
   context: Context<"reboot">,
-  { id, hostname }: Machine,
+  machine: Machine,
   slot: RemoteSlot,
   outcome: Exclude<RemoteOutcome, { kind: "rehearsed" }>,
 ): number {
-  switch (outcome.kind) {
-    case "accepted":
-      return 0;
-    case "unknown":
-      printError(context, `cannot tell whether the reboot was accepted: ${outcome.why}`, "the slot is kept");
-      return 1;
-    case "refused":
-      printError(
-        context,
-        `the reboot was refused: ${outcome.why}`,
-        outcome.slotKept ? "the slot is left unchanged" : "the slot was given back",
-      );
-      return 1;
-    case "lost":
-      printError(
-        context,
-        `this machine no longer holds its slot: somebody unlocked ${
-          machineName(id, hostname)
-        }; not rebooting`,
-      );
-      return 1;
-    case "no-slot": {
-      const { why, details } = describeRefusal(outcome.refusal, context.config.group, slot.name);
-      printError(context, `not rebooting: ${why}${details}`);
-      return 1;
-    }
-  }
+  if (outcome.kind !== "no-slot") return tellEnd(context, machine, outcome);
+  const { why, details } = describeRefusal(outcome.refusal, context.config.group, slot.name);
+  printError(context, `not rebooting: ${why}${details}`);
+  return 1;
 }

@@ -48,12 +48,6 @@ export interface Access {
 const NOBODY: Caller = { role: undefined, name: "anonymous" };
 const ANYBODY: Caller = { role: "operator", name: "anonymous" };
 
-/** Everybody may everything: of a server on loopback that nobody gave credentials. */
-export const OPEN_ACCESS: Access = {
-  version: {},
-  identify: () => ({ kind: "known", caller: ANYBODY }),
-};
-
 /** The list of credentials as it was read last. */
 export type CredentialList =
   | { readonly kind: "none" }

@@ -2,7 +2,7 @@
 
 import { EVERYTHING } from "../../lib/group.ts";
 import { StoreMirror } from "../../lib/mirror.ts";
-import { OPEN_ACCESS } from "../../lib/serve/access.ts";
+import { CredentialAccess } from "../../lib/serve/access.ts";
 import { ApiDoor } from "../../lib/serve/api_door.ts";
 import { Fleet } from "../../lib/serve/fleet.ts";
 import { formatListenAddress } from "../../lib/serve/listen_address.ts";
@@ -34,7 +34,7 @@ export async function openPage(store: Store, group: string): Promise<DemoPage> {
     judge: () => undefined,
   });
   const server = serveDoors([page, new ApiDoor(fleet, operations)], {
-    access: OPEN_ACCESS,
+    access: new CredentialAccess({ kind: "none" }, { certificates: false }),
     surroundings: REAL,
     log: () => {},
     limits: { stopMs: 1_000 },

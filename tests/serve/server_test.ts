@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { type Access, CredentialAccess, OPEN_ACCESS } from "../../lib/serve/access.ts";
+import { type Access, CredentialAccess } from "../../lib/serve/access.ts";
 import type { Answer, Asked, Door, Route } from "../../lib/serve/door.ts";
 import { healthDoor } from "../../lib/serve/health_door.ts";
 import { serveDoors, type ServerOptions } from "../../lib/serve/server.ts";
@@ -16,7 +16,7 @@ interface Running extends AsyncDisposable {
 async function start(doors: readonly Door[], options: Partial<ServerOptions> = {}): Promise<Running> {
   const log: string[] = [];
   const server = serveDoors(doors, {
-    access: OPEN_ACCESS,
+    access: new CredentialAccess({ kind: "none" }, { certificates: false }),
     surroundings: REAL,
     log: (level, text) => log.push(`${level}: ${text.replace(/\[[0-9a-f]{8}-\w+\]$/, "[ID]")}`),
     ...options,

@@ -44,6 +44,8 @@ async function main(args: readonly string[]): Promise<number> {
   const summary = args.length > 0
     ? await run([...targets, ...args], { nice: false, show })
     : total(await Promise.all([runRest(), runBeside()]));
+  // once more at the end: two runs side by side leave it in the middle of thousands of lines
+  if (summary.faults) console.log(summary.faults);
   console.log(summary.text);
   return summary.failures === 0 ? 0 : 1;
 }

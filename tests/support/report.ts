@@ -9,6 +9,9 @@ export interface Summary {
   readonly failures: number;
   readonly skipped: number;
   readonly text: string;
+
+  /** What `deno test` tells of those that failed: their errors and their names. Empty where none did. */
+  readonly faults: string;
 }
 
 export class Report {
@@ -17,11 +20,15 @@ export class Report {
   #failed = 0;
   #ignored = 0;
   #file = "";
+  #telling = false;
+  readonly #faults: string[] = [];
 
   /** Takes the next line, with its colours. */
   take(coloured: string): void {
     // deno-lint-ignore no-control-regex -- the colours of a terminal
     const line = coloured.replace(/\u001b\[[0-9;]*m/g, "");
+    this.#telling = line === " ERRORS " || this.#telling && !/^FAILED \| /.test(line);
+    if (this.#telling) this.#faults.push(line);
     this.#file = /^running \d+ tests? from (\S+)/.exec(line)?.[1] ?? this.#file;
     if (/\.\.\. ignored\b/.test(line) && SKIPPABLE.test(this.#file)) this.skipped++;
     const [, passed, failed, rest = ""] = /(\d+) passed[^|]*\| (\d+) failed(.*)/.exec(line) ?? [];
@@ -40,7 +47,7 @@ export class Report {
     const { passed, failed, skipped } = this;
     // a run that broke down before it could count has failed
     const failures = code !== 0 ? Math.max(failed, 1) : failed + (passed + skipped === 0 ? 1 : 0);
-    return summaryOf(passed, failures, skipped);
+    return summaryOf(passed, failures, skipped, this.#faults.join("\n"));
   }
 }
 
@@ -51,10 +58,11 @@ export function total(summaries: readonly Summary[]): Summary {
     sum(({ passed }) => passed),
     sum(({ failures }) => failures),
     sum(({ skipped }) => skipped),
+    summaries.map(({ faults }) => faults).filter(Boolean).join("\n"),
   );
 }
 
-function summaryOf(passed: number, failures: number, skipped: number): Summary {
+function summaryOf(passed: number, failures: number, skipped: number, faults: string): Summary {
   const text = `${passed} passed, ${failures} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
-  return { passed, failures, skipped, text };
+  return { passed, failures, skipped, text, faults };
 }

@@ -17,10 +17,22 @@ export interface AgentConfig {
   readonly idleLookMs: number;
   /** Whether a reboot is allowed at `now`, milliseconds since the epoch. */
   windowAt(now: number): WindowState;
+  /** How much of a window must be left to get in line, in milliseconds; absent: what the work before a reboot may take. */
+  readonly marginMs?: number;
+  /** What is to be done and proved after a boot, before a slot goes back; absent: nothing. */
+  readonly afterBoot?: AfterBoot;
   /** The group, as people are told of it. */
   readonly group: string;
   /** The time zone in which people are told of times. */
   readonly zone: string;
+}
+
+/** What a machine does after a boot, before it gives its slot back. */
+export interface AfterBoot {
+  /** Whether hooks of an earlier boot's roll are due. */
+  readonly hooksDue: boolean;
+  /** How long the machine must have been up, in milliseconds. */
+  readonly soakMs: number;
 }
 
 /** The daemon's own hold: what it has to show when it confirms or cancels. */
@@ -33,6 +45,14 @@ export type Phase =
   /** Looks which slot this machine has: one from before the boot is to be given back, one may have been unlocked. */
   | { readonly name: "recovering"; readonly failures: number }
   | { readonly name: "recovery-backoff"; readonly until: number; readonly failures: number }
+  /** Has rebooted, and runs the hooks for after a boot. */
+  | { readonly name: "welcoming"; readonly failures: number }
+  /** Has rebooted and holds its slot: asks whether its boot is complete, and its checks. */
+  | { readonly name: "proving"; readonly failures: number }
+  /** It is well, and has to be up for a while. */
+  | { readonly name: "soaking"; readonly until: number }
+  /** It is not well, and keeps its slot until it is. `hooks`: they failed, and run again. */
+  | { readonly name: "unhealthy"; readonly until: number; readonly failures: number; readonly hooks: boolean }
   /** No reboot is needed. */
   | { readonly name: "idle"; readonly until: number }
   /** Holds a slot, and nobody knows whether a reboot is needed. */
@@ -51,6 +71,11 @@ export type Phase =
   | { readonly name: "blocked"; readonly until: number }
   /** Somebody is logged in and was told. */
   | { readonly name: "grace"; readonly until: number }
+  /** Runs the hooks for before a reboot. */
+  | { readonly name: "preparing" }
+  /** No reboot after all: runs the hooks for after one, so that what was prepared is taken back. */
+  | { readonly name: "undoing"; readonly failures: number }
+  | { readonly name: "undo-backoff"; readonly until: number; readonly failures: number }
   | { readonly name: "confirming" }
   /** The reboot call is under way. */
   | { readonly name: "calling" }
@@ -89,6 +114,18 @@ export interface Agent {
   readonly notBefore: number;
   /** What the last reboot was for that this machine made; the same need again would not be met by another. */
   readonly served: Served & ServedSince | null;
+  /** Whether the hooks for before a reboot have run, or may have, and those for after one have not. */
+  readonly prepared: boolean;
+  /** Whether the host has such hooks, as it said last. */
+  readonly hasHooks: boolean;
+  /** Whether it is proved that this machine is well after its boot. */
+  readonly proved: boolean;
+  /** How often in a row its checks said no: each time the next try comes later. */
+  readonly refusals: number;
+  /** Why a person or a file on this host holds every reboot off, or `null`. */
+  readonly heldOff: HoldOff | null;
+  /** Why this machine does not reboot again until a person says so, or `null`. */
+  readonly stopped: string | null;
   /** Since when a host that has a slot cannot reboot, by the clock that does not leap. */
   readonly blockedSince: number | null;
   /** How much of a window people who are logged in need, in milliseconds. */
@@ -106,6 +143,18 @@ export interface Agent {
   /** The shutdown by somebody else that was told of last: an instant, 0 for none. */
   readonly scheduledAt: number;
 }
+
+/** Somebody on this host holds reboots off: a file, or a command. */
+export interface HoldOff {
+  readonly why: string;
+  /** Milliseconds since the epoch; `null`: until it is taken back. */
+  readonly untilMs: number | null;
+}
+
+/** What the machine's own checks say. */
+export type Verdict =
+  | { readonly kind: "well" }
+  | { readonly kind: "ill"; readonly why: string };
 
 /** Who is logged in and has a right to some grace. Not to know is a value of its own: never "nobody". */
 export type LoggedIn =
@@ -134,6 +183,12 @@ export interface Inquiry {
   readonly clearance: Clearance;
   readonly loggedIn: LoggedIn;
   readonly scheduled: ScheduledShutdown | null;
+  /** Whether its checks let it go; they are not asked where something else is in the way. */
+  readonly verdict: Verdict;
+  /** How long the hooks before the reboot may take at most, in milliseconds; 0: there are none. */
+  readonly hooksMs: number;
+  /** How long the checks may take at most, in milliseconds. */
+  readonly checksMs: number;
 }
 
 export type Event =
@@ -147,6 +202,8 @@ export type Event =
     readonly kind: "recovered";
     readonly slot: Slot | null;
     readonly called: boolean;
+    /** There is one from before the boot, and it was kept as asked. */
+    readonly kept?: true;
     /** What is to be told of it, if anything. */
     readonly note: string;
     readonly details?: string;
@@ -160,6 +217,15 @@ export type Event =
   | { readonly kind: "left" }
   | { readonly kind: "failed"; readonly why: string; readonly details?: string }
   | { readonly kind: "inquired"; readonly inquiry: Inquiry }
+  /** The hooks have run before this daemon was started, for a reboot that has not been. */
+  | { readonly kind: "prepared" }
+  | { readonly kind: "held-off"; readonly holdOff: HoldOff | null }
+  | { readonly kind: "stopped"; readonly why: string | null }
+  /** All hooks have done their work. */
+  | { readonly kind: "hooked" }
+  | { readonly kind: "hook-failed"; readonly why: string }
+  /** How it is after the boot, and how long it has been up, in milliseconds. */
+  | { readonly kind: "proved"; readonly verdict: Verdict; readonly upMs: number }
   /** `called`: somebody else confirmed this slot before, and may have called the reboot. */
   | { readonly kind: "confirmed"; readonly called: boolean }
   | { readonly kind: "lost" }
@@ -173,12 +239,19 @@ export type Event =
 
 /** What is to be done outside and answers with an event; `wait` and `leave` have one answer together. */
 export type Request =
-  | { readonly kind: "recover" }
+  /** `keep`: a slot from before the boot is only looked for, and not given back yet. */
+  | { readonly kind: "recover"; readonly keep?: true }
   /** Get in line. `granted` is the answer, whenever it comes, or `left` after a `leave`. */
   | { readonly kind: "wait"; readonly reasons: readonly string[] }
   | { readonly kind: "leave" }
   | { readonly kind: "cancel"; readonly slot: Slot }
-  | { readonly kind: "inquire" }
+  /** `phase`: before it gets in line, or with a slot. */
+  | { readonly kind: "inquire"; readonly phase: "before" | "granted" }
+  /** Runs the hooks. `rebooted`: whether the reboot came that they are the end of. */
+  | { readonly kind: "hooks"; readonly when: "pre-reboot"; readonly reasons: readonly string[] }
+  | { readonly kind: "hooks"; readonly when: "post-boot"; readonly rebooted: boolean }
+  /** Is the boot complete, and do the checks say that the machine is well? */
+  | { readonly kind: "prove" }
   | { readonly kind: "confirm"; readonly slot: Slot }
   /** What it is for is to be remembered, then the call to be made, and answered within `timeoutMs`. */
   | { readonly kind: "reboot"; readonly timeoutMs: number; readonly fingerprint: string };
@@ -190,6 +263,8 @@ export type Notice =
     readonly graceMs: number;
     readonly reasons: readonly string[];
   }
+  /** Others are told how this machine is after its boot; `null`: well. */
+  | { readonly kind: "tell-health"; readonly trouble: string | null }
   /** The need was met: what the last reboot was for can be forgotten. */
   | { readonly kind: "forget-served" }
   | { readonly kind: "log"; readonly level: LogLevel; readonly text: string };
@@ -204,6 +279,12 @@ export const START: Agent = {
   recovered: false,
   notBefore: 0,
   served: null,
+  prepared: false,
+  hasHooks: false,
+  proved: false,
+  refusals: 0,
+  heldOff: null,
+  stopped: null,
   blockedSince: null,
   roomMs: 0,
   windowSpent: null,
@@ -239,6 +320,7 @@ export function coordinatorState(
     case "checking":
     case "blocked":
     case "grace":
+    case "preparing":
     case "confirming":
       return "reboot-planned";
     case "calling":

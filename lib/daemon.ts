@@ -31,10 +31,22 @@ export type RebootOutcome =
   | { readonly kind: "refused"; readonly why: string; readonly blocked?: true }
   | { readonly kind: "unknown"; readonly why: string };
 
+/** Which hooks are to run, and what they are told. */
+export type HookRun = Omit<Extract<Request, { kind: "hooks" }>, "kind">;
+/** Whether all of them did their work. */
+export type HookOutcome = Extract<Event, { kind: "hooked" | "hook-failed" }>;
+
 /** What the daemon asks of the machine that it runs on. None of these rejects. */
 export interface Host {
-  /** Whether it could reboot now, and who is logged in and has a right to some grace. */
-  inquire(): Promise<Inquiry>;
+  /** Whether it could reboot now and its checks let it, and who is logged in and has a right to some grace. */
+  inquire(phase: "before" | "granted"): Promise<Inquiry>;
+  /**
+   * Runs the hooks of one kind to their end, one after the other, and remembers across boots that they are to be
+   * undone. Those that have run for this roll do not run again.
+   */
+  runHooks(run: HookRun): Promise<HookOutcome>;
+  /** Whether the boot is complete, and what the checks say after it. */
+  prove(): Promise<Extract<Event, { kind: "proved" }>>;
   /** Tells those who are logged in that the machine reboots in `graceMs`. */
   warn(graceMs: number, reasons: readonly string[]): Promise<void>;
   /** Remembers what the reboot is for, and calls it; the answer comes within `timeoutMs`. */
@@ -133,6 +145,9 @@ export class Daemon {
         return;
       case "forget-served":
         return host.forgetServed();
+      case "tell-health":
+        keeper.tellHealth(effect.trouble).catch(this.#fail);
+        return;
       case "wait":
         return keeper.wait(effect.reasons, (event) => this.dispatch(event));
       case "leave":
@@ -146,13 +161,17 @@ export class Daemon {
     const { host, keeper } = this.options;
     switch (request.kind) {
       case "recover":
-        return await keeper.recover();
+        return await keeper.recover(request.keep ?? false);
       case "confirm":
         return await keeper.confirm(request.slot);
       case "cancel":
         return await keeper.cancel(request.slot);
       case "inquire":
-        return { kind: "inquired", inquiry: await host.inquire() };
+        return { kind: "inquired", inquiry: await host.inquire(request.phase) };
+      case "hooks":
+        return await host.runHooks(request);
+      case "prove":
+        return await host.prove();
       case "reboot": {
         const outcome = await host.reboot(request.timeoutMs, request.fingerprint);
         if (outcome.kind === "accepted") return { kind: "reboot-accepted" };

@@ -64,6 +64,10 @@ export function describeHolder(id: string, hold: Hold | undefined, now: number):
       ? []
       : isByHand(hold)
       ? [`taken by hand${ago}${whose}`]
+      : hold.trouble !== undefined
+      ? [`unhealthy since its reboot${ago}: ${hold.trouble}`]
+      : hold.back !== undefined
+      ? [`up again and being checked, slot taken${ago}`]
       : hold.phase === REBOOTING
       ? [`rebooting${age === undefined ? "" : ` for ${age}`}${whose}`]
       : [`${hold.phase ?? "taken"}${ago}${whose}`]),

@@ -27,12 +27,14 @@ const HOLD_FIELDS = [
   "phase",
   "grant",
   "memory",
+  "back",
+  "trouble",
   "confirm",
 ] as const;
 const PAUSE_FIELDS = ["since", "by", "reason", "until"] as const;
 const CHANGE_FIELDS = ["at", "by", "what", "machine", "reason"] as const;
 /** Fields that hold an instant. */
-const INSTANT_FIELDS: readonly string[] = ["since", "at", "until"];
+const INSTANT_FIELDS: readonly string[] = ["since", "at", "until", "back"];
 
 /**
  * Reads a document. Throws {@linkcode SemaphoreError} with every fault of a document that is not a semaphore or that

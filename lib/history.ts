@@ -151,6 +151,13 @@ function newHolds(before: Semaphore, after: Semaphore, record: LastChange | unde
       const own = record ?? { at: hold?.since, by: hold?.by };
       return [{ ...stamped(what, own), ...about(id, hold, { machine: id, reason: hold?.reason }) }];
     }
+    const then = before.holds.get(id);
+    if (hold?.trouble !== undefined && hold.trouble !== then?.trouble) {
+      return [{ ...stamped("unhealthy", record), ...about(id, hold, record) }];
+    }
+    if (hold?.back !== undefined && (then?.back === undefined || then.trouble !== undefined)) {
+      return [{ ...stamped("back", record), ...about(id, hold, record) }];
+    }
     if (hold?.phase !== REBOOTING || before.holds.get(id)?.phase === REBOOTING) return [];
     return [{ ...stamped("confirm", record), ...about(id, hold, record) }];
   });

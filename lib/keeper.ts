@@ -20,6 +20,7 @@ import type { Machine } from "./machine.ts";
 import { plainLine, REASON_LENGTH_LIMIT } from "./plain_text.ts";
 import { GRANTED, ON_DISK } from "./semaphore.ts";
 import { StoreError } from "./store.ts";
+import type { Log } from "./surroundings.ts";
 import { Waiter } from "./waiter.ts";
 import type { WaitNews } from "./wait.ts";
 
@@ -27,8 +28,10 @@ type Answer<Kind extends Event["kind"]> = Promise<Extract<Event, { kind: Kind | 
 
 /** What a daemon asks about its machine's slot. */
 export interface Keeper {
-  /** Which slot the machine has; one from before its boot is given back. */
-  recover(): Answer<"recovered">;
+  /** Which slot the machine has; one from before its boot is given back, unless it is to be kept for now. */
+  recover(keep?: boolean): Answer<"recovered">;
+  /** Notes beside a slot from before the boot how the machine is: what is wrong, or `null`. Never rejects for a store. */
+  tellHealth(trouble: string | null): Promise<void>;
   /** Gets in line. The listener hears `in-line` as often as that changes, and in the end `granted`, or `left`. */
   wait(reasons: readonly string[], listener: (event: Event) => void): void;
   /** Gives the place in line up: sooner or later the listener hears `left`; or `granted`, if that came first. */
@@ -44,6 +47,7 @@ export interface Keeper {
 /** Without a lock there is no slot to ask for, and none to give back. */
 export const NO_KEEPER: Keeper = {
   recover: () => Promise.resolve({ kind: "recovered", slot: null, called: false, note: "" }),
+  tellHealth: () => Promise.resolve(),
   wait: (_, listener) => listener({ kind: "left" }),
   leave: () => {},
   confirm: () => Promise.resolve({ kind: "lost" }),
@@ -66,6 +70,7 @@ export interface LockKeeperOptions {
   newMark?(): string;
   /** What the machine remembers across its boots of the slots of this group, if it remembers any. */
   readonly account?: Account;
+  readonly log?: Log;
   /** Hears of a bug. */
   failed(error: unknown): void;
 }
@@ -92,9 +97,12 @@ export class LockKeeper implements Keeper {
     this.#mark = this.#newMark();
   }
 
-  recover(): Answer<"recovered"> {
+  recover(keep = false): Answer<"recovered"> {
     const { lock, machine, account } = this.#options;
     return answered(async () => {
+      if (keep && (await lock.standing(await account?.remembering() ?? machine)).kind === "earlier-boot") {
+        return { kind: "recovered", slot: null, called: false, kept: true, note: "" };
+      }
       const decision = await lock.release(await account?.remembering() ?? machine);
       await account?.settle();
       const none = { kind: "recovered", slot: null, called: false } as const;
@@ -131,6 +139,19 @@ export class LockKeeper implements Keeper {
         }
       }
     });
+  }
+
+  async tellHealth(trouble: string | null): Promise<void> {
+    const { lock, machine, account } = this.#options;
+    const text = trouble === null ? null : plainLine(trouble, REASON_LENGTH_LIMIT);
+    const told = await answered(async () => {
+      await lock.tellHealth(await account?.remembering() ?? machine, text);
+      return { kind: "left" };
+    });
+    // that it is not well counts on this machine alone: the slot stays where it is
+    if (told.kind === "failed") {
+      this.#options.log?.("debug", `cannot tell others how this machine is: ${told.why}`);
+    }
   }
 
   wait(reasons: readonly string[], listener: (event: Event) => void): void {

@@ -52,7 +52,7 @@ export class RemoteKeeper implements Keeper {
     this.#slot = new RemoteSlot(options);
   }
 
-  recover(): Answer<"recovered"> {
+  recover(keep = false): Answer<"recovered"> {
     const none = { kind: "recovered", slot: null, called: false } as const;
     return answered(async () => {
       const standing = await this.#slot.look();
@@ -68,6 +68,7 @@ export class RemoteKeeper implements Keeper {
         case "none":
           return { ...none, note: "" };
         case "due":
+          if (keep) return { ...none, kept: true, note: "" };
           return await this.#afterReturn(await this.#slot.giveBack());
       }
     });
@@ -99,6 +100,11 @@ export class RemoteKeeper implements Keeper {
         };
       }
     }
+  }
+
+  /** The protocol has no word for it: the server sees a slot that does not come back. */
+  tellHealth(): Promise<void> {
+    return Promise.resolve();
   }
 
   wait(reasons: readonly string[], listener: (event: Event) => void): void {

@@ -30,6 +30,10 @@ export interface Hold {
   readonly grant?: string;
   /** {@linkcode ON_DISK} where the machine that took it knows its grant again after a boot. */
   readonly memory?: string;
+  /** Since when the machine is up again, which holds its slot until it is known to be well: an instant, ISO 8601 in UTC. */
+  readonly back?: string;
+  /** What is wrong with it since then. */
+  readonly trouble?: string;
   /** A random mark of whoever confirmed it, or {@linkcode SHARED}: nobody else knows whether a reboot is under way. */
   readonly confirm?: string;
   /** Fields that this version does not know. */
@@ -80,6 +84,8 @@ export type ChangeKind =
   | "grant"
   | "lock"
   | "confirm"
+  | "back"
+  | "unhealthy"
   | "release"
   | "cancel"
   | "unlock"
@@ -334,6 +340,25 @@ export function release(semaphore: Semaphore, machine: Machine): ReleaseDecision
   return owner.kind === "earlier-boot"
     ? end(semaphore, machine.id)
     : { kind: "kept", why: owner, hold: owner.hold };
+}
+
+export type HealthDecision =
+  /** Without `next` it is recorded already. */
+  | { readonly kind: "told"; readonly next?: Semaphore }
+  | { readonly kind: "not-held" };
+
+/** The machine has rebooted and keeps its slot for now: records since when, and what is wrong with it, or `null`. */
+export function tellHealth(
+  semaphore: Semaphore,
+  machine: Machine,
+  { back, trouble }: { readonly back: string; readonly trouble: string | null },
+): HealthDecision {
+  const owner = ownership(semaphore, machine);
+  if (owner.kind !== "earlier-boot") return { kind: "not-held" };
+  const { trouble: before, ...hold } = owner.hold;
+  if (hold.back !== undefined && before === (trouble ?? undefined)) return { kind: "told" };
+  const told = { ...hold, back: hold.back ?? back, ...(trouble === null ? {} : { trouble }) };
+  return { kind: "told", next: { ...semaphore, holds: new Map(semaphore.holds).set(machine.id, told) } };
 }
 
 export type CancelDecision = EndDecision<"another-grant" | "rebooting">;

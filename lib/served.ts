@@ -10,9 +10,9 @@ import type { Agent, Served } from "./agent.ts";
 import { isCoveredBy, type Need } from "./need.ts";
 import { say, type Step } from "./step.ts";
 
-/** The need that a reboot could meet: none that the last reboot was for already. */
+/** The need that a reboot could meet: none that the last reboot was for already, and none once there were too many. */
 export function openNeed(state: Agent): Need {
-  return isServed(state) ? { kind: "not-needed" } : state.need;
+  return isServed(state) || state.stopped !== null ? { kind: "not-needed" } : state.need;
 }
 
 export function isServed({ need, served }: Agent): boolean {

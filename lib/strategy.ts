@@ -64,7 +64,8 @@ export function chooseStrategy(
 /** Whether reboots are allowed at a moment, and until or from when; instants in milliseconds since the epoch. */
 export type WindowState =
   | { readonly open: true; readonly closesAt: number; readonly nextOpensAt: number }
-  | { readonly open: false; readonly nextOpensAt: number };
+  /** `nextOpensAt`: `Infinity` where no time is known. `why`: what closes it, where it is not the window itself. */
+  | { readonly open: false; readonly nextOpensAt: number; readonly why?: string };
 
 /** The state of a window at `now`. Without a window it is always open. */
 export function windowStateAt(
@@ -97,7 +98,7 @@ export type Action =
   /** The slot is kept for the moment: nobody knows whether a reboot is needed. */
   | { readonly kind: "await-need" }
   | { readonly kind: "give-back"; readonly why: string }
-  | { readonly kind: "await-window"; readonly until: number }
+  | { readonly kind: "await-window"; readonly until: number; readonly why?: string }
   | { readonly kind: "acquire" }
   | { readonly kind: "prepare" };
 
@@ -108,9 +109,11 @@ export function decide({ strategy, need, holds, window }: Facts): Action {
     return holds ? { kind: "give-back", why: "no reboot is needed" } : { kind: "rest" };
   }
   if (!window.open) {
-    return holds
-      ? { kind: "give-back", why: "the window is closed" }
-      : { kind: "await-window", until: window.nextOpensAt };
+    return holds ? { kind: "give-back", why: window.why ?? "the window is closed" } : {
+      kind: "await-window",
+      until: window.nextOpensAt,
+      ...(window.why === undefined ? {} : { why: window.why }),
+    };
   }
   return takesSlots(strategy) && !holds ? { kind: "acquire" } : { kind: "prepare" };
 }

@@ -52,11 +52,11 @@ Deno.test("step() with the lock: recover, need, host, slot, host, confirm, reboo
   assertEquals(coordinatorState(story.state), "starting");
   assertEquals(story.on(NOTHING), []);
   assertEquals([story.phase, coordinatorState(story.state)], ["idle", "running"]);
-  assertEquals(story.on(need(NEEDED)), [{ kind: "inquire" }]);
+  assertEquals(story.on(need(NEEDED)), [{ kind: "inquire", phase: "before" }]);
   assertEquals([story.phase, coordinatorState(story.state)], ["inquiring", "running"]);
   assertEquals(story.on(NOBODY), [{ kind: "wait", reasons: ["a new kernel"] }]);
   assertEquals([story.phase, story.due, coordinatorState(story.state)], ["waiting", Infinity, "running"]);
-  assertEquals(story.on(GRANTED), [{ kind: "inquire" }]);
+  assertEquals(story.on(GRANTED), [{ kind: "inquire", phase: "granted" }]);
   assertEquals([story.phase, coordinatorState(story.state)], ["checking", "reboot-planned"]);
   assertEquals(story.on(NOBODY), [{ kind: "confirm", slot: SLOT }]);
   assertEquals(story.on(CONFIRMED), [{
@@ -120,9 +120,9 @@ Deno.test("step() uses a slot that comes while it leaves the line where it may a
   const reopened = at(TO_GRANT, { windowAt: NIGHTLY }, 2 * HOUR_MS);
   assertEquals(reopened.wake(), ["leave"]);
   reopened.pass(DAY_MS - 1);
-  assertEquals(reopened.on(GRANTED), [{ kind: "inquire" }]);
+  assertEquals(reopened.on(GRANTED), [{ kind: "inquire", phase: "granted" }]);
   const neededAgain = at([...TO_GRANT, need(NOT_NEEDED), need(NEEDED)]);
-  assertEquals(neededAgain.on(GRANTED), [{ kind: "inquire" }]);
+  assertEquals(neededAgain.on(GRANTED), [{ kind: "inquire", phase: "granted" }]);
   const left = at([...TO_GRANT, need(NOT_NEEDED), need(NEEDED)]);
   assertEquals(left.kinds(LEFT), ["inquire"], "out of the line it takes a new place");
 });

@@ -35,6 +35,9 @@ export const CLEAR: Inquiry = {
   clearance: { kind: "clear" },
   loggedIn: { kind: "known", users: [] },
   scheduled: null,
+  verdict: { kind: "well" },
+  hooksMs: 0,
+  checksMs: 0,
 };
 
 /** A good day: calls take a millisecond or two, and everybody does as told. */

@@ -302,6 +302,8 @@ export class Fleet {
           )
         ),
       warn: () => touched(() => later(this.faults.hostMs(machine), () => {})),
+      runHooks: () => Promise.resolve({ kind: "hooked" }),
+      prove: () => Promise.resolve({ kind: "proved", verdict: { kind: "well" }, upMs: 0 }),
       forgetServed: () => {},
       reboot: (timeoutMs) => touched(() => this.#callReboot(machine, process, timeoutMs)),
       report: () => this.#checkpoint(process),

@@ -35,21 +35,29 @@ export interface Edge {
 export const PHASES: Readonly<Record<PhaseName, string>> = {
   recovering: "looks which slot this machine has; one from before the boot is given back",
   "recovery-backoff": "could not look, and tries again later",
+  welcoming: "has rebooted, and runs the hooks for after a boot",
+  proving: "has rebooted and keeps its slot: asks whether the boot is complete, and its checks",
+  soaking: "is well, and gives its slot back once it has been up for a while",
+  unhealthy: "is not well, or a hook failed: keeps its slot, and tries again later",
   idle: "no reboot is needed; now and then it looks again",
   "awaiting-window": "a reboot is needed, and the window is closed; now and then it looks again",
-  inquiring: "asks the host whether it could reboot, and who is logged in, before it gets in line",
+  inquiring: "asks its checks, whether the host could reboot, and who is logged in, before it gets in line",
   waiting: "waits in line for a slot",
   leaving: "gives its place in line up; a slot may still come",
-  checking: "asks who is logged in",
+  checking: "asks the same once more",
   blocked: "holds a slot, and somebody on the host inhibits a shutdown",
-  grace: "somebody is, and was told",
+  grace: "somebody is logged in, and was told",
+  preparing: "runs the hooks for before a reboot",
+  undoing: "runs the hooks for after a boot, since there is none: what was prepared is taken back",
+  "undo-backoff": "they failed, and run again later",
   confirming: "lets the store prove that the slot is its own, and mark it",
   calling: "calls the reboot",
   rebooting: "the reboot was accepted, or may have been",
   cancelling: "gives the slot back",
   "cancel-backoff": "could not give it back, and tries again later",
   "awaiting-need": "has a slot, and nobody knows whether a reboot is needed",
-  "backing-off": "the reboot was refused, or the slot was lost: the next try comes later",
+  "backing-off":
+    "the reboot was refused, by the host or by a check, or the slot was lost: the next try comes later",
 };
 
 /** Every event, in the order of a label. */
@@ -63,6 +71,12 @@ const EVENTS: Readonly<Record<Event["kind"], true>> = {
   left: true,
   inquired: true,
   served: true,
+  "held-off": true,
+  stopped: true,
+  prepared: true,
+  hooked: true,
+  "hook-failed": true,
+  proved: true,
   confirmed: true,
   lost: true,
   "reboot-accepted": true,
@@ -79,6 +93,7 @@ const NEEDS: readonly Need[] = [
   { kind: "unknown", why: ["nobody answers"] },
 ];
 const GRACE_MS = 10;
+const HOOKS_MS = 1;
 /** Instants: closed; open, with room; open, and the grace is longer. */
 const [CLOSED, OPEN, SHORT] = [0, 1, 2];
 /** Times: now; what the state waits for has come; what is not to be tried before has come too. */
@@ -86,17 +101,36 @@ const [NOW, DUE, LATER] = [0, 1, 2];
 
 function windowAt(now: number): WindowState {
   if (now === CLOSED) return { open: false, nextOpensAt: OPEN };
-  return { open: true, closesAt: now + (now === OPEN ? GRACE_MS : 1), nextOpensAt: now + 1 };
+  return {
+    open: true,
+    closesAt: now + (now === OPEN ? GRACE_MS + HOOKS_MS : HOOKS_MS),
+    nextOpensAt: now + 1,
+  };
 }
 
 const SLOT = { grant: "g" };
 
 /** What the host can say before a reboot. */
 const INQUIRIES = [[], ["anna"]].flatMap((users) =>
-  ([{ kind: "clear" }, { kind: "blocked", why: "" }, { kind: "impossible", why: "" }] as const).map(
-    (clearance): Inquiry => ({ clearance, loggedIn: { kind: "known", users }, scheduled: null }),
-  )
+  ([
+    { clearance: { kind: "clear" } },
+    { clearance: { kind: "blocked", why: "" } },
+    { clearance: { kind: "impossible", why: "" } },
+    { verdict: { kind: "ill", why: "" } },
+    { hooksMs: HOOKS_MS },
+  ] as const).map((answer): Inquiry => ({
+    clearance: { kind: "clear" },
+    loggedIn: { kind: "known", users },
+    scheduled: null,
+    verdict: { kind: "well" },
+    hooksMs: 0,
+    checksMs: 0,
+    ...answer,
+  }))
 );
+
+const SOAK_MS = 1;
+const ILL = { kind: "ill", why: "" } as const;
 
 /** What an effect can be answered with. */
 function answers(effect: Effect | undefined): Event[] {
@@ -106,7 +140,18 @@ function answers(effect: Effect | undefined): Event[] {
         { kind: "recovered", slot: null, called: false, note: "" },
         { kind: "recovered", slot: SLOT, called: false, note: "" },
         { kind: "recovered", slot: SLOT, called: true, note: "" },
+        ...effect.keep
+          ? [{ kind: "recovered", slot: null, called: false, kept: true, note: "" } as const]
+          : [],
         { kind: "failed", why: "" },
+      ];
+    case "hooks":
+      return [{ kind: "hooked" }, { kind: "hook-failed", why: "" }];
+    case "prove":
+      return [
+        { kind: "proved", verdict: { kind: "well" }, upMs: SOAK_MS },
+        { kind: "proved", verdict: { kind: "well" }, upMs: 0 },
+        { kind: "proved", verdict: ILL, upMs: 0 },
       ];
     case "wait":
     case "leave":
@@ -159,6 +204,7 @@ export function explore(strategy: AgentConfig["strategy"]): Drawing {
     graceMs: GRACE_MS,
     idleLookMs: 1_000,
     windowAt,
+    afterBoot: { hooksDue: true, soakMs: SOAK_MS },
     group: "",
     zone: "UTC",
   };
@@ -176,8 +222,12 @@ export function explore(strategy: AgentConfig["strategy"]): Drawing {
         kind: "served",
         served: fingerprint === null ? null : { fingerprint, repeated: false },
       })),
+      ...[null, { why: "", untilMs: null }].map((holdOff): Event => ({ kind: "held-off", holdOff })),
+      ...[null, "too many"].map((why): Event => ({ kind: "stopped", why })),
     ];
-    const events: Event[] = from === "[*]" ? [{ kind: "started" }] : [...anytime, ...outcomes];
+    const events: Event[] = from === "[*]"
+      ? [{ kind: "prepared" }, { kind: "started" }]
+      : [...anytime, ...outcomes];
     for (const event of events) {
       for (const now of [CLOSED, OPEN, SHORT]) {
         for (const elapsed of [NOW, DUE, LATER]) {
@@ -222,6 +272,7 @@ function abstract(state: Agent, elapsed: number): Agent {
     notBefore,
     windowSpent: state.windowSpent && { from: SHORT, until: SHORT + 1 },
     setbacks: Math.min(state.setbacks, 1),
+    refusals: Math.min(state.refusals, 1),
     blockedSince: abstractSince(state.blockedSince, elapsed),
     said: "",
     saidAt: 0,
@@ -248,12 +299,17 @@ function abstractPhase(phase: Phase): Phase {
       return { ...phase, opensAt: OPEN, lookAt: phase.lookAt === Infinity ? Infinity : DUE };
     case "waiting":
       return { ...phase, closesAt: OPEN };
+    case "unhealthy":
+    case "undo-backoff":
     case "recovery-backoff":
     case "cancel-backoff":
       return { ...phase, until: DUE, failures: 1 };
     case "blocked":
       return { ...phase, until: DUE };
     case "recovering":
+    case "welcoming":
+    case "proving":
+    case "undoing":
     case "cancelling":
       return { ...phase, failures: Math.min(phase.failures, 1) };
     default:

@@ -38,6 +38,9 @@ export const inquired = (inquiry: Partial<Inquiry> = {}): Event => ({
     clearance: { kind: "clear" },
     loggedIn: { kind: "known", users: [] },
     scheduled: null,
+    verdict: { kind: "well" },
+    hooksMs: 0,
+    checksMs: 0,
     ...inquiry,
   },
 });

@@ -40,5 +40,11 @@ Deno.test("runs side by side count together, and one that broke down is not hidd
   const good = run(0, OTHERS, "ok | 7 passed | 0 failed (2s)");
   const hosts = run(0, HOSTS, IGNORED, "ok | 2 passed | 0 failed | 1 ignored (2s)");
   assertEquals(total([good, hosts]).text, "9 passed, 0 failed, 1 skipped");
-  assertEquals(total([good, run(1)]), { passed: 7, failures: 1, skipped: 0, text: "7 passed, 1 failed" });
+  assertEquals(total([good, run(1)]), {
+    passed: 7,
+    failures: 1,
+    skipped: 0,
+    text: "7 passed, 1 failed",
+    faults: "",
+  });
 });

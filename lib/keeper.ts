@@ -14,6 +14,7 @@ import {
   type WaitDescription,
 } from "./description.ts";
 import { groupFlag } from "./group.ts";
+import { recordHealth, standing } from "./health.ts";
 import type { Account } from "./ledger.ts";
 import { type Lock, LockError, newMark } from "./lock.ts";
 import type { Machine } from "./machine.ts";
@@ -100,7 +101,7 @@ export class LockKeeper implements Keeper {
   recover(keep = false): Answer<"recovered"> {
     const { lock, machine, account } = this.#options;
     return answered(async () => {
-      if (keep && (await lock.standing(await account?.remembering() ?? machine)).kind === "earlier-boot") {
+      if (keep && (await standing(lock, await account?.remembering() ?? machine)).kind === "earlier-boot") {
         return { kind: "recovered", slot: null, called: false, kept: true, note: "" };
       }
       const decision = await lock.release(await account?.remembering() ?? machine);
@@ -145,7 +146,7 @@ export class LockKeeper implements Keeper {
     const { lock, machine, account } = this.#options;
     const text = trouble === null ? null : plainLine(trouble, REASON_LENGTH_LIMIT);
     const told = await answered(async () => {
-      await lock.tellHealth(await account?.remembering() ?? machine, text);
+      await recordHealth(lock, await account?.remembering() ?? machine, text);
       return { kind: "left" };
     });
     // that it is not well counts on this machine alone: the slot stays where it is

@@ -20,7 +20,7 @@ import { RemoteLeftovers } from "./remote_leftovers.ts";
 import type { Hold, Ownership, Semaphore } from "./semaphore.ts";
 import { type Store, StoreError } from "./store.ts";
 import type { Log, LogLevel, Surroundings } from "./surroundings.ts";
-import { RETRY_MS } from "./transitions.ts";
+import { RETRY_MS } from "./next_try.ts";
 
 export interface LeftoverOptions {
   readonly machine: Machine;

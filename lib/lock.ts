@@ -27,11 +27,8 @@ import {
   type ConfirmDecision,
   type EndDecision,
   FRESH,
-  type HealthDecision,
   type Hold,
   type HoldProof,
-  type Ownership,
-  ownership,
   type Pause,
   pause,
   release,
@@ -39,7 +36,6 @@ import {
   resume,
   type Semaphore,
   setMax,
-  tellHealth,
   unlock,
 } from "./semaphore.ts";
 import {
@@ -186,22 +182,6 @@ export class Lock {
   /** Gives back what `machine` held in an earlier boot. Throws {@linkcode StoreError}, {@linkcode LockError}. */
   release(machine: Machine): Promise<ReleaseDecision> {
     return this.#end("release", noteOf("release", machine.id), (current) => release(current, machine));
-  }
-
-  /** Which slot `machine` has, without a change. Throws {@linkcode StoreError}, {@linkcode LockError}. */
-  async standing(machine: Machine): Promise<Ownership> {
-    return ownership(this.parse(await this.entry()), machine);
-  }
-
-  /** Records how a machine is that has rebooted. Throws {@linkcode StoreError}, {@linkcode LockError}. */
-  tellHealth(machine: Machine, trouble: string | null): Promise<HealthDecision> {
-    const back = new Date(this.surroundings.now()).toISOString();
-    const note = noteOf(trouble === null ? "back" : "unhealthy", machine.id, trouble ?? undefined);
-    return this.change("tell-health", (current) => {
-      const decision = tellHealth(current, machine, { back, trouble });
-      const next = decision.kind === "told" && decision.next !== undefined ? { next: decision.next } : {};
-      return { decision, ...next, note };
-    });
   }
 
   /**
@@ -451,7 +431,7 @@ function sightOf({ found }: View, asksAll: boolean): Sight {
   return { entry: found[0]?.[0] ?? null, ...(asksAll ? { all: found[1]?.[0] ?? null } : {}) };
 }
 
-function noteOf(what: ChangeKind, machine?: string, reason?: string): Note {
+export function noteOf(what: ChangeKind, machine?: string, reason?: string): Note {
   return {
     what,
     ...(machine === undefined ? {} : { machine }),

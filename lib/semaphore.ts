@@ -342,25 +342,6 @@ export function release(semaphore: Semaphore, machine: Machine): ReleaseDecision
     : { kind: "kept", why: owner, hold: owner.hold };
 }
 
-export type HealthDecision =
-  /** Without `next` it is recorded already. */
-  | { readonly kind: "told"; readonly next?: Semaphore }
-  | { readonly kind: "not-held" };
-
-/** The machine has rebooted and keeps its slot for now: records since when, and what is wrong with it, or `null`. */
-export function tellHealth(
-  semaphore: Semaphore,
-  machine: Machine,
-  { back, trouble }: { readonly back: string; readonly trouble: string | null },
-): HealthDecision {
-  const owner = ownership(semaphore, machine);
-  if (owner.kind !== "earlier-boot") return { kind: "not-held" };
-  const { trouble: before, ...hold } = owner.hold;
-  if (hold.back !== undefined && before === (trouble ?? undefined)) return { kind: "told" };
-  const told = { ...hold, back: hold.back ?? back, ...(trouble === null ? {} : { trouble }) };
-  return { kind: "told", next: { ...semaphore, holds: new Map(semaphore.holds).set(machine.id, told) } };
-}
-
 export type CancelDecision = EndDecision<"another-grant" | "rebooting">;
 
 /**

@@ -1,7 +1,8 @@
 /** What the host says before a reboot, and what a machine makes of it: nobody waits behind one that cannot go. */
 
 import { assertEquals } from "@std/assert";
-import { BLOCKED_PATIENCE_MS, BLOCKED_RETRY_MS, REFUSED_BACKOFF_MS } from "../lib/transitions.ts";
+import { BLOCKED_PATIENCE_MS } from "../lib/course.ts";
+import { BLOCKED_RETRY_MS, REFUSED_BACKOFF_MS } from "../lib/next_try.ts";
 import {
   ANNA,
   at,

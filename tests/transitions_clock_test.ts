@@ -2,7 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Event } from "../lib/agent.ts";
-import { NEED_PATIENCE_MS, REBOOT_PATIENCE_MS, REFUSED_BACKOFF_MS, RETRY_MS } from "../lib/transitions.ts";
+import { NEED_PATIENCE_MS, REBOOT_PATIENCE_MS } from "../lib/course.ts";
+import { REFUSED_BACKOFF_MS, RETRY_MS } from "../lib/next_try.ts";
 import {
   ANNA,
   at,

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { coordinatorState, type Event } from "../lib/agent.ts";
-import { RETRY_MS } from "../lib/transitions.ts";
+import { RETRY_MS } from "../lib/next_try.ts";
 import {
   at,
   failed,

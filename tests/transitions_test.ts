@@ -2,14 +2,9 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { coordinatorState, type Event } from "../lib/agent.ts";
-import {
-  CALL_LIMIT_MS,
-  NEED_PATIENCE_MS,
-  REBOOT_PATIENCE_MS,
-  REFUSED_BACKOFF_MS,
-  RETRY_MS,
-  step,
-} from "../lib/transitions.ts";
+import { CALL_LIMIT_MS, NEED_PATIENCE_MS, REBOOT_PATIENCE_MS } from "../lib/course.ts";
+import { step } from "../lib/transitions.ts";
+import { REFUSED_BACKOFF_MS, RETRY_MS } from "../lib/next_try.ts";
 import {
   ANNA,
   at,

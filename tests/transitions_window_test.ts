@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 
-import { CALL_LIMIT_MS, REBOOT_PATIENCE_MS } from "../lib/transitions.ts";
+import { CALL_LIMIT_MS, REBOOT_PATIENCE_MS } from "../lib/course.ts";
 import {
   ANNA,
   at,

@@ -15,7 +15,7 @@ import type { LogLevel, Surroundings } from "../surroundings.ts";
 import { Keeping } from "./keeping.ts";
 import { type Service, SlotServers } from "./slot_servers.ts";
 import type { SlotServer } from "../slot_server.ts";
-import { CALL_LIMIT_MS } from "../transitions.ts";
+import { CALL_LIMIT_MS } from "../course.ts";
 import { Lock } from "../lock.ts";
 import type { Need } from "../need.ts";
 import { FRESH, setMax } from "../semaphore.ts";

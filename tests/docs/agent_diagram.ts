@@ -18,7 +18,8 @@ import {
 } from "../../lib/agent.ts";
 import type { Need } from "../../lib/need.ts";
 import type { WindowState } from "../../lib/strategy.ts";
-import { BLOCKED_PATIENCE_MS, step } from "../../lib/transitions.ts";
+import { BLOCKED_PATIENCE_MS } from "../../lib/course.ts";
+import { step } from "../../lib/transitions.ts";
 
 export type PhaseName = Phase["name"];
 /** Where it starts, or a state. */
@@ -60,8 +61,8 @@ export const PHASES: Readonly<Record<PhaseName, string>> = {
     "the reboot was refused, by the host or by a check, or the slot was lost: the next try comes later",
 };
 
-/** Every event, in the order of a label. */
-const EVENTS: Readonly<Record<Event["kind"], true>> = {
+/** Every event that an arrow can have, in the order of a label; `prepared` changes no state by itself. */
+const EVENTS: Readonly<Record<Exclude<Event["kind"], "prepared">, true>> = {
   started: true,
   recovered: true,
   need: true,
@@ -73,7 +74,6 @@ const EVENTS: Readonly<Record<Event["kind"], true>> = {
   served: true,
   "held-off": true,
   stopped: true,
-  prepared: true,
   hooked: true,
   "hook-failed": true,
   proved: true,
@@ -211,7 +211,10 @@ export function explore(strategy: AgentConfig["strategy"]): Drawing {
   const arrows = new Map<string, { from: Source; to: PhaseName; events: Set<Event["kind"]> }>();
   const underWay = new Map<PhaseName, Set<Effect["kind"]>>();
   const seen = new Set<string>();
-  const open: Situation[] = [{ from: "[*]", agent: START, underWay: undefined }];
+  // the hooks of a reboot that has not come may have run before the daemon was started
+  const open = [false, true].map((prepared): Situation => {
+    return { from: "[*]", agent: { ...START, prepared }, underWay: undefined };
+  });
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     const { from, agent } = at;
     const outcomes = answers(at.underWay);
@@ -222,12 +225,11 @@ export function explore(strategy: AgentConfig["strategy"]): Drawing {
         kind: "served",
         served: fingerprint === null ? null : { fingerprint, repeated: false },
       })),
-      ...[null, { why: "", untilMs: null }].map((holdOff): Event => ({ kind: "held-off", holdOff })),
-      ...[null, "too many"].map((why): Event => ({ kind: "stopped", why })),
+      // what either holds off, a closed window and a need that is gone do too
+      { kind: "held-off", holdOff: null },
+      { kind: "stopped", why: null },
     ];
-    const events: Event[] = from === "[*]"
-      ? [{ kind: "prepared" }, { kind: "started" }]
-      : [...anytime, ...outcomes];
+    const events: Event[] = from === "[*]" ? [{ kind: "started" }] : [...anytime, ...outcomes];
     for (const event of events) {
       for (const now of [CLOSED, OPEN, SHORT]) {
         for (const elapsed of [NOW, DUE, LATER]) {
@@ -272,7 +274,10 @@ function abstract(state: Agent, elapsed: number): Agent {
     notBefore,
     windowSpent: state.windowSpent && { from: SHORT, until: SHORT + 1 },
     setbacks: Math.min(state.setbacks, 1),
-    refusals: Math.min(state.refusals, 1),
+    refusals: 0,
+    // asked anew by whoever needs them
+    hasHooks: state.hasHooks && state.phase.name === "grace",
+    roomMs: state.phase.name === "waiting" ? state.roomMs : 0,
     blockedSince: abstractSince(state.blockedSince, elapsed),
     said: "",
     saidAt: 0,

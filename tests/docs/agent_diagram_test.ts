@@ -3,7 +3,8 @@
  */
 
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { REBOOT_PATIENCE_MS, REFUSED_BACKOFF_MS, RETRY_MS } from "../../lib/transitions.ts";
+import { REBOOT_PATIENCE_MS } from "../../lib/course.ts";
+import { REFUSED_BACKOFF_MS, RETRY_MS } from "../../lib/next_try.ts";
 import { diagram, DRAWINGS, drawnEdges, type Edge, eventKinds, explore, PHASES } from "./agent_diagram.ts";
 
 const PAGE = await Deno.readTextFile(new URL("../../docs/agent.md", import.meta.url));

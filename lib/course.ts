@@ -62,7 +62,8 @@ function enter(config: AgentConfig, state: Agent, action: Action, now: Moment): 
       const { until, why } = action;
       const lookAt = lookAgainAt(config, state, now);
       const known = Number.isFinite(until);
-      const opens = known ? `; waiting for the window that opens ${describeInstant(until, config.zone)}` : "";
+      const wait = why === undefined ? "waiting for the window that opens" : "the next chance is";
+      const opens = known ? `; ${wait} ${describeInstant(until, config.zone)}` : "";
       return sayOnce(
         "info",
         `a reboot is needed (${reasons(state).join("; ")})${why === undefined ? "" : `, but ${why}`}${opens}`,
@@ -132,7 +133,10 @@ function withoutRoom(
   window: Extract<WindowState, { open: true }>,
   now: Moment,
 ): Step {
-  const [closes, opens] = [window.closesAt, window.nextOpensAt].map((ms) => describeInstant(ms, config.zone));
+  const closes = describeInstant(window.closesAt, config.zone);
+  const next = Number.isFinite(window.nextOpensAt)
+    ? `waiting for the window that opens ${describeInstant(window.nextOpensAt, config.zone)}`
+    : "no other opens";
   const windowSpent = { from: now.now, until: window.nextOpensAt };
   const graceOnly = roomMs === config.graceMs && needsGrace(config, loggedIn);
   const [who, work] = graceOnly
@@ -140,8 +144,7 @@ function withoutRoom(
     : ["", "for checks, hooks and grace are over"];
   return say(
     "warning",
-    `${who}the window closes ${closes}, before ${describeDuration(roomMs)} ${work}; ` +
-      `waiting for the window that opens ${opens}`,
+    `${who}the window closes ${closes}, before ${describeDuration(roomMs)} ${work}; ${next}`,
     giveBack(config, { ...state, windowSpent }, now),
   );
 }
@@ -154,12 +157,14 @@ export function prepare(config: AgentConfig, before: Agent, inquiry: Inquiry, no
   const window = windowAt(config, state, now);
   if (openNeed(state).kind !== "needed" || !window.open) return settle(config, state, now);
   if (clearance.kind !== "clear") {
-    if (state.slot === null) return holdOff(state, clearance, now);
+    if (state.slot === null) return undoFirst(holdOff(state, clearance, now));
     return blocked(config, state, clearance.why, now);
   }
   if (verdict.kind === "ill") {
-    if (state.slot === null) return illBefore(state, verdict.why, now);
-    const text = `giving the slot back: this machine's checks say no: ${verdict.why}`;
+    if (state.slot === null) return undoFirst(illBefore(state, verdict.why, now));
+    const text = `${
+      state.called ? "not rebooting" : "giving the slot back"
+    }: this machine's checks say no: ${verdict.why}`;
     return say("warning", text, giveBack(config, refusedOnce(state, now), now));
   }
   const graceMs = needsGrace(config, loggedIn) ? config.graceMs : 0;
@@ -176,6 +181,13 @@ export function prepare(config: AgentConfig, before: Agent, inquiry: Inquiry, no
 /** Whether what was prepared for a reboot is to be taken back where none comes. */
 function isToUndo({ prepared, called }: Agent): boolean {
   return prepared && !called;
+}
+
+/** The same, but for what is to be taken back before. */
+function undoFirst({ state, effects }: Step): Step {
+  if (!isToUndo(state)) return { state, effects };
+  const undoing = undo(state, 0);
+  return { state: undoing.state, effects: [...effects, ...undoing.effects] };
 }
 
 export function undo(state: Agent, failures: number): Step {

@@ -62,6 +62,8 @@ export interface DaemonOptions extends AgentConfig {
   readonly host: Host;
   readonly keeper: Keeper;
   readonly surroundings: Surroundings;
+  /** Hears of each step, before its effects run. Must not throw. */
+  observe?(before: Agent, event: Event, after: Agent): void;
   /** The longest time between two looks at the clock, in milliseconds: clocks are set, and machines are suspended. */
   readonly tickMs: number;
 }
@@ -102,12 +104,13 @@ export class Daemon {
     if (this.signal.aborted) return;
     const { host, surroundings } = this.options;
     try {
-      const before = this.#state.phase.name;
-      const { state, effects } = step(this.options, this.#state, event, moment(surroundings));
+      const before = this.#state;
+      const { state, effects } = step(this.options, before, event, moment(surroundings));
       this.#state = state;
-      if (state.phase.name !== before) {
-        host.log("debug", `${before} -> ${state.phase.name} (${event.kind})`);
+      if (state.phase.name !== before.phase.name) {
+        host.log("debug", `${before.phase.name} -> ${state.phase.name} (${event.kind})`);
       }
+      this.options.observe?.(before, event, state);
       this.#report();
       this.#arm();
       effects.forEach((effect) => this.#run(effect));

@@ -42,6 +42,8 @@ export function illBefore(state: Agent, why: string, now: Moment): Step {
 
 /** The next try comes later, and later still each time that the machine's own checks or hooks refuse. */
 export function refusedOnce(state: Agent, now: Moment): Agent {
+  // a reboot that was called may still come, and is waited for instead
+  if (state.called) return state;
   const refusals = state.refusals + 1;
   const until = now.elapsed + backoffMs(refusals, CHECK_RETRY_MS, now.chance);
   return { ...state, refusals, notBefore: Math.max(state.notBefore, until) };

@@ -10,6 +10,7 @@ import {
   DAY_MS,
   failed,
   FULL,
+  inquired,
   LEFT,
   LOST,
   need,
@@ -27,13 +28,35 @@ import {
 } from "./support/agent_story.ts";
 import { Random } from "../lib/simulation/virtual_time.ts";
 
-const OUTSIDE = new Set(["recover", "wait", "leave", "cancel", "inquire", "confirm", "reboot"]);
+const OUTSIDE = new Set([
+  "recover",
+  "wait",
+  "leave",
+  "cancel",
+  "inquire",
+  "hooks",
+  "prove",
+  "confirm",
+  "reboot",
+]);
+/** Phases of a machine whose reboot is far off. */
+const AT_WORK = new Set(["idle", "awaiting-window", "inquiring", "waiting", "backing-off"]);
+const ILL = { kind: "ill", why: "degraded" } as const;
+const WITH_HOOKS = inquired({ hooksMs: 1_000 });
+const HELD_OFF: Event = { kind: "held-off", holdOff: { why: "postponed", untilMs: null } };
+const LET_GO: Event = { kind: "held-off", holdOff: null };
+const STOPPED: Event = { kind: "stopped", why: "too many" };
+const GO_ON: Event = { kind: "stopped", why: null };
 
 /** The world around one machine: a lock that may fail in every way, and answers that keep to the contract. */
 class World {
   readonly story: Story;
   /** The hold that the store has of this machine. */
   hold: { grant: string; phase: "granted" | "rebooting"; shared?: boolean } | undefined;
+  /** Whether there is a hold from before the boot, which the machine gives back once it is well. */
+  earlier: boolean;
+  /** Whether the hooks have prepared the machine for its reboot. */
+  prepared = false;
   underWay: Effect | undefined;
   /** A grant of a request that was thought to be over, which no machine can know of before it looks. */
   stray = "";
@@ -45,6 +68,7 @@ class World {
 
   constructor(readonly random: Random, config: Partial<AgentConfig>) {
     this.story = new Story(config);
+    this.earlier = config.afterBoot !== undefined && this.story.config.strategy === "etcd-lock";
     this.take({ kind: "started" });
   }
 
@@ -65,12 +89,18 @@ class World {
       if (effect.kind === "reboot") {
         assert(config.windowAt(now).open, "a reboot while the window is closed");
         assertEquals(state.need.kind, "needed");
+        assertEquals([state.heldOff, state.stopped], [null, null], "a reboot that somebody holds off");
+        assert(this.prepared || !state.hasHooks, "a reboot without its hooks");
+        assert(!this.earlier, "a reboot of a machine that is not proved to be well");
         if (config.strategy === "etcd-lock") assertEquals(event.kind, "confirmed");
       }
       if (effect.kind === "wait") {
         assertEquals(state.slot, null, "a second slot is asked for");
         assert(config.windowAt(now).open, "a place is taken while the window is closed");
       }
+    }
+    if (AT_WORK.has(story.phase) || effects.some(({ kind }) => kind === "cancel")) {
+      assert(!this.prepared, `what was prepared stays in ${story.phase}`);
     }
     if (event.kind === "tick" && story.phase === "waiting") {
       assert(config.windowAt(now).open, "a place is kept while the window is closed");
@@ -82,7 +112,7 @@ class World {
       );
     }
     if (!this.underWay) {
-      assert(Number.isFinite(story.due), `${story.phase} waits for nothing`);
+      assert(Number.isFinite(story.due) || state.heldOff !== null, `${story.phase} waits for nothing`);
       assert(story.due > 0 || this.unmoved < 10, `${story.phase} waits for what has been`);
     }
   }
@@ -95,6 +125,10 @@ class World {
     switch (effect?.kind) {
       case "recover": {
         if (this.random.chance(0.2)) return failed();
+        if (this.earlier && effect.keep) {
+          return { kind: "recovered", slot: null, called: false, kept: true, note: "" };
+        }
+        this.earlier = false;
         const { hold } = this;
         this.stray = "";
         return {
@@ -111,7 +145,21 @@ class World {
         if (this.hold?.grant === effect.slot.grant) this.hold = undefined;
         return RELEASED;
       case "inquire":
-        return this.random.pick([NOBODY, NOBODY, NOBODY, ANNA, ANNA, BLOCKED, UNSURE]);
+        return this.random.pick([
+          ...[NOBODY, NOBODY, NOBODY, ANNA, ANNA, BLOCKED, UNSURE],
+          ...[inquired({ verdict: ILL }), WITH_HOOKS, WITH_HOOKS, WITH_HOOKS],
+        ]);
+      case "hooks":
+        if (this.random.chance(0.3)) {
+          this.prepared ||= effect.when === "pre-reboot";
+          return { kind: "hook-failed", why: "exit 1" };
+        }
+        this.prepared = effect.when === "pre-reboot";
+        return { kind: "hooked" };
+      case "prove": {
+        const verdict = this.random.chance(0.5) ? ILL : { kind: "well" } as const;
+        return { kind: "proved", verdict, upMs: this.random.integer(0, 600_000) };
+      }
       case "confirm": {
         if (this.random.chance(0.1)) return failed();
         if (this.hold?.grant !== effect.slot.grant) return LOST;
@@ -151,6 +199,9 @@ class World {
     if (outside < 0.15) {
       this.unmoved = 0;
       this.take(need(this.random.pick([NEEDED, NEEDED, NEEDED, NOT_NEEDED, UNKNOWN])));
+    } else if (outside < 0.16) {
+      this.unmoved = 0;
+      this.take(this.random.pick([HELD_OFF, LET_GO, LET_GO, STOPPED, GO_ON, GO_ON]));
     } else if (outside < 0.17) {
       this.unmoved = 0;
       this.hold = undefined; // an administrator
@@ -182,16 +233,18 @@ class World {
   }
 }
 
-Deno.test("step() keeps its promises on 20,000 random steps: no reboot but confirmed, needed and in the window; no slot out of sight; no place in line but in the window; no loop", () => {
+Deno.test("step() keeps its promises on 21,000 random steps: no reboot but confirmed, needed and in the window; no slot out of sight; no place in line but in the window; no loop", () => {
   const configs: Partial<AgentConfig>[] = [
     { windowAt: ALWAYS },
     { windowAt: NIGHTLY },
     { windowAt: windows(0, 20_000, 60_000), graceMs: 5_000 },
     { strategy: "reboot", windowAt: windows(0, 100_000, 600_000), graceMs: 60_000 },
     { windowAt: windows(0, 400_000, 1_000_000), graceMs: 300_000 },
+    { windowAt: ALWAYS, afterBoot: { hooksDue: true, soakMs: 300_000 } },
+    { strategy: "reboot", afterBoot: { hooksDue: true, soakMs: 0 } },
   ];
   const phases = new Set<string>();
-  for (let seed = 0; seed < 20; seed++) {
+  for (let seed = 0; seed < 21; seed++) {
     const world = new World(new Random(seed), configs[seed % configs.length] ?? {});
     let steps = 0;
     try {
@@ -204,7 +257,7 @@ Deno.test("step() keeps its promises on 20,000 random steps: no reboot but confi
     for (const phase of world.phases) phases.add(phase);
     assert(world.reboots > 0, `seed ${seed} never reboots`);
   }
-  assertEquals(phases.size, 17, "every state was visited");
+  assertEquals(phases.size, 24, "every state was visited");
 });
 
 /** What the world answers once faults have stopped. */
@@ -213,6 +266,10 @@ function answerWithoutFault(world: World): Event {
   world.underWay = undefined;
   switch (effect?.kind) {
     case "recover":
+      if (world.earlier && effect.keep) {
+        return { kind: "recovered", slot: null, called: false, kept: true, note: "" };
+      }
+      world.earlier = false;
       return {
         kind: "recovered",
         slot: world.hold ? { grant: world.hold.grant } : null,
@@ -232,7 +289,12 @@ function answerWithoutFault(world: World): Event {
       world.hold = undefined;
       return RELEASED;
     case "inquire":
-      return NOBODY;
+      return WITH_HOOKS;
+    case "hooks":
+      world.prepared = effect.when === "pre-reboot";
+      return { kind: "hooked" };
+    case "prove":
+      return { kind: "proved", verdict: { kind: "well" }, upMs: DAY_MS };
     case "confirm":
       return world.hold?.grant === effect.slot.grant ? CONFIRMED : LOST;
     default:
@@ -242,11 +304,14 @@ function answerWithoutFault(world: World): Event {
 
 Deno.test("step() gets to its reboot once faults stop, from wherever faults have brought it", () => {
   for (let seed = 100; seed < 200; seed++) {
-    const world = new World(new Random(seed), { windowAt: NIGHTLY });
+    const world = new World(new Random(seed), {
+      windowAt: NIGHTLY,
+      afterBoot: { hooksDue: seed % 2 === 0, soakMs: 300_000 },
+    });
     for (let steps = 0; steps < 200; steps++) world.move();
     const { story } = world;
     const deadline = story.now + 3 * DAY_MS;
-    world.take(need(NEEDED));
+    [need(NEEDED), LET_GO, GO_ON].forEach((event) => world.take(event));
     for (let steps = 0; story.phase !== "calling"; steps++) {
       assert(steps < 1_000, `seed ${seed}: a loop in ${story.phase}`);
       assert(story.now < deadline, `seed ${seed}: no reboot within three days, in ${story.phase}`);

@@ -38,15 +38,20 @@ Deno.test("explore() gets into every state, and by every event", () => {
   assertEquals(new Set(edges.flatMap(({ events }) => events)), new Set(eventKinds()));
 });
 
-Deno.test("explore() finds no way to the reboot call but the one by a confirmed slot, and without a lock by the sessions or the grace", () => {
+Deno.test("explore() finds no way to the reboot call but the one by a confirmed slot, and without a lock by the sessions, the grace or the hooks", () => {
   const into = (strategy: "etcd-lock" | "reboot", state: string) =>
     lines(explore(strategy).edges.filter(({ to }) => to === state));
   assertEquals(into("etcd-lock", "calling"), ["confirming --> calling : confirmed"]);
   assertEquals(into("etcd-lock", "confirming"), [
     "checking --> confirming : inquired",
     "grace --> confirming : tick",
+    "preparing --> confirming : hooked",
   ]);
-  assertEquals(into("reboot", "calling"), ["checking --> calling : inquired", "grace --> calling : tick"]);
+  assertEquals(into("reboot", "calling"), [
+    "checking --> calling : inquired",
+    "grace --> calling : tick",
+    "preparing --> calling : hooked",
+  ]);
 });
 
 Deno.test("explore() finds no way out of the line but a slot and the wish to leave", () => {
@@ -63,8 +68,8 @@ Deno.test("explore() finds no state that waits for the next try with a slot", ()
   const out = edges.filter(({ from }) => from === "backing-off");
   assertEquals(lines(out), [
     "backing-off --> idle : need, served",
-    "backing-off --> awaiting-window : tick",
-    "backing-off --> inquiring : tick",
+    "backing-off --> awaiting-window : tick, held-off",
+    "backing-off --> inquiring : tick, held-off",
   ]);
   // what the exploration takes for granted
   assertLess(REFUSED_BACKOFF_MS, REBOOT_PATIENCE_MS);

@@ -9,6 +9,7 @@
  */
 
 import { backoffMs } from "./backoff.ts";
+import { standing } from "./health.ts";
 import { type Clock, describeHold, describeOtherHost, describeTaking } from "./description.ts";
 import { groupFlag, groupLabel } from "./group.ts";
 import { readDocuments } from "./groups.ts";
@@ -36,6 +37,11 @@ export interface LeftoverOptions {
   withStore<T>(store: string, work: (store: Store | null) => Promise<T>): Promise<T>;
   /** What servers were asked for. */
   readonly remote?: RemoteLeftovers;
+  /**
+   * Whether this machine is known to be well after its boot, which a slot from before it has to wait for; absent: it is not
+   * asked for.
+   */
+  isWell?(): Promise<boolean>;
   readonly surroundings: Surroundings;
   readonly log: Log;
   /** For the record. */
@@ -160,7 +166,14 @@ export class Leftovers {
     try {
       if (renamed.length > 0) await this.#tellRenamed(await lock.read(), renamed, place);
       const account = new Account(ledger, { store: address, group }, machine, surroundings);
-      const decision = await lock.release(await account.remembering());
+      const remembering = await account.remembering();
+      if (this.options.isWell !== undefined && (await standing(lock, remembering)).kind === "earlier-boot") {
+        if (!await this.options.isWell()) {
+          this.#tell("info", `keeping the slot ${place.text} until this machine is known to be well`);
+          return "failed";
+        }
+      }
+      const decision = await lock.release(remembering);
       let ended: string | undefined;
       if (decision.kind === "released") {
         ended = await this.#ended(decision.hold ?? { extra: {} }, "this machine has rebooted; ", place);

@@ -19,6 +19,11 @@ export interface RemoteLeftoverOptions {
   readonly ledger: Ledger;
   /** The server at a base URL, by today's credentials. */
   open(url: string): SlotServer;
+  /**
+   * Whether this machine is known to be well after its boot, which a slot from before it has to wait for; absent: it is not
+   * asked for.
+   */
+  isWell?(): Promise<boolean>;
   readonly surroundings: Surroundings;
   readonly log: Log;
 }
@@ -92,6 +97,7 @@ export class RemoteLeftovers {
       );
       return "later";
     }
+    if (standing.kind === "due" && await this.options.isWell?.() === false) return "failed";
     try {
       const outcome = await slot.giveBack(standing.kind === "holds" ? standing.grant : undefined);
       if (outcome.kind === "released") {

@@ -14,8 +14,20 @@ export interface MachineConfig {
   /** From going down to the start of the daemon, in milliseconds; `Infinity`: it never comes back. */
   readonly rebootMs: number;
   readonly graceMs: number;
+  /** What it does before a reboot and after its boot; absent: nothing. */
+  readonly care?: Care;
   /** It asks a server for its slots, and reaches no store. */
   readonly asksServer?: boolean;
+}
+
+/** How a machine is prepared for its reboot, and looked after when it is back. */
+export interface Care {
+  /** How long its hooks take, in milliseconds; 0: it has none. */
+  readonly hooksMs: number;
+  /** How long its checks take, in milliseconds. */
+  readonly checksMs: number;
+  /** How long it must have been up before its slot goes back, in milliseconds. */
+  readonly soakMs: number;
 }
 
 /** A simulated computer: one machine of the fleet, with its boots, its processes and its clock. */
@@ -25,6 +37,14 @@ export class Computer {
   goingDown = false;
   up = false;
   needed = false;
+  /** When it came up last, by the clock of the simulation, in milliseconds. */
+  upSinceMs = 0;
+  /** The boot for whose end its hooks have prepared it, which they have yet to take back; on its disk. */
+  preparedIn: string | undefined;
+  /** The last boot in which it was found well, counted. */
+  wellAt = 0;
+  /** Whether its checks let it go when they were asked last. */
+  allowed = true;
   /** How far its clock is off, and how far ahead it ever was, in milliseconds. */
   clockOffMs = 0;
   mostClockOffMs = 0;
@@ -47,6 +67,11 @@ export class Computer {
   }
   get boot(): string {
     return `${this.config.id}-boot-${this.boots}`;
+  }
+
+  /** Whether it was found well in a boot after the one of that id. */
+  isWellSince(boot: string): boolean {
+    return this.wellAt > Number(boot.slice(boot.lastIndexOf("-") + 1));
   }
 
   /** Its clock leaps by so many milliseconds. */

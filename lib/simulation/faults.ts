@@ -1,8 +1,8 @@
 /** What may go wrong in a simulated fleet, as the fleet asks for it; and a good day, on which nothing does. */
 
-import type { Inquiry } from "../agent.ts";
+import type { Inquiry, Verdict } from "../agent.ts";
 import type { Computer } from "./computer.ts";
-import type { RebootOutcome } from "../daemon.ts";
+import type { HookOutcome, RebootOutcome } from "../daemon.ts";
 import type { Network } from "./store.ts";
 import type { Process } from "./virtual_time.ts";
 
@@ -24,6 +24,10 @@ export interface Faults extends Network {
   hostMs(machine: Computer): number;
   /** Whether it could reboot, and who is logged in. */
   inquiry(machine: Computer): Inquiry;
+  /** What the checks of a machine say. Without this they let it go. */
+  verdict?(machine: Computer): Verdict;
+  /** Whether its hooks do their work. Without this they do. */
+  hooks?(machine: Computer): HookOutcome;
   /** The group that a machine is configured for when it boots. Without this none ever changes, and nobody looks elsewhere. */
   group?(machine: Computer): string;
   /** A swap of a process was refused. */

@@ -23,6 +23,7 @@ import { Server, SimulatedStore, type Witness } from "./store.ts";
 import { type Actor, Judge } from "./judge.ts";
 import type { Store } from "../store.ts";
 import { Memory } from "./memory.ts";
+import { areHooksDue, careFor } from "./care.ts";
 import { type WindowState, windowStateAt } from "../strategy.ts";
 import { Process, type Random, VirtualTime } from "./virtual_time.ts";
 import { serializeSemaphore } from "../document.ts";
@@ -235,6 +236,7 @@ export class Fleet {
   private boot(machine: Computer): void {
     machine.boots++;
     machine.up = true;
+    machine.upSinceMs = this.time.elapsed;
     machine.goingDown = false;
     machine.group = this.faults.group?.(machine) ?? machine.group;
     this.trace?.(
@@ -249,6 +251,9 @@ export class Fleet {
     const stop = new AbortController();
     this.#actors.set(process, { kind: "daemon", machine, boot: machine.boot });
     this.#machines.set(process, machine);
+    const { config: { care }, preparedIn } = machine;
+    const hooksDue = areHooksDue(machine);
+    const host = this.#host(machine, process);
     const daemon = new Daemon({
       strategy: machine.config.asksServer ? "fleet-lock" : "etcd-lock",
       graceMs: machine.config.graceMs,
@@ -257,19 +262,21 @@ export class Fleet {
       group: machine.group,
       zone: machine.config.schedule?.zone ?? "UTC",
       windowAt: (now) => this.#windowOf(machine.config.schedule, now),
+      ...(care === undefined ? {} : { afterBoot: { hooksDue, soakMs: care.soakMs } }),
       surroundings: process.surroundings,
       keeper: this.#keeping.keeper(machine, process),
-      host: this.#host(machine, process),
+      host,
     }, stop.signal);
     machine.process = process;
     machine.daemon = daemon;
     machine.stop = stop;
     daemon.failed.catch((error) => process.alive && this.crashes.push(error));
+    if (preparedIn !== undefined && !hooksDue) daemon.dispatch({ kind: "prepared" });
     daemon.start();
     if (this.faults.group !== undefined) {
       this.#keeping.leftovers(machine, process, stop.signal, (level, text) => {
         this.#log(machine, process, level, text);
-      });
+      }, care && (async () => (await host.prove(), machine.wellAt === machine.boots)));
     }
     process.surroundings.after(DETECT_MS, () => this.#tellNeed(machine));
   }
@@ -294,16 +301,8 @@ export class Fleet {
       return work();
     };
     return {
-      inquire: () =>
-        touched(() =>
-          later(
-            this.faults.hostMs(machine),
-            () => touched(() => this.faults.inquiry(machine)),
-          )
-        ),
+      ...careFor(machine, { faults: this.faults, elapsed: () => this.time.elapsed, later, touched }),
       warn: () => touched(() => later(this.faults.hostMs(machine), () => {})),
-      runHooks: () => Promise.resolve({ kind: "hooked" }),
-      prove: () => Promise.resolve({ kind: "proved", verdict: { kind: "well" }, upMs: 0 }),
       forgetServed: () => {},
       reboot: (timeoutMs) => touched(() => this.#callReboot(machine, process, timeoutMs)),
       report: () => this.#checkpoint(process),

@@ -1,5 +1,5 @@
 /**
- * The judge of a simulation: holds what really happened to what must never break (I1 to I7 of docs/reliability.md).
+ * The judge of a simulation: holds what really happened to what must never break (I1 to I8 of docs/reliability.md).
  *
  * It sees every transaction that reached the store, and every reboot, from outside: what a machine believes counts for
  * nothing. It keeps its own account of who came when, who was proven, and which machines an administrator set loose, and
@@ -8,12 +8,13 @@
 
 import { ALL_GROUPS, ALL_KEY, groupOfKey, queuePrefix, semaphoreKey } from "../group.ts";
 import { queueRange } from "../queue.ts";
+import { type Cared, rebootFault, returnFault, tellsHealth } from "./care.ts";
 import { FRESH, type Hold, pauseInForce, REBOOTING, type Semaphore } from "../semaphore.ts";
 import type { CommitOutcome, Transaction } from "../store.ts";
 import type { Memory } from "./memory.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";
 
-export const INVARIANTS = ["I1", "I2", "I3", "I4", "I5", "I6", "I7"] as const;
+export const INVARIANTS = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8"] as const;
 export type Invariant = (typeof INVARIANTS)[number];
 
 /** Something that must never happen, and did. */
@@ -31,11 +32,8 @@ export type Actor =
   | { readonly kind: "daemon" | "person"; readonly machine: Suspect; readonly boot: string };
 
 /** What the judge knows of a machine. */
-export interface Suspect {
-  readonly id: string;
+export interface Suspect extends Cared {
   readonly group: string;
-  /** The boot that it is in now. */
-  readonly boot: string;
   /** Whether a reboot was called that has yet to come, or may have. */
   readonly goingDown: boolean;
 }
@@ -75,7 +73,7 @@ interface Visits {
 export class Judge {
   readonly violations: Violation[] = [];
   /** How often each invariant was put to the test. */
-  readonly exercised: Record<Invariant, number> = { I1: 0, I2: 0, I3: 0, I4: 0, I5: 0, I6: 0, I7: 0 };
+  readonly exercised: Record<Invariant, number> = { I1: 0, I2: 0, I3: 0, I4: 0, I5: 0, I6: 0, I7: 0, I8: 0 };
   grants = 0;
   releases = 0;
   /** Who has proven a hold, and called no reboot since. */
@@ -199,6 +197,9 @@ export class Judge {
     if (kind === "person") return;
     this.exercised.I6++;
     if (!open) this.#violated("I6", `${machine.id} calls the reboot while its window is closed`);
+    if (machine.config.care !== undefined) this.exercised.I8++;
+    const fault = rebootFault(machine);
+    if (fault !== undefined) this.#violated("I8", fault);
   }
 
   /** A machine goes down because it was told to. */
@@ -284,7 +285,10 @@ export class Judge {
     if (actor.kind === "server") return this.#returned(group, id, hold, after);
     if (actor.machine.id !== id) return this.#violated("I3", `${actor.machine.id} ended the hold of ${id}`);
     if (hold?.boot === undefined) return this.#violated("I3", `${id} ended a hold that was taken by hand`);
-    if (hold.boot !== actor.boot) return this.#recorded(after, id, "release");
+    if (hold.boot !== actor.boot) {
+      if (actor.kind === "daemon") this.#proven(actor.machine, hold.boot);
+      return this.#recorded(after, id, "release");
+    }
     const { machine } = actor;
     if (machine.boot === hold.boot && machine.goingDown && !this.#isLoose(machine)) {
       this.#violated("I3", `${id} gave its slot back, and a reboot may still come`);
@@ -304,14 +308,23 @@ export class Judge {
       return this.#violated("I3", `a server ended the hold of ${id}, taken by hand`);
     }
     const machine = this.machineOf(id);
+    if (machine !== undefined && machine.boot !== hold.boot) this.#proven(machine, hold.boot);
     if (machine?.boot === hold.boot && machine.goingDown && !this.#isLoose(machine)) {
       this.#violated("I3", `${id} gave its slot back, and a reboot may still come`);
     }
     if (after.changed?.what !== "cancel") this.#recorded(after, id, "release");
   }
 
+  /** A machine gives back a slot from before its boot. */
+  #proven(machine: Suspect, taken: string): void {
+    if (machine.config.care !== undefined) this.exercised.I8++;
+    const fault = returnFault(machine, taken);
+    if (fault !== undefined) this.#violated("I8", fault);
+  }
+
   #confirmed({ actor, group, before, after }: Commit, id: string): void {
     const [was, is] = [before.holds.get(id), after.holds.get(id)];
+    if (actor.kind === "daemon" && actor.machine.id === id && tellsHealth(actor.boot, was, is)) return;
     if (actor.kind === "server") {
       const { boot: _, ...rest } = unconfirmed(was);
       const { boot, ...others } = unconfirmed(is);

@@ -61,9 +61,21 @@ export class Keeping {
   }
 
   /** Looks after what a machine has where its daemon does not look: in the group that it was in before. */
-  leftovers(machine: Computer, process: Process, signal: AbortSignal, log: Log): void {
+  leftovers(
+    machine: Computer,
+    process: Process,
+    signal: AbortSignal,
+    log: Log,
+    isWell: (() => Promise<boolean>) | undefined,
+  ): void {
     const { group, config: { asksServer }, ledger } = machine;
-    const shared = { machine: identity(machine), ledger, surroundings: process.surroundings, log };
+    const shared = {
+      machine: identity(machine),
+      ledger,
+      surroundings: process.surroundings,
+      log,
+      ...(isWell === undefined ? {} : { isWell }),
+    };
     const store = asksServer ? undefined : this.options.store(process);
     new Leftovers({
       ...shared,

@@ -3,7 +3,8 @@
  * Each history has a mixture of its own, from its seed. A fault counts when it struck somebody, and not before.
  */
 
-import type { Inquiry } from "../../lib/agent.ts";
+import type { Inquiry, Verdict } from "../../lib/agent.ts";
+import type { HookOutcome } from "../../lib/daemon.ts";
 import { ALL_GROUPS, semaphoreKey } from "../../lib/group.ts";
 import { type Lock, LockError } from "../../lib/lock.ts";
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
@@ -51,6 +52,8 @@ export const FAULT_KINDS = [
   "person rebooted by hand",
   "shutdown inhibited",
   "group changed over a boot",
+  "check said no",
+  "hook failed",
   "administrator locked by hand",
   "administrator set max",
   "administrator paused",
@@ -73,7 +76,9 @@ type Rate =
   | "reboot"
   | "host"
   | "inhibit"
-  | "move";
+  | "move"
+  | "ill"
+  | "hook";
 
 /** Everything that goes wrong. Storms come on top: see {@linkcode Storms}. */
 export class Mischief implements Faults {
@@ -109,6 +114,8 @@ export class Mischief implements Faults {
       host: rate(0.3),
       inhibit: rate(0.3),
       move: rate(0.5),
+      ill: rate(0.4),
+      hook: rate(0.4),
     };
   }
 
@@ -324,6 +331,18 @@ export class Mischief implements Faults {
     if (!random.chance(this.#rates.inhibit)) return { ...CLEAR, loggedIn };
     this.count("shutdown inhibited");
     return { ...CLEAR, loggedIn, clearance: { kind: "blocked", why: "an upgrade is under way" } };
+  }
+
+  verdict(): Verdict {
+    if (!this.#strikes || !this.random.chance(this.#rates.ill)) return { kind: "well" };
+    this.count("check said no");
+    return { kind: "ill", why: "degraded" };
+  }
+
+  hooks(): HookOutcome {
+    if (!this.#strikes || !this.random.chance(this.#rates.hook)) return { kind: "hooked" };
+    this.count("hook failed");
+    return { kind: "hook-failed", why: "exit 1" };
   }
 
   group({ group, boots }: Computer): string {

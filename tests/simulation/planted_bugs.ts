@@ -26,18 +26,18 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     patches: [
       {
         file: "lib/strategy.ts",
-        find: `      ? { kind: "give-back", why: "the window is closed" }`,
+        find: `      ? { kind: "give-back", why: window.why ?? "the window is closed" }`,
         replace: `      ? { kind: "prepare" }`,
       },
       {
-        file: "lib/transitions.ts",
+        file: "lib/course.ts",
         find: `  if (openNeed(state).kind !== "needed" || !window.open) return settle(config, state, now);
   if (clearance.kind !== "clear") {`,
         replace: `  if (openNeed(state).kind !== "needed") return settle(config, state, now);
   if (clearance.kind !== "clear") {`,
       },
       {
-        file: "lib/transitions.ts",
+        file: "lib/course.ts",
         find: `  if (!window.open || need.kind !== "needed") return settle(config, state, now);
   const { fingerprint }`,
         replace: `  if (need.kind !== "needed") return settle(config, state, now);
@@ -90,7 +90,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "the confirm is forgotten",
     patches: [
       {
-        file: "lib/transitions.ts",
+        file: "lib/course.ts",
         find: `  if (slot === null) return call(config, state, now);
   return {`,
         replace: `  if (slot !== null || need) return call(config, state, now);
@@ -127,7 +127,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "a slot is given back although a reboot may still come",
     patches: [
       {
-        file: "lib/transitions.ts",
+        file: "lib/course.ts",
         find: `  if (!state.called) return cancel(config, state, 0, now);`,
         replace: `  if (!state.called || state.said !== "never") return cancel(config, state, 0, now);`,
       },
@@ -314,7 +314,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     patches: [
       {
         file: "lib/transitions.ts",
-        find: `const next = takesSlots(config.strategy) ? recover(known, 0) : settle(config, known, now);`,
+        find:
+          `const next = takesSlots(config.strategy) ? recover(config, known, 0) : settle(config, known, now);`,
         replace: `const next = settle(config, known, now);`,
       },
     ],
@@ -454,6 +455,44 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       replace: `    if (standing.kind !== "asking") return "done";`,
     }],
     exit: EXIT.liveness,
+  },
+  {
+    name: "a slot goes back before its machine is known to be well",
+    patches: [{
+      file: "lib/after_boot.ts",
+      find: `  const keep = config.afterBoot !== undefined && !state.proved;`,
+      replace: `  const keep = config.afterBoot === undefined && !state.proved && failures < 0;`,
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "what was prepared for a reboot is not taken back where none comes",
+    patches: [{
+      file: "lib/course.ts",
+      find: `  return prepared && !called;`,
+      replace: `  return prepared && called && !called;`,
+    }],
+    exit: EXIT.liveness,
+  },
+  {
+    name: "the checks of a machine are heard only before it gets in line",
+    patches: [{
+      file: "lib/course.ts",
+      find: `  if (verdict.kind === "ill") {
+    if (state.slot === null)`,
+      replace: `  if (verdict.kind === "ill" && state.slot === null) {
+    if (state.slot === null)`,
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a machine reboots that its hooks have not prepared",
+    patches: [{
+      file: "lib/course.ts",
+      find: `  if (state.hasHooks && !state.prepared) {`,
+      replace: `  if (state.hasHooks && state.prepared) {`,
+    }],
+    exit: EXIT.safety,
   },
 ];
 

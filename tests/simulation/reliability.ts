@@ -42,6 +42,8 @@ const MEANING: Readonly<Record<Check, string>> = {
     "grants are first come, first served within a priority; dead machines are skipped, and never granted a slot",
   I6: "the window is open at the reboot call, by the machine's clock",
   I7: "reading a document and writing it back changes nothing, not even unknown fields and large numbers",
+  I8:
+    "no reboot that the checks refuse or the hooks have not prepared, and no slot back before its machine is known to be well",
   L1: "once faults stop, every waiting machine whose window recurs reboots and gives its slot back",
   L2: "lost and late watch events only cause delay",
   S1: "machines that arrive at the same moment do not keep refusing each other's swaps",

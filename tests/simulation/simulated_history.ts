@@ -6,7 +6,7 @@
 import { ALL_GROUPS, ROOT, semaphoreKey } from "../../lib/group.ts";
 import { StoreMirror } from "../../lib/mirror.ts";
 import { Fleet, type FleetConfig } from "../../lib/simulation/fleet.ts";
-import type { MachineConfig } from "../../lib/simulation/computer.ts";
+import type { Care, MachineConfig } from "../../lib/simulation/computer.ts";
 import { INVARIANTS } from "../../lib/simulation/judge.ts";
 import { isByHand, REBOOTING, type Semaphore } from "../../lib/semaphore.ts";
 import { Random } from "../../lib/simulation/virtual_time.ts";
@@ -24,6 +24,8 @@ const DAY = 24 * HOUR;
 const HALL_SHARE = 0.02;
 /** Of the others, so many have servers of slots, which some or all of their machines ask. */
 const SERVED_SHARE = 0.3;
+/** Of all fleets but halls, so many have checks and hooks. */
+const CARE_SHARE = 0.3;
 /** How likely each storm is to be drawn. */
 const STORM_LIKELY = { hall: 0.7, few: 0.2 };
 /** How often the machines look without a reason. */
@@ -111,6 +113,7 @@ function drawFleet(random: Random): FleetConfig {
   const groups = random.chance(0.3) ? ["", "web"] : [""];
   const schedule = random.chance(0.35) ? drawSchedule(random) : null;
   const calm = random.chance(0.4);
+  const care = random.chance(CARE_SHARE) ? drawCare(random) : undefined;
   const machines = groups.flatMap((group) =>
     Array.from({ length: random.integer(2, 6) }, (_, index): MachineConfig => ({
       id: `${group === "" ? "m" : group}${index}`,
@@ -119,6 +122,7 @@ function drawFleet(random: Random): FleetConfig {
       schedule,
       rebootMs: random.between(5 * SECOND, random.pick([30 * SECOND, 4 * MINUTE])),
       graceMs: calm ? 0 : random.pick([0, MINUTE, 5 * MINUTE]),
+      ...(care === undefined ? {} : { care }),
     }))
   );
   return {
@@ -126,6 +130,14 @@ function drawFleet(random: Random): FleetConfig {
     max: new Map(groups.map((group) => [group, random.integer(1, 3)])),
     startMs: drawStart(random),
     ...INTERVALS,
+  };
+}
+
+function drawCare(random: Random): Care {
+  return {
+    hooksMs: random.chance(0.6) ? random.between(SECOND, MINUTE) : 0,
+    checksMs: random.between(100, 5 * SECOND),
+    soakMs: random.chance(0.5) ? random.between(SECOND, 5 * MINUTE) : 0,
   };
 }
 
@@ -229,14 +241,16 @@ function bound({ machines }: FleetConfig): number {
 }
 
 function isConverged(fleet: Fleet, config: FleetConfig): boolean {
-  return fleet.machines.every(({ needed, up }) => up && !needed) &&
+  return fleet.machines.every(({ needed, up, preparedIn }) => up && !needed && preparedIn === undefined) &&
     [...config.max.keys()].every((group) =>
       fleet.judge.document(group).holders.length === 0 && fleet.judge.waiting(group) === 0
     );
 }
 
 function describeStuck(fleet: Fleet, config: FleetConfig): string {
-  const machines = fleet.machines.filter(({ needed, up }) => needed || !up)
+  const machines = fleet.machines.filter(({ needed, up, preparedIn }) =>
+    needed || !up || preparedIn !== undefined
+  )
     .map(({ id, daemon, up }) => `${id} (${up ? daemon?.state.phase.name : "down"})`);
   const holders = [...config.max.keys()].flatMap((group) => fleet.judge.document(group).holders);
   return `not rebooted: ${machines.join(", ") || "none"}; still holding: ${holders.join(", ") || "none"}`;

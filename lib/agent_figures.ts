@@ -44,11 +44,20 @@ const OBSTACLES: Readonly<Partial<Record<Phase["name"], string>>> = {
   "grace": "sessions",
   "backing-off": "failure",
 };
-const REASONS = [...new Set(Object.values(OBSTACLES))].sort();
+const REASONS = [...new Set([...Object.values(OBSTACLES), "checks", "health", "held-off", "limit"])].sort();
+
+/** What stands between this machine and its reboot, or keeps it from giving its slot back. */
+function obstacleOf({ phase, need, refusals, heldOff, stopped }: Agent): string | undefined {
+  if (phase.name === "unhealthy" || phase.name === "undo-backoff") return "health";
+  if (need.kind !== "needed") return undefined;
+  if (stopped !== null) return "limit";
+  if (phase.name === "awaiting-window" && heldOff !== null) return "held-off";
+  return phase.name === "backing-off" && refusals > 0 ? "checks" : OBSTACLES[phase.name];
+}
 
 /** The figures of a daemon. `now` and `startedAt` in milliseconds since the epoch. */
 export function agentFigures(
-  { phase, need, slot }: Agent,
+  agent: Agent,
   { now, startedAt, version, strategy }: {
     readonly now: number;
     readonly startedAt: number;
@@ -62,7 +71,8 @@ export function agentFigures(
     help,
     samples,
   });
-  const obstacle = need.kind === "needed" ? OBSTACLES[phase.name] : undefined;
+  const { phase, need, slot } = agent;
+  const obstacle = obstacleOf(agent);
   return [
     gauge(
       "node_reboot_required",
@@ -81,7 +91,7 @@ export function agentFigures(
     ),
     gauge(
       "locksmith_agent_blocked",
-      "What a reboot that is needed waits for: 1 for that, 0 for everything else.",
+      "What a reboot that is needed waits for, or a slot after a reboot: 1 for that, 0 for everything else.",
       REASONS.map((reason) => ({ labels: { reason }, value: reason === obstacle ? 1 : 0 })),
     ),
     gauge("locksmith_agent_slot_held", "Whether this machine holds a slot.", [{

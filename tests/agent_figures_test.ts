@@ -32,3 +32,20 @@ Deno.test("a daemon's figures: what it does, what it waits for, when it last sai
     "locksmith_agent_slot_held 1",
   ]);
 });
+
+Deno.test("what a machine waits for is told apart: checks, somebody who holds it off, a limit, its own health", () => {
+  const blocked = (change: Partial<typeof START>) =>
+    figures(change).filter((line) => line.startsWith("locksmith_agent_blocked"));
+  const reason = (name: string) => [`locksmith_agent_blocked{reason="${name}"} 1`];
+  const later = { name: "backing-off", until: 0 } as const;
+  assertEquals(blocked({ need: NEEDED, phase: later }), reason("failure"));
+  assertEquals(blocked({ need: NEEDED, phase: later, refusals: 2 }), reason("checks"));
+  const closed = { name: "awaiting-window", opensAt: Infinity, lookAt: Infinity } as const;
+  assertEquals(blocked({ need: NEEDED, phase: closed }), reason("window"));
+  const heldOff = { why: "disabled", untilMs: null };
+  assertEquals(blocked({ need: NEEDED, phase: closed, heldOff }), reason("held-off"));
+  const idle = { name: "idle", until: 0 } as const;
+  assertEquals(blocked({ need: NEEDED, phase: idle, stopped: "too many" }), reason("limit"));
+  const unhealthy = { name: "unhealthy", until: 0, failures: 1, hooks: false } as const;
+  assertEquals(blocked({ need: { kind: "not-needed" }, phase: unhealthy }), reason("health"));
+});

@@ -1,0 +1,173 @@
+/**
+ * Why now is or is not a time to reboot a machine: everything that its daemon would weigh, each with its answer, and with
+ * what would change a no. Pure: the facts come in, words come out.
+ */
+
+import type { HoldOff, Inquiry } from "./agent.ts";
+import {
+  type Clock,
+  describeDistance,
+  describeDuration,
+  describeHold,
+  describeHolders,
+  describeInstant,
+} from "./description.ts";
+import { groupFlag, groupLabel } from "./group.ts";
+import type { Need } from "./need.ts";
+import { available, endsInMs, pauseInForce } from "./semaphore.ts";
+import type { Seen } from "./status.ts";
+import type { WindowState } from "./strategy.ts";
+
+/** Whether something lets the machine reboot now. */
+export type Answer = "yes" | "no" | "unknown";
+
+/** One thing that a reboot depends on. */
+export interface Circumstance {
+  readonly what: string;
+  readonly answer: Answer;
+  readonly why: string;
+  /** What would change a no, where something would. */
+  readonly change?: string;
+}
+
+/** Whether all of them let it; what is unknown lets nothing. */
+export function joinedAnswer(circumstances: readonly Circumstance[]): Answer {
+  const answers = circumstances.map(({ answer }) => answer);
+  return answers.includes("no") ? "no" : answers.includes("unknown") ? "unknown" : "yes";
+}
+
+/** What cannot be found out. */
+export function notKnown(what: string, why: string, change?: string): Circumstance {
+  return { what, answer: "unknown", why, ...(change === undefined ? {} : { change }) };
+}
+
+export function needCircumstance(need: Need): Circumstance {
+  const what = "need";
+  switch (need.kind) {
+    case "needed":
+      return { what, answer: "yes", why: need.reasons.join("; ") };
+    case "not-needed":
+      return {
+        what,
+        answer: "no",
+        why: "no reboot is needed",
+        change: "an update that needs one, or 'locksmith send-need-reboot'",
+      };
+    case "unknown":
+      return notKnown(what, need.why.join("; "), "'locksmith needs-reboot' says more");
+  }
+}
+
+export function windowCircumstance(window: WindowState, { now, zone = "UTC" }: Clock): Circumstance {
+  const at = (ms: number) => `${describeInstant(ms, zone)}, ${describeDistance(ms - now)}`;
+  const what = "window";
+  if (window.open) {
+    const why = window.closesAt === Infinity ? "always open" : `open, closes ${at(window.closesAt)}`;
+    return { what, answer: "yes", why };
+  }
+  const change = window.nextOpensAt === Infinity
+    ? "nothing is known to open it; change the windows or freezes"
+    : `opens ${at(window.nextOpensAt)}`;
+  return { what, answer: "no", why: window.why ?? "closed", change };
+}
+
+export function holdOffCircumstance(holdOff: HoldOff | null, { now, zone = "UTC" }: Clock): Circumstance {
+  const what = "held off";
+  if (holdOff === null) return { what, answer: "yes", why: "by nobody on this host" };
+  const { why, untilMs } = holdOff;
+  const change = untilMs === null
+    ? "whoever set it takes it back"
+    : `ends by itself ${describeInstant(untilMs, zone)}, ${describeDistance(untilMs - now)}`;
+  return { what, answer: "no", why, change };
+}
+
+/** `stopped`: why the machine does not reboot again until a person says so, or `null`. */
+export function limitCircumstance(stopped: string | null): Circumstance {
+  const what = "limits";
+  return stopped === null
+    ? { what, answer: "yes", why: "none is reached" }
+    : { what, answer: "no", why: stopped, change: "'locksmith reset'" };
+}
+
+/** What the host says: its checks, who inhibits a shutdown, and who is logged in. */
+export function hostCircumstances(
+  { verdict, clearance, loggedIn }: Inquiry,
+  { graceMs }: { readonly graceMs: number },
+): Circumstance[] {
+  const users = loggedIn.kind === "known" ? loggedIn.users : [];
+  const grace = graceMs === 0 ? "without grace" : `with ${describeDuration(graceMs)} of grace`;
+  return [
+    verdict.kind === "well"
+      ? { what: "checks", answer: "yes", why: "none says no" }
+      : { what: "checks", answer: "no", why: verdict.why, change: "they are asked again by themselves" },
+    clearance.kind === "clear"
+      ? { what: "inhibitors", answer: "yes", why: "nobody inhibits a shutdown" }
+      : clearance.kind === "unknown"
+      ? notKnown("inhibitors", clearance.why)
+      : {
+        what: "inhibitors",
+        answer: "no",
+        why: clearance.why,
+        ...(clearance.kind === "blocked" ? { change: "it ends; 'systemd-inhibit --list' shows all" } : {}),
+      },
+    loggedIn.kind === "unknown"
+      ? { what: "sessions", answer: "yes", why: `${loggedIn.why}: as if somebody were logged in, ${grace}` }
+      : {
+        what: "sessions",
+        answer: "yes",
+        why: users.length === 0 ? "nobody is logged in" : `${users.join(", ")} logged in: ${grace}`,
+      },
+  ];
+}
+
+/** What the group says to this machine, whose priority is `priority`: whether grants are paused, and whether a slot is free. */
+export function groupCircumstances(
+  group: string,
+  machine: string,
+  { semaphore, all, queue, overdue }: Seen,
+  { priority, clock }: { readonly priority: number; readonly clock: Clock },
+): Circumstance[] {
+  const { now } = clock;
+  const pauses = [[all, " --all", "all groups are paused"], [
+    semaphore,
+    groupFlag(group),
+    `group ${groupLabel(group)} is paused`,
+  ]] as const;
+  const paused = pauses.flatMap(([document, flag, text]): Circumstance[] => {
+    const pause = pauseInForce(document, now);
+    if (pause === undefined) return [];
+    const ends = endsInMs(pause, now) === Infinity ? "" : ", or waits for its end";
+    const why = `${text}${describeHold(pause, clock)}`;
+    return [{ what: "pause", answer: "no", why, change: `'locksmith resume${flag}'${ends}` }];
+  });
+  const pause = paused[0] ?? { what: "pause", answer: "yes", why: "grants are not paused" };
+  return [pause, lineCircumstance(machine, { semaphore, queue, overdue }, { priority, now })];
+}
+
+function lineCircumstance(
+  machine: string,
+  { semaphore, queue, overdue }: Pick<Seen, "semaphore" | "queue" | "overdue">,
+  { priority, now }: { readonly priority: number; readonly now: number },
+): Circumstance {
+  const what = "line";
+  const { holders, max } = semaphore;
+  if (holders.includes(machine)) return { what, answer: "yes", why: "this machine holds a slot" };
+  const place = queue.findIndex((each) => each.machine === machine);
+  const before = place >= 0 ? place : queue.filter((each) => each.priority >= priority).length;
+  const free = available(semaphore);
+  const slots = `${Math.max(0, free)} of ${max} slots free`;
+  if (free > before) return { what, answer: "yes", why: slots };
+  const ahead = before === 0 ? "" : `, ${before} in line before this machine`;
+  if (free > 0) return { what, answer: "no", why: slots + ahead, change: "those before it go first" };
+  const who = holders.length === 0
+    ? "max is 0"
+    : `held by ${describeHolders(semaphore, holders, now, overdue)}`;
+  return {
+    what,
+    answer: "no",
+    why: `no slot is free${ahead}: ${who}`,
+    change: holders.length === 0
+      ? "'locksmith set-max'"
+      : "a slot is given back, or 'locksmith unlock' ends it",
+  };
+}

@@ -27,6 +27,7 @@ import { VERSION } from "./version.ts";
 import { watchNeed } from "../need.ts";
 import { describeNeedSources, needDetectors } from "./need_detectors.ts";
 import { idsOf, openServerAt } from "./open_server.ts";
+import { OwnWork } from "../host/own_work.ts";
 import { openKeeper } from "./slot_keeper.ts";
 import type { Store } from "../store.ts";
 import { RemoteLeftovers } from "../remote_leftovers.ts";
@@ -34,7 +35,8 @@ import { addressOf, withStoreAt } from "./store_address.ts";
 import { logLine, printError } from "./output.ts";
 import { ignoresHangup, isJournal } from "./process.ts";
 import { below } from "./settings.ts";
-import { type ActiveStrategy, AUTO, windowStateAt } from "../strategy.ts";
+import { reasons } from "../served.ts";
+import { type ActiveStrategy, AUTO, takesSlots, windowStateAt } from "../strategy.ts";
 import type { WindowConfig } from "./together.ts";
 import { seldom } from "../seldom.ts";
 import { BY_DAEMON } from "../semaphore.ts";
@@ -96,7 +98,7 @@ export async function daemon(context: DaemonContext): Promise<number> {
     const configured = hasStore ? addressOf(store) : null;
     const withStore = storesOf(context);
     const left = await leftovers({ context, machine, log, ledger, own: null, configured, withStore });
-    await left.run(stop.signal);
+    await Promise.all([left.run(stop.signal), endHooks(context, machine, log, stop.signal)]);
     await stopping;
     return 0;
   }
@@ -153,7 +155,17 @@ async function serve(
   const rarely = seldom(log, surroundings);
   const memory = new RebootMemory(config.root, machine.bootId, rarely);
   const ledger = new DiskLedger(config.root, rarely);
-  const host = realHost({ bus, rebootMethod: method, coordinator, memory, strategy, graceMs, log });
+  const work = ownWork(context, machine, log, () => reasons(daemon.state));
+  const host = realHost({
+    bus,
+    rebootMethod: method,
+    coordinator,
+    memory,
+    own: work,
+    strategy,
+    graceMs,
+    log,
+  });
   const broken = Promise.withResolvers<never>();
   const { keeper, own, store } = await openKeeper(strategy, {
     config,
@@ -167,7 +179,11 @@ async function serve(
   const withStore = storesOf(context, store);
   const left = await leftovers({ context, machine, log, ledger, own, configured, withStore });
   running.keeper = keeper;
-  const daemon = new Daemon({
+  await work.describe();
+  if (!config["dry-run"] && await work.preparation() === "partly") await work.takeBack(false, signal);
+  const prepared = await work.preparation() === "prepared";
+  const afterBoot = await work.afterBoot(takesSlots(strategy));
+  const daemon: Daemon = new Daemon({
     strategy,
     graceMs,
     idleLookMs: IDLE_LOOK_MS * (1 + surroundings.random() / 2),
@@ -177,10 +193,12 @@ async function serve(
     group: groupLabel(group),
     zone: window?.zone ?? config.zone,
     tickMs: TICK_INTERVAL_MS,
+    ...(afterBoot === undefined ? {} : { afterBoot }),
     host: guard(config["dry-run"] ? rehearsing(host, method) : host),
   }, signal);
   const detectors = told(await needDetectors(config, { bus, machine, log, surroundings }), log);
   const started = daemon.start();
+  if (prepared) daemon.dispatch({ kind: "prepared" });
   // known before any need is: a need that was served already is none
   daemon.dispatch({ kind: "served", served: await memory.served() });
   await Promise.race([
@@ -197,6 +215,39 @@ async function serve(
       }),
     ]),
   ]);
+}
+
+/** The checks and hooks of this host. `because`: why a reboot is needed. */
+function ownWork(
+  { config, surroundings }: DaemonContext,
+  machine: Machine,
+  log: Log,
+  because: () => readonly string[],
+): OwnWork {
+  return new OwnWork({
+    root: config.root,
+    group: config.group,
+    machine,
+    checks: config.ownChecks,
+    hookTimeoutMs: config["hook-timeout"],
+    bootWaitMs: config["wait-for-boot"],
+    soakMs: config.soak,
+    reasons: because,
+    surroundings,
+    log,
+  });
+}
+
+/** What hooks have prepared for a reboot is taken back, also where the machine is not to reboot by itself any more. */
+async function endHooks(
+  context: DaemonContext,
+  machine: Machine,
+  log: Log,
+  signal: AbortSignal,
+): Promise<void> {
+  const own = ownWork(context, machine, log, () => []);
+  const preparation = await own.preparation();
+  if (preparation !== "none") await own.takeBack(preparation === "earlier-boot", signal);
 }
 
 /** Publishes the figures of the daemon where somebody wants them. */

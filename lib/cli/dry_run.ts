@@ -2,6 +2,7 @@
 
 import type { Host } from "../daemon.ts";
 import { describeDuration } from "../description.ts";
+import { FOLDERS } from "../host/run_parts.ts";
 import { mayReboot, type RebootMethod } from "../host/reboot.ts";
 
 const QUESTION_TIMEOUT_MS = 10_000;
@@ -19,7 +20,10 @@ export async function foresee(method: RebootMethod): Promise<Foreseen> {
   return { kind: "would-reboot", how };
 }
 
-/** A host that is never rebooted by the daemon, and whose people are not alarmed. The log says what would happen. */
+/**
+ * A host that is never rebooted by the daemon, whose people are not alarmed and on which no hook runs. The log says what would
+ * happen.
+ */
 export function rehearsing(host: Host, method: RebootMethod): Host {
   return {
     ...host,
@@ -29,6 +33,10 @@ export function rehearsing(host: Host, method: RebootMethod): Host {
         `dry run: people logged in would be warned that they have ${describeDuration(graceMs)}`,
       );
       return Promise.resolve();
+    },
+    runHooks({ when }) {
+      host.log("notice", `dry run: the hooks of ${FOLDERS[when]} would run`);
+      return Promise.resolve({ kind: "hooked" });
     },
     async reboot() {
       const foreseen = await foresee(method);

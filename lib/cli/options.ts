@@ -9,6 +9,7 @@ import { PRIORITY_LIMIT } from "../queue.ts";
 import { MAX_LIMIT } from "../semaphore.ts";
 import { MACHINES_LIMIT } from "../simulation/plan.ts";
 import { parseNeed, parseNeedInterval } from "./need_values.ts";
+import { OWN_WORK_OPTIONS } from "./own_work_options.ts";
 import {
   parseCredentialName,
   parseEndpoint,
@@ -281,6 +282,12 @@ export const OPTIONS = {
     fallback: "15m",
     sample: "1h",
     parse: parseNeedInterval,
+  },
+  ...OWN_WORK_OPTIONS,
+  "no-hooks": {
+    help: "reboot without the hooks of /etc/locksmith/pre-reboot.d and post-boot.d",
+    by: ["reboot"],
+    ...SWITCH,
   },
   "reboot-command": {
     value: "COMMAND",

@@ -7,6 +7,7 @@ import { ALL_GROUPS } from "../group.ts";
 import { type Composer, FAULTY, type Faulty, present } from "./composer.ts";
 import { choose, composeFleetLock, composeUnderFleetLock } from "./fleet_lock_config.ts";
 import { attempt } from "./option.ts";
+import { composeChecks } from "./own_work_options.ts";
 import { composeServer, type ServerConfig } from "./server_config.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
 import {
@@ -61,6 +62,7 @@ export const TOGETHER = {
   strategy: { of: ["session-grace", "reboot-strategy"], compose: composeStrategy },
   fleetLock: { of: ["fleet-lock-url"], compose: composeFleetLock },
   underFleetLock: { of: ["reboot-command", "fleet-lock-url"], compose: composeUnderFleetLock },
+  ownChecks: { of: ["check-timeout"], compose: composeChecks },
   moment: { of: ["at"], compose: composeMoment },
   plan: { of: ["machines"], compose: composePlan },
   checking: { of: ["check"], compose: composeChecking },

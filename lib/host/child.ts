@@ -35,7 +35,21 @@ export interface ChildOptions {
   readonly signal?: AbortSignal;
   /** The child leads a group of its own, which is killed as a whole (needs `sh`). */
   readonly ownGroup?: boolean;
+  /** How long the child has to end by itself, after SIGTERM and before SIGKILL, in milliseconds; absent: no time. */
+  readonly termMs?: number;
+  /** Hears what the child writes to stdout, as it comes. */
+  heard?(bytes: Uint8Array): void;
 }
+
+/**
+ * A piece of shell that gives a program of the operator's the operator's own environment. The executable sets aside variables
+ * that would change its runtime; LOCKSMITH_RESTORE brings them back. The runtime puts a folder of its own in front of PATH where
+ * there is no node; it goes.
+ */
+export const OPERATORS_ENVIRONMENT = `case \${PATH%%:*} in */node_compat_bin) PATH=\${PATH#*:} ;; esac
+unset DENO_NODE_SHIM_ACTIVE
+eval "\${LOCKSMITH_RESTORE-}"
+`;
 
 /** Runs a program to its end or its deadline, whichever is first. Never throws. */
 export async function runChild(
@@ -57,12 +71,17 @@ export async function runChild(
   } catch (error) {
     return { kind: "not-started", why: reasonOf(error) };
   }
-  const stdout = collect(child.stdout);
+  const stdout = collect(child.stdout, options.heard);
   const stderr = collect(child.stderr);
   const fed = options.stdin === undefined ? Promise.resolve() : feed(child.stdin, options.stdin);
   const status = await within(child.status, options.timeoutMs, options.signal);
   if (status === null) {
-    if (options.ownGroup) await killGroup(child.pid);
+    if (options.termMs !== undefined && !options.signal?.aborted) {
+      await (options.ownGroup ? signalGroup(child.pid, "TERM") : killChild(child, "SIGTERM"));
+      await within(child.status, options.termMs, options.signal);
+    }
+    // what it started may go on when it has ended itself
+    if (options.ownGroup) await signalGroup(child.pid, "KILL");
     killChild(child);
     await within(child.status, DRAIN_MS); // a child that even SIGKILL does not end must not hold us
   }
@@ -79,14 +98,14 @@ export async function runChild(
 }
 
 /** The killer is a child too: signalling a group from here would take the right to run everything. */
-async function killGroup(pid: number): Promise<void> {
-  await runChild("sh", ["-c", 'kill -s KILL -- "-$1"', "sh", `${pid}`], { timeoutMs: 1000 });
+async function signalGroup(pid: number, signal: "TERM" | "KILL"): Promise<void> {
+  await runChild("sh", ["-c", 'kill -s "$2" -- "-$1"', "sh", `${pid}`, signal], { timeoutMs: 1000 });
 }
 
 /** Ends a child that may have ended already. */
-export function killChild(child: Deno.ChildProcess): void {
+export function killChild(child: Deno.ChildProcess, signal: Deno.Signal = "SIGKILL"): void {
   try {
-    child.kill("SIGKILL");
+    child.kill(signal);
   } catch {
     // It has ended already.
   }
@@ -102,12 +121,13 @@ async function feed(stream: WritableStream<Uint8Array>, text: string): Promise<v
   }
 }
 
-function collect(stream: ReadableStream<Uint8Array>) {
+function collect(stream: ReadableStream<Uint8Array>, heard?: (bytes: Uint8Array) => void) {
   const reader = stream.getReader();
   const chunks: Uint8Array[] = [];
   let size = 0;
   const read = async () => {
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      heard?.(next.value);
       chunks.push(next.value);
       size += next.value.length;
       while (size > MAX_OUTPUT_BYTES && chunks.length > 1) size -= chunks.shift()?.length ?? 0;

@@ -8,10 +8,12 @@ import type { Coordinator } from "./coordinator.ts";
 import type { Host } from "../daemon.ts";
 import { type Bus, BusError } from "./bus.ts";
 import { formatDuration } from "../duration.ts";
+import type { HookRequest } from "./hooks.ts";
 import type { Detector } from "../need.ts";
 import type { Log, LogLevel } from "../surroundings.ts";
 import type { LoggedIn, ScheduledShutdown } from "../agent.ts";
 import { scheduledShutdown } from "./logind.ts";
+import type { OwnWork } from "./own_work.ts";
 import type { RebootMemory } from "./reboot_memory.ts";
 import { mayReboot, rebootMachine, type RebootMethod } from "./reboot.ts";
 import { listSessions, wall } from "./sessions.ts";
@@ -26,6 +28,8 @@ export interface HostOptions {
   readonly coordinator: Pick<Coordinator, "set">;
   /** What this machine remembers across its boots. */
   readonly memory: RebootMemory;
+  /** The checks and hooks of this host. */
+  readonly own: Pick<OwnWork, "inquire" | "runHooks" | "prove">;
   readonly strategy: string;
   /** How long people who are logged in have, in milliseconds; with none nobody is looked for. */
   readonly graceMs: number;
@@ -33,17 +37,19 @@ export interface HostOptions {
 }
 
 export function realHost(
-  { bus, rebootMethod, coordinator, memory, strategy, graceMs, log }: HostOptions,
+  { bus, rebootMethod, coordinator, memory, own, strategy, graceMs, log }: HostOptions,
 ): Host {
   return {
     log,
-    async inquire() {
+    async inquire(phase) {
       const [clearance, loggedIn, scheduled] = await Promise.all([
         mayReboot(rebootMethod, { timeoutMs: QUESTION_TIMEOUT_MS }),
         graceMs === 0 ? { kind: "known", users: [] } as const : whoIsLoggedIn(bus),
         whatIsScheduled(bus),
       ]);
-      return { clearance, loggedIn, scheduled, verdict: { kind: "well" }, hooksMs: 0, checksMs: 0 };
+      // the checks of a machine that cannot go anyway are not asked
+      const answer = await own.inquire(phase, clearance.kind === "clear");
+      return { clearance, loggedIn, scheduled, ...answer };
     },
     async warn(graceMs, reasons) {
       const message = `locksmith reboots this machine in ${formatDuration(graceMs)}: ${reasons.join("; ")}`;
@@ -56,8 +62,8 @@ export function realHost(
       await memory.rebootingFor(fingerprint);
       return await rebootMachine(rebootMethod, { timeoutMs });
     },
-    runHooks: () => Promise.resolve({ kind: "hooked" }),
-    prove: () => Promise.resolve({ kind: "proved", verdict: { kind: "well" }, upMs: 0 }),
+    runHooks: (run: HookRequest) => own.runHooks(run),
+    prove: () => own.prove(),
     forgetServed: () => void memory.forget(),
     report(state) {
       // a file that only tells others is no reason to stop

@@ -6,7 +6,7 @@
  * not end in time is killed with all that it started in its group, so that no reboot comes later than was allowed,
  * and counts as unknown.
  */
-import { runChild } from "./child.ts";
+import { OPERATORS_ENVIRONMENT, runChild } from "./child.ts";
 import type { Bus } from "./bus.ts";
 import { canReboot, plain, reboot } from "./logind.ts";
 import type { Clearance } from "../agent.ts";
@@ -60,16 +60,11 @@ async function rebootByLogind(bus: Bus, timeoutMs: number): Promise<RebootOutcom
 }
 
 /**
- * The command's environment is the operator's own. The executable sets aside variables that would change its runtime;
- * LOCKSMITH_RESTORE brings them back. The runtime puts a folder of its own in front of PATH where there is no node; it goes. Writing
- * to us after we are gone must not stop a command that ends this very process on its way, hence the trap; it is inherited,
- * as an ignored signal, by what the line starts.
+ * Writing to us after we are gone must not stop a command that ends this very process on its way, hence the trap; it is
+ * inherited, as an ignored signal, by what the line starts.
  */
 const WRAPPER = `trap "" PIPE
-case \${PATH%%:*} in */node_compat_bin) PATH=\${PATH#*:} ;; esac
-unset DENO_NODE_SHIM_ACTIVE
-eval "\${LOCKSMITH_RESTORE-}"
-exec sh -c "$1"`;
+${OPERATORS_ENVIRONMENT}exec sh -c "$1"`;
 
 /**
  * A `systemctl reboot` in the command means a reboot: not the soft one that it becomes by itself where /run/nextroot

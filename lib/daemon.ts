@@ -32,7 +32,7 @@ export type RebootOutcome =
   | { readonly kind: "unknown"; readonly why: string };
 
 /** Which hooks are to run, and what they are told. */
-export type HookRun = Omit<Extract<Request, { kind: "hooks" }>, "kind">;
+export type HookRun = Extract<Request, { kind: "hooks" }>;
 /** Whether all of them did their work. */
 export type HookOutcome = Extract<Event, { kind: "hooked" | "hook-failed" }>;
 

@@ -12,7 +12,7 @@ import { PLACE_TTL_MS } from "../lib/queue.ts";
 
 const STOP_LIMIT_MS = 3_000;
 /** How much longer than asked for a lease may last. */
-const LEASE_SLACK_MS = 15_000;
+const LEASE_SLACK_MS = 60_000;
 const FULL = /waiting for a slot: first in line, all slots are held \(available: 0\): /;
 const BEHIND = /waiting for a slot: in line behind another machine/;
 const REBOOT_LOG = ["--reboot-command", 'date +%s.%N >>"$LOCKSMITH_ROOT/rebooted"'];
@@ -57,7 +57,7 @@ async function opensLater(): Promise<void> {
   await machine.need();
   const MINUTE_MS = 60_000;
   // with time enough for the daemon to start before
-  const opensAt = Math.ceil((Date.now() + 10_000) / MINUTE_MS) * MINUTE_MS;
+  const opensAt = Math.ceil((Date.now() + 20_000) / MINUTE_MS) * MINUTE_MS;
   const daemon = machine.start([
     ...["--endpoint", machine.store, ...REBOOT_LOG],
     ...windowArgs(opensAt, "10m"),
@@ -85,7 +85,7 @@ async function closesMeanwhile(): Promise<void> {
   await using lock = await TestLock.open(machine.store);
   await lock.lock("another");
   const now = Date.now();
-  const length = `${((now % 60_000) / 1_000 + 12).toFixed(3)}s`;
+  const length = `${((now % 60_000) / 1_000 + 30).toFixed(3)}s`;
   const daemon = machine.start([
     ...["--endpoint", machine.store, "--session-grace", "0s", ...REBOOT_LOG],
     ...windowArgs(now, length),
@@ -218,7 +218,7 @@ Deno.test("daemon waits for a slot with a line in the log for each reason, and t
   await lock.unlock("another");
   const freedAt = Date.now();
   await daemon.line(/^info: got a slot in group /);
-  assertLess(Date.now() - freedAt, 5_000, "by the watch, and not by the look after a minute");
+  assertLess(Date.now() - freedAt, 30_000, "by the watch, and not by the look after a minute");
   await daemon.line(/the reboot is accepted/);
   assertEquals(daemon.count(/waiting for a slot/), 3);
   assertEquals(await lock.queue(), []);
@@ -835,7 +835,7 @@ async function inLine(endpoint: string, group: string) {
   return { lock, first, second, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-Deno.test("daemon gives its place in line up at SIGTERM within a second, and the next moves up", async () => {
+Deno.test("daemon gives its place in line up at SIGTERM, and the next moves up at once", async () => {
   await using place = await TestMachine.make();
   for (const endpoint of [place.store, (await theEtcd()).endpoint]) {
     await using line = await inLine(endpoint, "stopped in line");
@@ -848,7 +848,7 @@ Deno.test("daemon gives its place in line up at SIGTERM within a second, and the
     const { code, tookMs } = await first.stop();
     assertEquals(await lock.queue(), [line.second.id], "its place is gone when it is");
     assertEquals(code, 0, first.text);
-    assertLess(tookMs, 1_000);
+    assertLess(tookMs, STOP_LIMIT_MS);
     assertEquals(first.lines.at(-1), "info: SIGTERM: stopping");
     await second.line(FULL);
     await lock.unlock("another");

@@ -41,37 +41,46 @@ async function main(args: readonly string[]): Promise<number> {
   }
   await install(await missing(HOST_PACKAGES));
   const targets = args.some((arg) => arg.startsWith("tests/")) ? [] : ["tests/"];
-  const summary = args.length > 0
-    ? await run([...targets, ...args], { nice: false, show })
-    : total(await Promise.all([runRest(), runBeside()]));
-  // once more at the end: two runs side by side leave it in the middle of thousands of lines
+  const summary = args.length > 0 ? await run([...targets, ...args], { nice: false, show }) : await runAll();
+  // once more at the end: before it come thousands of lines
   if (summary.faults) console.log(summary.faults);
   console.log(summary.text);
   return summary.failures === 0 ? 0 : 1;
 }
 
 /**
- * What runs beside the rest, one after the other: the simulation, which computes for minutes, promises nothing about time and
- * gets the time that others leave; then what mostly waits for hosts and buses.
+ * What is run apart, the longest first, by as many lanes as {@linkcode LANES}: each takes the next part when it is done
+ * with one. Most tests wait for servers, hosts and clocks. The simulation only computes, promises nothing about time, and
+ * gets the time that others leave. The rest of the tests is the last part.
  */
-const BESIDE: readonly { readonly paths: readonly string[]; readonly nice: boolean }[] = [
+const PARTS: readonly Part[] = [
   { paths: ["tests/simulation/"], nice: true },
-  { paths: ["tests/etcd/", "tests/hosts/", "tests/host/", "tests/need/"], nice: false },
+  { paths: ["tests/cli/"] },
+  { paths: ["tests/hosts/", "tests/host/", "tests/need/"] },
+  { paths: ["tests/etcd/"] },
+  { paths: ["tests/faults/"] },
 ];
+const LANES = 3;
 
-function runRest(): Promise<Summary> {
-  const beside = BESIDE.flatMap(({ paths }) => paths);
-  return run(["tests/", `--ignore=${beside.join(",")}`], { nice: false, show });
+interface Part {
+  readonly paths: readonly string[];
+  readonly nice?: boolean;
 }
 
-/** Each is shown as a whole once it has ended. */
-async function runBeside(): Promise<Summary> {
+/** All tests. What a part printed is shown as a whole once it has ended. */
+async function runAll(): Promise<Summary> {
+  const apart = PARTS.flatMap(({ paths }) => paths);
+  const parts = [...PARTS, { paths: ["tests/", `--ignore=${apart.join(",")}`] }];
   const summaries: Summary[] = [];
-  for (const { paths, nice } of BESIDE) {
-    const output: Uint8Array[] = [];
-    summaries.push(await run(paths, { nice, show: (chunk) => output.push(chunk) }));
-    output.forEach(show);
-  }
+  const lane = async () => {
+    for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
+      const output: Uint8Array[] = [];
+      const { paths, nice = false } = part;
+      summaries.push(await run(paths, { nice, show: (chunk) => output.push(chunk) }));
+      output.forEach(show);
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
   return total(summaries);
 }
 

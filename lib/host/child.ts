@@ -10,7 +10,9 @@ export { reasonOf };
 /** More than this of one stream is nothing that we ask for. */
 export const MAX_OUTPUT_BYTES = 1 << 20;
 /** After a child's exit its pipes may be held open by a grandchild; read no longer than this. */
-const DRAIN_MS = 200;
+const DRAIN_MS = 1_000;
+/** How long the program that kills a group may take. */
+const KILL_MS = 10_000;
 
 /** How a child ended. Output beyond 1 MiB is cut from its front. */
 export type ChildEnd =
@@ -99,7 +101,7 @@ export async function runChild(
 
 /** The killer is a child too: signalling a group from here would take the right to run everything. */
 async function signalGroup(pid: number, signal: "TERM" | "KILL"): Promise<void> {
-  await runChild("sh", ["-c", 'kill -s "$2" -- "-$1"', "sh", `${pid}`, signal], { timeoutMs: 1000 });
+  await runChild("sh", ["-c", 'kill -s "$2" -- "-$1"', "sh", `${pid}`, signal], { timeoutMs: KILL_MS });
 }
 
 /** Ends a child that may have ended already. */

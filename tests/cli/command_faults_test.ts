@@ -12,6 +12,8 @@ import { leashed } from "../support/child.ts";
 const KEY = "coreos.com/updateengine/rebootlock/semaphore";
 /** What a command may cost at most. */
 const COMMAND_LIMIT_MS = 10_000;
+/** Less than a call waits for its answer. */
+const SIGNAL_LIMIT_MS = 3_000;
 
 interface Result {
   readonly code: number;
@@ -102,7 +104,7 @@ Deno.test("SIGINT and SIGTERM end a command at once, though etcd is frozen", asy
       const status = await child.status;
       await Promise.all([child.stdout.cancel(), child.stderr.cancel()]);
       assertEquals(status.signal, signal);
-      assertLess(performance.now() - sent, 1_000);
+      assertLess(performance.now() - sent, SIGNAL_LIMIT_MS);
     }
   } finally {
     etcd.thaw();
@@ -111,7 +113,7 @@ Deno.test("SIGINT and SIGTERM end a command at once, though etcd is frozen", asy
 
 /** Resolves when the process has an established connection. */
 async function connected(pid: number): Promise<void> {
-  const deadline = performance.now() + 5_000;
+  const deadline = performance.now() + 30_000;
   while (performance.now() < deadline) {
     const sockets = new Set<string>();
     for await (const { name } of Deno.readDir(`/proc/${pid}/fd`)) {

@@ -336,14 +336,14 @@ Deno.test("lock --wait whose time is over while etcd is frozen still ends, with 
   const store = await openStore({ kind: "etcd", endpoints: [etcd.endpoint] });
   await using place = new Place(etcd.endpoint, store, () => Promise.resolve());
   await place.run("lock", "A");
-  const waiter = await place.start("lock", "B", "--wait=2s");
+  const waiter = await place.start("lock", "B", "--wait=6s");
   await place.inLine("B");
   etcd.freeze();
   try {
     assertEquals(await waiter.ended, {
       code: 75,
       stdout: "",
-      stderr: `Error locking: no slot within 2s\nlocksmith: hint: ${etcd.endpoint} does not answer; ` +
+      stderr: `Error locking: no slot within 6s\nlocksmith: hint: ${etcd.endpoint} does not answer; ` +
         "the place in the queue expires within 30s\n",
     });
   } finally {

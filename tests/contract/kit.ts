@@ -12,7 +12,7 @@ import {
 
 export const CALL = { timeoutMs: 10_000 };
 /** How long a change may take until a watch tells of it. A failing test waits this long, a passing one does not. */
-const WATCH_MS = 10_000;
+const WATCH_MS = 30_000;
 
 /** Registers one test: the promise that it holds the store to, and what it does with two handles of one place. */
 export type ContractTest = (promise: string, run: (first: Store, second: Store) => Promise<void>) => void;

@@ -341,9 +341,10 @@ story("a member without a leader says so at once", async (way) => {
   while (!/^etcd_server_has_leader 0$/m.test(await first.metrics()));
   const server = serverAt(first, way);
   const begunMs = performance.now();
-  const error = await assertRejects(() => server.call(TXN, {}, begunMs + 4_000));
+  const error = await assertRejects(() => server.call(TXN, {}, begunMs + 20_000));
   assertEquals(error instanceof Error && error.message, "etcdserver: no leader");
-  assert(performance.now() - begunMs < 1_000);
+  // etcd itself gives up after 7 s
+  assert(performance.now() - begunMs < 6_000);
   server.close();
   const store = openEtcd({ endpoints: [first.endpoint], ...way.client });
   for (
@@ -360,21 +361,26 @@ story("a member without a leader says so at once", async (way) => {
 
 story("a read that a change of the leader ends is made again", async (way) => {
   await using cluster = await startEtcdCluster(3, () => way.server);
-  const leader = await leaderOf(cluster.members);
-  const [other] = cluster.members.filter((member) => member !== leader) as [EtcdServer];
-  const server = serverAt(other, way);
-  await server.call(RANGE, { key: bytesOf(KEY) }, performance.now() + 4_000);
-  const store = openEtcd({ endpoints: [other.endpoint], ...way.client });
-  leader.freeze();
-  const answers = await Promise.allSettled([
-    server.call(RANGE, { key: bytesOf(KEY) }, performance.now() + 10_000),
-    store.read(KEY, CALL),
-  ]);
-  const [bare, asked] = answers;
-  assertEquals(bare.status === "rejected" && bare.reason.message, "etcdserver: leader changed");
-  assertEquals(asked, { status: "fulfilled", value: null });
-  server.close();
-  await store.close();
+  // etcd may hear of the new leader and of its first commit at once, and answer: then the leader changes once more
+  for (let ended = false; !ended;) {
+    const leader = await leaderOf(cluster.members);
+    const [other] = cluster.members.filter((member) => member !== leader) as [EtcdServer];
+    const server = serverAt(other, way);
+    await server.call(RANGE, { key: bytesOf(KEY) }, performance.now() + 10_000);
+    const store = openEtcd({ endpoints: [other.endpoint], ...way.client });
+    leader.freeze();
+    const answers = await Promise.allSettled([
+      server.call(RANGE, { key: bytesOf(KEY) }, performance.now() + 10_000),
+      store.read(KEY, CALL),
+    ]);
+    const [bare, asked] = answers;
+    ended = bare.status === "rejected";
+    if (bare.status === "rejected") assertEquals(bare.reason.message, "etcdserver: leader changed");
+    assertEquals(asked, { status: "fulfilled", value: null });
+    server.close();
+    await store.close();
+    leader.thaw();
+  }
 });
 
 story(

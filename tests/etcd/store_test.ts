@@ -53,8 +53,8 @@ Deno.test("calls that follow each other closely do not wait for the acknowledgem
     await store.read("a", CALL);
     tookMs.push(performance.now() - begunMs);
   }
-  const median = tookMs.sort((a, b) => a - b)[4] ?? Infinity;
-  assert(median < 30, `three calls took ${median} ms`);
+  // an acknowledgement is delayed by 40 ms each time: the quickest turn shows it, and a busy machine does not
+  assert(Math.min(...tookMs) < 30, `three calls took ${tookMs} ms`);
   await store.close();
 });
 
@@ -143,8 +143,8 @@ Deno.test("close() lets the process end, with a watch open and a lease, though e
   const script = `
     import { openEtcd } from ${JSON.stringify(new URL("../../lib/etcd/store.ts", import.meta.url).href)};
     const store = openEtcd({ endpoints: [${JSON.stringify(server.endpoint)}] });
-    await store.read("a", { timeoutMs: 5000 });
-    await store.lease(3000, () => console.log("lost"), { timeoutMs: 5000 });
+    await store.read("a", { timeoutMs: 20_000 });
+    await store.lease(60_000, () => console.log("lost"), { timeoutMs: 20_000 });
     await new Promise((resolve) => store.watch({ from: "a", to: "a\\0" }, resolve));
     console.log("watching");
     await Deno.stdin.read(new Uint8Array(1));
@@ -167,7 +167,7 @@ Deno.test("close() lets the process end, with a watch open and a lease, though e
     await stdin.write(new Uint8Array([10]));
     await stdin.close();
     assertEquals((await output.next()).value, "closed\n");
-    const timer = setTimeout(() => child.kill("SIGKILL"), 10_000);
+    const timer = setTimeout(() => child.kill("SIGKILL"), 30_000);
     assertEquals((await child.status).code, 0);
     clearTimeout(timer);
   } finally {

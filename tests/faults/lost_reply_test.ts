@@ -145,7 +145,7 @@ Deno.test("lock whose reply never comes, over a connection that stays, exits 0 w
   const started = performance.now();
   assertEquals(await group.run("lock", "web1"), doneIn("silence"));
   await request.caught;
-  assertLess(performance.now() - started, 10_000);
+  assertLess(performance.now() - started, 30_000);
   await group.chronicle.read();
   assertEquals(recorded(group.chronicle), ["lock web1"]);
 });

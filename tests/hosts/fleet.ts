@@ -9,7 +9,7 @@ import type { Host } from "./host.ts";
 import type { Site, SiteHostOptions } from "./site.ts";
 
 /** How long all hosts may take to reboot in turns. */
-const ROUND_MS = 120_000;
+const ROUND_MS = 300_000;
 
 export class Fleet implements AsyncDisposable {
   private constructor(

@@ -18,9 +18,9 @@ const REBOOT = 133;
 /** How long a machine takes from its reset to its system, in milliseconds. */
 const FIRMWARE_MS = 300;
 /** How long a command on a host, a boot and an end of the power may take. */
-const COMMAND_MS = 20_000;
-const BOOT_MS = 30_000;
-const OFF_MS = 60_000;
+const COMMAND_MS = 60_000;
+const BOOT_MS = 120_000;
+const OFF_MS = 180_000;
 const POLL_MS = 20;
 const UNIT = "locksmithd.service";
 const COORDINATOR = "/run/update-engine/coordinator.conf";

@@ -3,10 +3,10 @@
  * that it is there whether the host is up or not, and goes on from boot to boot.
  */
 
-import { linesOf } from "./command.ts";
+import { capture, linesOf } from "./command.ts";
 
-/** How long a line may be waited for. */
-const LINE_MS = 60_000;
+/** How long a line may be waited for, and the journal take to be read as a whole. */
+const LINE_MS = 120_000;
 
 /** A line of the journal. */
 export interface Line {
@@ -27,29 +27,36 @@ export class Journal implements AsyncDisposable {
   #ended = false;
   readonly #reading: Promise<void>;
 
-  private constructor(private readonly reader: Deno.ChildProcess) {
+  private constructor(private readonly reader: Deno.ChildProcess, private readonly words: readonly string[]) {
     this.#reading = this.#read();
   }
 
   /** Follows the journal of a unit. `words` make a command run where `folder` is. */
   static follow(words: (command: readonly string[]) => string[], folder: string, unit: string): Journal {
-    const [program = "", ...args] = words([
-      // where the reader outlives us, nothing ends with us
-      ...["setpriv", "--pdeathsig", "KILL"],
-      ...[
-        "journalctl",
-        "--follow",
-        "--merge",
-        "--lines=all",
-        "--quiet",
-        "--output=json",
-        `--directory=${folder}`,
-      ],
+    const read = [
+      "journalctl",
+      "--merge",
+      "--quiet",
+      "--output=json",
+      `--directory=${folder}`,
       `--unit=${unit}`,
+    ];
+    // where the reader outlives us, nothing ends with us
+    const [program = "", ...args] = words([
+      ...["setpriv", "--pdeathsig", "KILL"],
+      ...[...read, "--follow", "--lines=all"],
     ]);
     return new Journal(
       new Deno.Command(program, { args, stdin: "null", stdout: "piped", stderr: "inherit" }).spawn(),
+      words(read),
     );
+  }
+
+  /** Every line that is in it: who follows it may be behind. */
+  async whole(): Promise<Line[]> {
+    const { code, stdout } = await capture(this.words, LINE_MS);
+    if (code !== 0) throw new Error(`the journal cannot be read: exit ${code}`);
+    return stdout.split("\n").filter((json) => json !== "").map(lineOf);
   }
 
   /**
@@ -93,19 +100,24 @@ export class Journal implements AsyncDisposable {
 
   async #read(): Promise<void> {
     for await (const json of linesOf(this.reader.stdout)) {
-      const entry: Record<string, unknown> = JSON.parse(json);
-      this.lines.push({
-        text: textOf(entry["MESSAGE"]),
-        priority: Number(entry["PRIORITY"]),
-        boot: `${entry["_BOOT_ID"]}`,
-        atMs: Number(entry["__REALTIME_TIMESTAMP"]) / 1000,
-        by: `${entry["SYSLOG_IDENTIFIER"]}`,
-      });
+      this.lines.push(lineOf(json));
       this.#wake();
     }
     this.#ended = true;
     this.#wake();
   }
+}
+
+/** An entry, as `--output=json` shows it. */
+function lineOf(json: string): Line {
+  const entry: Record<string, unknown> = JSON.parse(json);
+  return {
+    text: textOf(entry["MESSAGE"]),
+    priority: Number(entry["PRIORITY"]),
+    boot: `${entry["_BOOT_ID"]}`,
+    atMs: Number(entry["__REALTIME_TIMESTAMP"]) / 1000,
+    by: `${entry["SYSLOG_IDENTIFIER"]}`,
+  };
 }
 
 /** A text, or the bytes of what is none. */

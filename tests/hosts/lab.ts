@@ -10,9 +10,9 @@
 import { capture, type Captured, linesOf } from "./command.ts";
 
 /** How long a command in the laboratory may take. */
-const COMMAND_MS = 30_000;
+const COMMAND_MS = 120_000;
 /** How long it may take to make a laboratory, and to take one down. */
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 120_000;
 const SCRIPT = new URL("./lab.sh", import.meta.url).pathname;
 
 let labs = 0;

@@ -9,7 +9,7 @@ import { capture } from "./command.ts";
 import type { Lab } from "./lab.ts";
 
 /** How long a command may take. */
-const LIMIT_MS = 10_000;
+const LIMIT_MS = 60_000;
 /** The switch's own address, by which hosts reach everything that is not on the switch. */
 export const GATEWAY = "10.77.0.1";
 

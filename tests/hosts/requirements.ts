@@ -6,7 +6,7 @@
 import { missing, type Needed } from "../support/packages.ts";
 import { capture } from "./command.ts";
 
-const LIMIT_MS = 10_000;
+const LIMIT_MS = 60_000;
 /** What must be on this machine to be on a host, and what boots one. */
 export const HOST_PACKAGES: readonly Needed[] = [
   { program: "systemd-nspawn", package: "systemd-container" },

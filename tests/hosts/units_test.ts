@@ -13,7 +13,7 @@ const WIDER_RULES = {
     `${UNITS}/reboot-command.conf`,
   ),
 };
-const LIMIT_MS = 10_000;
+const LIMIT_MS = 60_000;
 /** What may count against each unit; systemd counts in tenths. */
 const EXPOSURE_MAX = { "locksmithd": 50, "locksmith-serve": 20 };
 
@@ -142,7 +142,7 @@ hostTest("a daemon that a shutdown stops has nothing to say of a bus that is gon
   await fleet.round();
   await host.run("systemctl", "poweroff", "--no-wall");
   await host.off();
-  const said = host.journal.lines.filter(({ by }) => by === "locksmithd");
+  const said = (await host.journal.whole()).filter(({ by }) => by === "locksmithd");
   const boots = host.lives.map(({ boot }) => boot.replaceAll("-", ""));
   for (const boot of boots) {
     const lines = said.filter((line) => line.boot === boot).map(({ text }) => text);

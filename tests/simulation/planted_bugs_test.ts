@@ -1,15 +1,15 @@
 /** Every planted bug is noticed by the simulation, in the way that is meant for it. */
 
 import { assert, assertEquals } from "@std/assert";
-import { copySources, HISTORIES_LIMIT, hunt, PLANTED_BUGS } from "./planted_bugs.ts";
+import { copySources, HISTORIES_LIMIT, hunt, keptSeeds, PLANTED_BUGS } from "./planted_bugs.ts";
 import { EXIT } from "./simulate.ts";
 
 Deno.test("the simulation notices every planted bug", async (t) => {
-  const folder = await copySources();
+  const [folder, seeds] = await Promise.all([copySources(), keptSeeds()]);
   try {
     for (const bug of PLANTED_BUGS) {
       await t.step(bug.name, async () => {
-        const { exit, text } = await hunt(folder, bug);
+        const { exit, text } = await hunt(folder, bug, seeds[bug.name]);
         assertEquals(exit, bug.exit, `within ${HISTORIES_LIMIT} histories: ${text}`);
         assert(/^[ILS]\d: /.test(text), `it names what was broken: ${text}`);
       });

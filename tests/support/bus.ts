@@ -88,8 +88,8 @@ export interface TestBus extends AsyncDisposable {
   start(): Promise<void>;
 }
 
-const START_TIMEOUT_MS = 20_000;
-const COMMAND_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 60_000;
+const COMMAND_TIMEOUT_MS = 60_000;
 
 /** Starts a private bus. Throws an `Error` that says what is missing when it does not come up. */
 export async function startBus(): Promise<TestBus> {
@@ -326,7 +326,7 @@ export class Heard<T> {
   };
 
   /** The next one not yet seen; rejects with what was heard instead after `timeoutMs`. */
-  async next(timeoutMs = 20_000): Promise<T> {
+  async next(timeoutMs = 60_000): Promise<T> {
     if (this.#next >= this.all.length) {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       this.#wake = resolve; // before the timer: its first use in a process may run what tells us

@@ -15,7 +15,7 @@ import { caches, leashed } from "./child.ts";
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 /** How long anything that a test waits for may take. */
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 90_000;
 const POLL_MS = 20;
 const NO_BUS = "unix:path=/nonexistent/bus";
 

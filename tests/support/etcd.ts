@@ -6,11 +6,14 @@
 import { Buffer } from "node:buffer";
 import { type Certificates, makeTokenKeys, type Pair } from "./certificates.ts";
 import { leashed, lives } from "./child.ts";
+import { freePorts } from "./ports.ts";
 
 /** How long a server may take until it is healthy. */
-const START_MS = 20_000;
+const START_MS = 60_000;
 /** How long a cluster may take until it has a leader. */
-const LEADER_MS = 30_000;
+const LEADER_MS = 60_000;
+/** When members of a cluster count their leader as lost: a machine that is busy must not make them elect another. */
+const ELECTION = { solo: { beatMs: 50, lostMs: 500 }, cluster: { beatMs: 100, lostMs: 1_000 } };
 /** How often a server is started anew when somebody else took its port in between. */
 const STARTS_MAX = 3;
 
@@ -152,6 +155,7 @@ class Member implements EtcdServer {
     const { tls, clientCertificates, users, loginSeconds, signedLogins, through = [] } = this.#options;
     const certificate = this.#options.certificate ?? tls?.server;
     const peer = this.peerUrl.slice(this.#name.length + 1);
+    const { beatMs, lostMs } = ELECTION[cluster.includes(",") ? "cluster" : "solo"];
     const log = await Deno.open(`${this.#dir}/log`, { create: true, append: true });
     const args = [
       `--name=${this.#name}`,
@@ -162,8 +166,8 @@ class Member implements EtcdServer {
       `--initial-advertise-peer-urls=${peer}`,
       `--initial-cluster=${cluster}`,
       `--listen-metrics-urls=${this.#metricsUrl}`,
-      "--heartbeat-interval=50",
-      "--election-timeout=500",
+      `--heartbeat-interval=${beatMs}`,
+      `--election-timeout=${lostMs}`,
       "--logger=zap",
       "--log-outputs=stderr",
       ...certificate ? [`--cert-file=${certificate.cert.path}`, `--key-file=${certificate.key.path}`] : [],
@@ -338,13 +342,6 @@ async function retried<T>(start: () => Promise<T>): Promise<T> {
       if (left === 0 || !String(error).includes("address already in use")) throw error;
     }
   }
-}
-
-function freePorts(count: number): number[] {
-  const listeners = Array.from({ length: count }, () => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-  const ports = listeners.map((listener) => listener.addr.port);
-  for (const listener of listeners) listener.close();
-  return ports;
 }
 
 /** Where there is such a place, in memory: what these servers write need not outlive anything. */

@@ -2,6 +2,7 @@
 
 import { locksmith, type StartOptions, TestDaemon, until } from "./daemon_process.ts";
 import { locksmith as built } from "./executable.ts";
+import { freePorts } from "./ports.ts";
 
 export interface TestServerOptions {
   /** The store; default: an embedded one in the server's own folder. */
@@ -26,7 +27,7 @@ export class TestServer implements AsyncDisposable {
     readonly dir: string,
     private readonly options: TestServerOptions,
   ) {
-    this.#address = `${options.host ?? "127.0.0.1"}:0`;
+    this.#address = `${options.host ?? "127.0.0.1"}:${freePorts(1)[0]}`;
   }
 
   /** One that is not started. */

@@ -12,7 +12,7 @@ export async function manualHooks(
   context: Context<"reboot">,
   machine: Machine,
 ): Promise<{ readonly hooks?: ManualHooks }> {
-  const { root, group, reason, "no-hooks": unwanted, "hook-timeout": timeoutMs } = context.config;
+  const { root, group, reason, "skip-hooks": unwanted, "hook-timeout": timeoutMs } = context.config;
   if (unwanted || !await hasParts(root, "pre-reboot", "post-boot")) return {};
   const { Hooks } = await import("../host/hooks.ts");
   const record = new PreparedRecord(root, machine.bootId);

@@ -39,7 +39,7 @@ export function tellEnd(output: Output, { id, hostname }: Machine, end: RebootEn
     case "unprepared": {
       const what = end.kind === "refused" ? "the reboot was refused" : "not rebooting";
       const slot = end.slotKept ? "the slot is left unchanged" : "the slot was given back";
-      const without = end.kind === "refused" ? "" : "; --no-hooks reboots without hooks";
+      const without = end.kind === "refused" ? "" : "; --skip-hooks reboots without hooks";
       printError(output, `${what}: ${end.why}`, slot + without);
       return 1;
     }

@@ -120,9 +120,9 @@ if (!ROOT_USER) {
     assertEquals([code, called, await machine.read("calls")], [1, false, "drain \nfill no\n"]);
     assertMatch(
       stderr,
-      /error: not rebooting: hook pre-reboot\.d\/drain: no quorum\n.*the slot was given back; --no-hooks/,
+      /error: not rebooting: hook pre-reboot\.d\/drain: no quorum\n.*the slot was given back; --skip-hooks/,
     );
     assertEquals((await lock.read()).holders, []);
-    assertEquals((await reboot(machine, "--no-hooks")).called, true);
+    assertEquals((await reboot(machine, "--skip-hooks")).called, true);
   });
 }

@@ -7,25 +7,31 @@ import type { Agent, Event, Phase } from "./agent.ts";
 import { openNeed, reasons } from "./served.ts";
 
 /** Every kind of it, in the order of a reboot. */
-export const HAPPENINGS = {
-  "need": "a reboot is needed",
-  "no-need": "no reboot is needed any more",
-  "blocked": "a reboot is needed, and this machine cannot go now: its checks say no, or somebody inhibits it",
-  "held-off": "a person or a file holds reboots off; `why` is missing once that is over",
-  "stopped": "no reboot until a person allows it; `why` is missing once that is over",
-  "queued": "it waits for a slot",
-  "granted": "it has a slot",
-  "preparing": "the hooks before the reboot begin",
-  "hook-failed": "a hook failed",
-  "rebooting": "the reboot is about to be called",
-  "refused": "the reboot was refused",
-  "lost": "somebody unlocked its slot",
-  "released": "it gave its slot back without a reboot",
-  "back": "it has rebooted, and has yet to be proved well",
-  "unhealthy": "it has rebooted and is not well, and keeps its slot",
-  "well": "it has rebooted and is well: its slot goes back",
-} as const;
-export type HappeningKind = keyof typeof HAPPENINGS;
+export const HAPPENINGS = [
+  "need",
+  "no-need",
+  /** It cannot go now: its checks say no, or somebody inhibits it. */
+  "blocked",
+  /** A person or a file holds reboots off; without a cause: no longer. */
+  "held-off",
+  /** No reboot until a person allows it; without a cause: it may again. */
+  "stopped",
+  "queued",
+  "granted",
+  "preparing",
+  "hook-failed",
+  "rebooting",
+  "refused",
+  /** Somebody unlocked its slot. */
+  "lost",
+  /** It gave its slot back without a reboot. */
+  "released",
+  /** It has rebooted, and is not known to be well yet. */
+  "back",
+  "unhealthy",
+  "well",
+] as const;
+export type HappeningKind = typeof HAPPENINGS[number];
 
 export interface Happening {
   readonly event: HappeningKind;

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { type AgentConfig, type Event, START } from "../lib/agent.ts";
-import { happeningsOf } from "../lib/happening.ts";
+import { HAPPENINGS, happeningsOf } from "../lib/happening.ts";
 import { step } from "../lib/transitions.ts";
 import {
   CONFIRMED,
@@ -92,4 +92,9 @@ Deno.test("a machine that is back is told, whether it is well, and what is wrong
       "well",
     ],
   );
+});
+
+Deno.test("docs/usage/hooks.md has every event, in the order of a reboot", async () => {
+  const page = await Deno.readTextFile(new URL("../docs/usage/hooks.md", import.meta.url));
+  assertEquals([...page.matchAll(/^\| `([a-z-]+)` /gm)].map(([, event]) => event), [...HAPPENINGS]);
 });

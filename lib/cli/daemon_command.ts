@@ -261,7 +261,7 @@ async function endHooks(
   signal: AbortSignal,
 ): Promise<void> {
   const own = ownWork(context, machine, log, () => []);
-  const preparation = await own.preparation();
+  const preparation = context.config["dry-run"] ? "none" : await own.preparation();
   if (preparation !== "none") await own.takeBack(preparation === "earlier-boot", signal);
 }
 

@@ -26,6 +26,13 @@ async function reboot(machine: TestMachine, ...args: string[]) {
   };
 }
 
+/** Hooks that note what they were told, and beside it whether the reboot was called. */
+async function withHooks(machine: TestMachine, drain = "exit 0"): Promise<void> {
+  const note = `echo "\${0##*/} \${LOCKSMITH_REBOOTED-}$LOCKSMITH_REASON" >>"$LOCKSMITH_ROOT/calls"`;
+  await machine.write("etc/locksmith/pre-reboot.d/drain", `#!/bin/sh\n${note}\n${drain}\n`, 0o755);
+  await machine.write("etc/locksmith/post-boot.d/fill", `#!/bin/sh\n${note}\n`, 0o755);
+}
+
 const ROOT_USER = Deno.uid() === 0;
 
 if (!ROOT_USER) {
@@ -85,13 +92,6 @@ if (!ROOT_USER) {
         "no effect, did you mean 'LOCKSMITHD_GROUP'?\n",
     );
   });
-
-  /** Hooks that note what they were told, and beside it whether the reboot was called. */
-  async function withHooks(machine: TestMachine, drain = "exit 0"): Promise<void> {
-    const note = `echo "\${0##*/} \${LOCKSMITH_REBOOTED-}$LOCKSMITH_REASON" >>"$LOCKSMITH_ROOT/calls"`;
-    await machine.write("etc/locksmith/pre-reboot.d/drain", `#!/bin/sh\n${note}\n${drain}\n`, 0o755);
-    await machine.write("etc/locksmith/post-boot.d/fill", `#!/bin/sh\n${note}\n`, 0o755);
-  }
 
   Deno.test("reboot runs the hooks before it proves its slot and calls, and leaves word to take back what they did", async () => {
     await using machine = await TestMachine.make();

@@ -48,6 +48,16 @@ export function describeTaking(hold: Hold | undefined): string {
     : "was taken by hand";
 }
 
+/**
+ * How far a holder is: `granted`, `rebooting`, `back` once it is up again and keeps its slot until it is known to be well, and
+ * `unhealthy` where it is not; `by hand`; `-` where nothing is known.
+ */
+export function phaseOf(hold: Hold | undefined): string {
+  if (isByHand(hold)) return "by hand";
+  if (hold?.trouble !== undefined) return "unhealthy";
+  return hold?.back !== undefined ? "back" : hold?.phase ?? "-";
+}
+
 /** A holder: `web1 (bcbd63b7...), rebooting for 14 s, because: new kernel`. `now` in milliseconds since the epoch. */
 export function describeHolder(id: string, hold: Hold | undefined, now: number): string {
   const { since, by, reason } = hold ?? {};

@@ -23,8 +23,18 @@ export interface ManualReboot {
   readonly account?: Account;
   /** Tells that the reboot goes on under a slot that was taken by hand, which stays held. */
   underHand(hold: Hold | undefined): void;
+  /** The hooks of this host; absent: none are to run. */
+  readonly hooks?: ManualHooks;
   /** Calls the reboot. */
   call(): Promise<RebootOutcome>;
+}
+
+/** The hooks around a reboot on a person's word. Neither rejects. */
+export interface ManualHooks {
+  /** Runs those before a reboot: why one failed, `null` if none did. */
+  prepare(): Promise<string | null>;
+  /** No reboot after all: takes back what was prepared, and tells what could not be. */
+  takeBack(): Promise<void>;
 }
 
 /** How it ended. */
@@ -34,6 +44,8 @@ export type ManualOutcome =
   | { readonly kind: "unknown"; readonly why: string }
   /** The machine stays up; `slotKept`: its slot was not given back. */
   | { readonly kind: "refused"; readonly why: string; readonly slotKept: boolean }
+  /** A hook before the reboot failed: it was not called. */
+  | { readonly kind: "unprepared"; readonly why: string; readonly slotKept: boolean }
   /** There is no slot to be had. */
   | { readonly kind: "no-slot"; readonly decision: Extract<AcquireDecision, { kind: "full" | "paused" }> }
   /** The slot under this machine's id is of an earlier boot, or of another machine. */
@@ -43,9 +55,9 @@ export type ManualOutcome =
   /** A dry run. `fresh`: the slot was taken for it, and given back. */
   | { readonly kind: "rehearsed"; readonly fresh: boolean };
 
-/** Reboots this machine. Throws {@linkcode StoreError}, {@linkcode LockError}. */
+/** Reboots this machine. Throws {@linkcode StoreError}, {@linkcode LockError}; what was prepared is taken back before. */
 export async function rebootByHand(options: ManualReboot): Promise<ManualOutcome> {
-  const { lock, machine, account, dryRun, call } = options;
+  const { lock, machine, account, dryRun, hooks, call } = options;
   const taken = await take(options);
   if ("kind" in taken) return taken;
   const { grant, fresh } = taken;
@@ -53,19 +65,39 @@ export async function rebootByHand(options: ManualReboot): Promise<ManualOutcome
   if (dryRun && !fresh) return { kind: "rehearsed", fresh };
   const mark = options.newMark();
   const proof = grant === undefined ? undefined : { holder: machine.id, boot: machine.bootId, grant };
-  if (proof !== undefined && (await lock.confirm(proof, mark)).kind === "lost") return { kind: "lost" };
   const giveBack = async () => {
     if (proof === undefined || (await lock.cancel(proof, { mark })).kind === "kept") return false;
     await account?.forget(proof.grant);
     return true;
   };
-  if (dryRun) {
-    await giveBack();
-    return { kind: "rehearsed", fresh };
+  const outcome = await prepared(dryRun ? undefined : hooks, async () => {
+    if (proof !== undefined && (await lock.confirm(proof, mark)).kind === "lost") {
+      return { kind: "lost" } as const;
+    }
+    return dryRun ? { kind: "rehearsed", fresh } as const : await call();
+  });
+  if (outcome.kind === "refused" || outcome.kind === "unprepared") {
+    return { ...outcome, slotKept: !await giveBack() };
   }
-  const outcome = await call();
-  if (outcome.kind !== "refused") return outcome;
-  return { ...outcome, slotKept: !await giveBack() };
+  if (outcome.kind === "rehearsed") await giveBack();
+  return outcome;
+}
+
+/** Does `work` between the hooks: what was prepared is taken back where no reboot comes of it. */
+export async function prepared<T extends { readonly kind: string }>(
+  hooks: ManualHooks | undefined,
+  work: () => Promise<T>,
+): Promise<T | { readonly kind: "unprepared"; readonly why: string }> {
+  let mayCome = false;
+  try {
+    const why = await hooks?.prepare() ?? null;
+    if (why !== null) return { kind: "unprepared", why };
+    const outcome = await work();
+    mayCome = outcome.kind === "accepted" || outcome.kind === "unknown";
+    return outcome;
+  } finally {
+    if (!mayCome) await hooks?.takeBack();
+  }
 }
 
 /** The slot under which this machine reboots; without a `grant` it was taken by hand. */

@@ -4,6 +4,7 @@
  */
 
 import type { RebootOutcome } from "./daemon.ts";
+import { type ManualHooks, prepared } from "./manual_reboot.ts";
 import { type RemoteSlot, RemoteSlotError } from "./remote_slot.ts";
 import { type Refusal, SlotServerError } from "./slot_server.ts";
 
@@ -12,6 +13,8 @@ export interface RemoteReboot {
   readonly reason?: string | undefined;
   /** Everything but the call: a slot that was there before is left untouched, one that was not is given back. */
   readonly dryRun: boolean;
+  /** The hooks of this host; absent: none are to run. */
+  readonly hooks?: ManualHooks;
   /** Calls the reboot. */
   call(): Promise<RebootOutcome>;
 }
@@ -23,6 +26,8 @@ export type RemoteOutcome =
   | { readonly kind: "unknown"; readonly why: string }
   /** The machine stays up; `slotKept`: its slot was not given back. */
   | { readonly kind: "refused"; readonly why: string; readonly slotKept: boolean }
+  /** A hook before the reboot failed: it was not called. */
+  | { readonly kind: "unprepared"; readonly why: string; readonly slotKept: boolean }
   /** There is no slot to be had. */
   | { readonly kind: "no-slot"; readonly refusal: Refusal }
   /** Somebody unlocked this machine just now. */
@@ -32,7 +37,7 @@ export type RemoteOutcome =
 
 /** Reboots this machine. Throws {@linkcode SlotServerError}, {@linkcode RemoteSlotError}. */
 export async function rebootUnderServer(
-  { slot, reason, dryRun, call }: RemoteReboot,
+  { slot, reason, dryRun, hooks, call }: RemoteReboot,
 ): Promise<RemoteOutcome> {
   const fresh = (await slot.look()).kind !== "holds";
   // a confirm would mark the slot that somebody else goes by
@@ -55,15 +60,16 @@ export async function rebootUnderServer(
     await slot.giveBack(grant);
     return { kind: "rehearsed", fresh };
   }
-  const proof = await slot.confirm(grant).catch(async (error) => {
-    if (fresh) await slot.giveBack(grant).catch(unlessOutside);
-    throw error;
+  const outcome = await prepared(hooks, async () => {
+    const proof = await slot.confirm(grant).catch(async (error) => {
+      if (fresh) await slot.giveBack(grant).catch(unlessOutside);
+      throw error;
+    });
+    return proof.kind === "lost" ? { kind: "lost" } as const : await call();
   });
-  if (proof.kind === "lost") return { kind: "lost" };
-  const outcome = await call();
-  if (outcome.kind !== "refused") return outcome;
+  if (outcome.kind !== "refused" && outcome.kind !== "unprepared") return outcome;
   const returned = await slot.giveBack(grant).catch(unlessOutside);
-  return { kind: "refused", why: outcome.why, slotKept: returned?.kind !== "released" };
+  return { kind: outcome.kind, why: outcome.why, slotKept: returned?.kind !== "released" };
 }
 
 function unlessOutside(error: unknown): undefined {

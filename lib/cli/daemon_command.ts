@@ -14,9 +14,11 @@ import { formatDuration } from "../duration.ts";
 import { describeDistance, describeInstant } from "../description.ts";
 import { groupLabel } from "../group.ts";
 import { type HostOptions, realHost, told } from "../host/host.ts";
+import { happeningsOf } from "../happening.ts";
 import { DiskLedger } from "../host/ledger.ts";
 import { type LeftoverOptions, Leftovers } from "../leftovers.ts";
 import { RebootMemory } from "../host/reboot_memory.ts";
+import { Notifier } from "../host/notifier.ts";
 import { notifyReady } from "../host/notify.ts";
 import { rebootMethod } from "./host_commands.ts";
 import type { Keeper } from "../keeper.ts";
@@ -179,8 +181,18 @@ async function serve(
   const withStore = storesOf(context, store);
   const left = await leftovers({ context, machine, log, ledger, own, configured, withStore });
   running.keeper = keeper;
+  const dryRun = config["dry-run"];
+  const notifier = new Notifier({
+    root: config.root,
+    group,
+    machine,
+    strategy,
+    dryRun,
+    surroundings,
+    log: rarely,
+  });
   await work.describe();
-  if (!config["dry-run"] && await work.preparation() === "partly") await work.takeBack(false, signal);
+  if (!dryRun && await work.preparation() === "partly") await work.takeBack(false, signal);
   const prepared = await work.preparation() === "prepared";
   const afterBoot = await work.afterBoot(takesSlots(strategy));
   const daemon: Daemon = new Daemon({
@@ -193,8 +205,11 @@ async function serve(
     group: groupLabel(group),
     zone: window?.zone ?? config.zone,
     tickMs: TICK_INTERVAL_MS,
+    observe: (before, event, after) => {
+      happeningsOf(before, event, after).forEach((happening) => notifier.tell(happening));
+    },
     ...(afterBoot === undefined ? {} : { afterBoot }),
-    host: guard(config["dry-run"] ? rehearsing(host, method) : host),
+    host: guard(dryRun ? rehearsing(host, method) : host),
   }, signal);
   const detectors = told(await needDetectors(config, { bus, machine, log, surroundings }), log);
   const started = daemon.start();
@@ -246,7 +261,7 @@ async function endHooks(
   signal: AbortSignal,
 ): Promise<void> {
   const own = ownWork(context, machine, log, () => []);
-  const preparation = await own.preparation();
+  const preparation = context.config["dry-run"] ? "none" : await own.preparation();
   if (preparation !== "none") await own.takeBack(preparation === "earlier-boot", signal);
 }
 

@@ -10,6 +10,7 @@ import { readMachine } from "../host/identity.ts";
 import { requireLastingId } from "../host/lasting_id.ts";
 import { addressOf } from "./store_address.ts";
 import { printError, printHint, printWarning } from "./output.ts";
+import { manualHooks } from "./manual_hooks.ts";
 import { rebootAt } from "./remote_reboot_command.ts";
 import { tellEnd, tellRehearsal } from "./reboot_outcome.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
@@ -56,6 +57,7 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
             describeHold(hold, clockOf(context))
           }; give it back afterwards: locksmith unlock ${machine.id}${groupFlag(lock.group)}`,
         ),
+      ...await manualHooks(context, machine),
       call: () => rebootMachine(method),
     });
     return outcome.kind === "rehearsed"

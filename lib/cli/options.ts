@@ -284,7 +284,7 @@ export const OPTIONS = {
     parse: parseNeedInterval,
   },
   ...OWN_WORK_OPTIONS,
-  "no-hooks": {
+  "skip-hooks": {
     help: "reboot without the hooks of /etc/locksmith/pre-reboot.d and post-boot.d",
     by: ["reboot"],
     ...SWITCH,

@@ -18,7 +18,7 @@ export const OWN_WORK_OPTIONS = {
     repeatable: true,
     help: "reboot, and give the slot back, only while these systemd units are active; separated by commas",
     ...OF_DAEMON,
-    sample: "nginx.service,docker.service",
+    sample: "nginx.service",
     parse: parseUnit,
   },
   "check-url": {

@@ -25,7 +25,7 @@ export async function tellRehearsal(
 export type RebootEnd =
   | { readonly kind: "accepted" | "lost" }
   | { readonly kind: "unknown"; readonly why: string }
-  | { readonly kind: "refused"; readonly why: string; readonly slotKept: boolean };
+  | { readonly kind: "refused" | "unprepared"; readonly why: string; readonly slotKept: boolean };
 
 /** Says how it ended, and gives the exit code. */
 export function tellEnd(output: Output, { id, hostname }: Machine, end: RebootEnd): number {
@@ -36,12 +36,13 @@ export function tellEnd(output: Output, { id, hostname }: Machine, end: RebootEn
       printError(output, `cannot tell whether the reboot was accepted: ${end.why}`, "the slot is kept");
       return 1;
     case "refused":
-      printError(
-        output,
-        `the reboot was refused: ${end.why}`,
-        end.slotKept ? "the slot is left unchanged" : "the slot was given back",
-      );
+    case "unprepared": {
+      const what = end.kind === "refused" ? "the reboot was refused" : "not rebooting";
+      const slot = end.slotKept ? "the slot is left unchanged" : "the slot was given back";
+      const without = end.kind === "refused" ? "" : "; --skip-hooks reboots without hooks";
+      printError(output, `${what}: ${end.why}`, slot + without);
       return 1;
+    }
     case "lost":
       printError(
         output,

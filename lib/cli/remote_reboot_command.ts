@@ -4,6 +4,7 @@ import type { Context } from "./command.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
 import { DiskLedger } from "../host/ledger.ts";
 import type { Machine } from "../machine.ts";
+import { manualHooks } from "./manual_hooks.ts";
 import { asKnown, openServer } from "./open_server.ts";
 import { printError, printWarning } from "./output.ts";
 import { tellEnd, tellRehearsal } from "./reboot_outcome.ts";
@@ -29,7 +30,14 @@ export async function rebootAt(
     surroundings: context.surroundings,
   });
   try {
-    const outcome = await rebootUnderServer({ slot, reason, dryRun, call: () => rebootMachine(method) });
+    const hooks = await manualHooks(context, machine);
+    const outcome = await rebootUnderServer({
+      slot,
+      reason,
+      dryRun,
+      ...hooks,
+      call: () => rebootMachine(method),
+    });
     return outcome.kind === "rehearsed"
       ? await tellRehearsal(context, method, outcome.fresh)
       : tellOutcome(context, machine, slot, outcome);

@@ -3,12 +3,12 @@
  * programs get is in `status.ts`. Pure.
  */
 
-import { type Clock, describeAge, describeHold, describeHolders } from "../description.ts";
+import { type Clock, describeAge, describeHold, describeHolders, phaseOf } from "../description.ts";
 import { groupFlag, groupLabel } from "../group.ts";
 import { machineName } from "../machine.ts";
 import { oneLine, table } from "./output.ts";
 import type { Place } from "../queue.ts";
-import { available, type Hold, isByHand, type Pause, pauseInForce } from "../semaphore.ts";
+import { available, type Pause, pauseInForce } from "../semaphore.ts";
 import { ageOn, paint, type Screen, timeOn } from "./screen.ts";
 import type { Seen } from "../status.ts";
 
@@ -31,10 +31,10 @@ export function verboseStatusText(seen: Seen, now: number): string {
       id,
       hold?.since,
       describeAge(hold?.since, now),
-      phase(hold) + late,
+      phaseOf(hold) + late,
       hold?.host,
       hold?.by,
-      hold?.reason,
+      hold?.trouble ?? hold?.reason,
     );
   });
   const places = queue.map((place, index) => {
@@ -94,11 +94,6 @@ function pauseLine(
   ];
   const line = oneLine(`Paused: ${parts.length > 0 ? parts.join(", ") : "yes"}`);
   return `${paint(line, "yellow", screen)}\n`;
-}
-
-/** How far a holder is, or that its slot was taken by hand. */
-export function phase(hold: Hold | undefined): string {
-  return isByHand(hold) ? "by hand" : hold?.phase ?? "-";
 }
 
 /** By whom a place was taken, and whether its host is there. */

@@ -1,9 +1,10 @@
 /** `status --verbose` and `groups` for a person at a terminal: hosts first, times by its clock, tables that fit. */
 
+import { phaseOf } from "../description.ts";
 import { groupLabel } from "../group.ts";
 import { machineName } from "../machine.ts";
 import type { Place } from "../queue.ts";
-import { head, phase, whoWaits } from "./report.ts";
+import { head, whoWaits } from "./report.ts";
 import type { Seen } from "../status.ts";
 import { ageOn, type Column, fitTable, type Screen, timeOn } from "./screen.ts";
 import { available, type Hold, pauseInForce } from "../semaphore.ts";
@@ -24,14 +25,14 @@ export function statusOn(screen: Screen, seen: Seen, now: number): string {
     { title: "MACHINE", cell: ({ id, hold }) => machineName(id, hold?.host) },
     {
       title: "PHASE",
-      cell: ({ hold, late }) => phase(hold) + (late ? ", overdue" : ""),
+      cell: ({ hold, late }) => phaseOf(hold) + (late ? ", overdue" : ""),
       spare: 1,
-      colour: ({ late }) => late ? "red" : undefined,
+      colour: ({ hold, late }) => late || hold?.trouble !== undefined ? "red" : undefined,
     },
     { title: "FOR", cell: ({ hold }) => ageOn(hold?.since, now), spare: 2 },
     { title: "SINCE", cell: ({ hold }) => timeOn(screen, hold?.since), spare: 4 },
     { title: "BY", cell: ({ hold }) => hold?.by, spare: 3 },
-    { title: "REASON", cell: ({ hold }) => hold?.reason },
+    { title: "REASON", cell: ({ hold }) => hold?.trouble ?? hold?.reason },
   ];
   const places = queue.map((place, index) => ({ ...place, number: index + 1 }));
   const waiting: readonly Column<Place & { readonly number: number }>[] = [

@@ -3,7 +3,7 @@
  * line for each problem, exit 1.
  *
  * Everything goes to stdout, a store that does not answer too: what runs such checks shows nothing else. Problems are what
- * stops a roll-out until somebody acts: a machine that does not come back, a pause that was forgotten, a document that is
+ * stops a roll-out until somebody acts: a machine that does not come back or is not well after its reboot, a pause that was forgotten, a document that is
  * corrupt. A full group with machines waiting is none.
  */
 
@@ -93,11 +93,17 @@ export function problemsOf({ group, semaphore }: Checked, limits: CheckLimits, n
         shellWord(hold?.host ?? id)
       }${option}`;
   });
+  const ill = [...semaphore.holds].filter(([, { trouble }]) => trouble !== undefined).map(([id, hold]) =>
+    `${subject}: ${
+      machineName(id, hold.host)
+    } is not well since its reboot and keeps its slot: ${hold.trouble}`
+  );
   const paused = pauseInForce(semaphore, now);
-  if (paused === undefined || !isForgotten(paused, limits.pauseMs, now)) return late;
+  if (paused === undefined || !isForgotten(paused, limits.pauseMs, now)) return [...ill, ...late];
   const whose = paused.by === undefined ? "" : ` by ${paused.by}`;
   const why = paused.reason === undefined || paused.reason === "" ? "" : `, because: ${paused.reason}`;
   return [
+    ...ill,
     ...late,
     `${subject}: paused${whose} for ${lasted(paused.since, now)}, longer than ` +
     `${formatDuration(limits.pauseMs)}${why}; to resume: locksmith resume${option}`,

@@ -7,7 +7,13 @@
 
 import { canDraw, Canvas } from "./canvas.ts";
 import { type Context, withLock } from "./command.ts";
-import { describeEstimate, describeHolders, describeInstant, describeStored } from "../description.ts";
+import {
+  describeEstimate,
+  describeHolders,
+  describeInstant,
+  describeStored,
+  phaseOf,
+} from "../description.ts";
 import { groupPhrase } from "../group.ts";
 import { LiveGroup } from "./live_group.ts";
 import { type Lock, LockError } from "../lock.ts";
@@ -154,7 +160,10 @@ export function changeLine(group: string, seen: Seen, now: number): string {
 function essence({ semaphore, all, queue, overdue }: Seen, now: number): unknown {
   return [
     semaphore.max,
-    semaphore.holders.map((id) => [id, semaphore.holds.get(id)?.phase, semaphore.holds.get(id)?.since]),
+    semaphore.holders.map((id) => {
+      const hold = semaphore.holds.get(id);
+      return [id, phaseOf(hold), hold?.trouble, hold?.since];
+    }),
     queue.map(({ machine, priority, away, kept }) => [machine, priority, away, kept]),
     overdue,
     pauseInForce(semaphore, now) ?? null,

@@ -90,7 +90,8 @@ async function askUrl(url: string, timeoutMs: number): Promise<string[]> {
   }
 }
 
-/** The runtime wraps what the system says: `error sending request for url (…): client error (Connect): … : REASON`. */
+/** The runtime wraps what the system says: `error sending request for url (...): client error (Connect): ... : REASON`. */
 function whyUnreachable(error: unknown): string {
-  return plainLine(reasonOf(error).split(": ").at(-1) ?? "", WHY_LENGTH);
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return plainLine(reasonOf(cause).split(": ").at(-1) ?? "", WHY_LENGTH);
 }

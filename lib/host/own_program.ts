@@ -19,7 +19,7 @@ export interface Owner {
 }
 
 /** When a program runs. */
-export type OwnPhase = "before" | "granted" | "after" | "pre-reboot" | "post-boot";
+export type OwnPhase = "before" | "granted" | "after" | "pre-reboot" | "post-boot" | "notify";
 
 /** The variables of a program. `reasons`: why the reboot is needed, as far as that is known. */
 export function ownEnvironment(

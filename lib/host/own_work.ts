@@ -18,7 +18,7 @@ import { OwnedFileError } from "./owned_file.ts";
 import type { Owner } from "./own_program.ts";
 import { type Preparation, PreparedRecord } from "./prepared_record.ts";
 import { isThere } from "./regular_file.ts";
-import { FOLDERS, hasParts, partsOf, passedOverIn } from "./run_parts.ts";
+import { type Folder, hasParts, partsOf, passedOverIn } from "./run_parts.ts";
 
 /** How long what could not be taken back waits for the next try, in milliseconds. */
 const RETRY_MS = { first: 5_000, last: 60_000 };
@@ -107,8 +107,7 @@ export class OwnWork {
   /** Says what this host has of its own, and what does not run although it looks as if it was meant to. Never throws. */
   async describe(): Promise<void> {
     const { root, checks, log } = this.options;
-    const names = async (kind: keyof typeof FOLDERS) =>
-      (await partsOf(root, kind)).parts.map(({ name }) => name);
+    const names = async (kind: Folder) => (await partsOf(root, kind)).parts.map(({ name }) => name);
     const asked = [...await names("check"), ...checks.units, ...checks.urls];
     if (asked.length > 0) log("info", `checks: ${asked.join(", ")}`);
     for (const kind of ["pre-reboot", "post-boot"] as const) {

@@ -3,7 +3,7 @@
  * it back: a daemon that was interrupted, or the one of the next boot.
  */
 
-import { OwnedFileError, readOwned, removeOwned, writeOwned } from "./owned_file.ts";
+import { readOwned, removeOwned, writeOwned } from "./owned_file.ts";
 
 /** Where it lies, below the root directory. */
 export const PREPARED_FILE = "/var/lib/locksmith/prepared";

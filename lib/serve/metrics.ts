@@ -21,6 +21,7 @@ import type { Opening } from "../group_rules.ts";
 import { type GroupReading, readingOf } from "../groups.ts";
 import { LockError, parseEntry } from "../lock_error.ts";
 import type { Mirror, MirrorNews } from "../mirror.ts";
+import { phaseOf } from "../description.ts";
 import { FRESH, type Hold, overdueHolders, pauseInForce, REBOOTING, type Semaphore } from "../semaphore.ts";
 import type { SlotAnswer } from "../slot_server.ts";
 import type { Entry, Store } from "../store.ts";
@@ -118,6 +119,8 @@ export class Metrics {
       put("slots", { group }, semaphore.max);
       put("holders", { group }, semaphore.holders.length);
       put("overdue", { group }, overdueHolders(semaphore, now, overdueMs).length);
+      const ill = [...semaphore.holds.values()].filter(({ trouble }) => trouble !== undefined);
+      put("unhealthy", { group }, ill.length);
       const paused = pauseInForce(all, now) ?? pauseInForce(semaphore, now);
       put("paused", { group }, paused === undefined ? 0 : 1);
       if (paused?.since !== undefined) {
@@ -126,7 +129,7 @@ export class Metrics {
       for (const machine of semaphore.holders) {
         const hold = semaphore.holds.get(machine);
         if (hold?.since === undefined) continue;
-        const labels = { group, machine, host: hold.host ?? "", phase: hold.phase ?? "" };
+        const labels = { group, machine, host: hold.host ?? "", phase: phaseOf(hold) };
         put("holder_since_timestamp_seconds", labels, Date.parse(hold.since) / 1000);
       }
     }
@@ -236,6 +239,7 @@ const GROUP_HELP = {
   holders: "How many hold a slot.",
   holder_since_timestamp_seconds: "Since when a machine has held its slot.",
   overdue: "How many have held it for too long.",
+  unhealthy: "How many keep it because they are not well after their reboot.",
   queue_length: "How many wait for a slot.",
   queue_oldest_timestamp_seconds: "Since when the one who has waited longest waits.",
   paused: "Whether no slots are granted.",

@@ -254,7 +254,13 @@ function holderFacts({ id, hold, sinceMs, overdue, byHand }: Holder, now: number
     since ${clock(sinceMs, now)} (${age(sinceMs, now)})
   `;
   const who = html`<b>${name(machineName(id, hold?.host))}</b>`;
-  const phase = byHand ? "has a slot by hand" : overdue ? "is overdue: it holds its slot" : "holds its slot";
+  const phase = byHand
+    ? "has a slot by hand"
+    : hold?.trouble !== undefined
+    ? "is not well after its reboot: it holds its slot"
+    : overdue
+    ? "is overdue: it holds its slot"
+    : "holds its slot";
   return [html`${who} ${phase} ${since}.`];
 }
 

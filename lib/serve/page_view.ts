@@ -213,30 +213,44 @@ function slotRow({ seen: { semaphore: { max } }, holders }: GroupView): Html {
   return html`<div class="slots" aria-hidden="true">${
     Array.from({ length: boxes }, (_, index) => {
       const holder = holders[index];
-      const look = holder === undefined ? "free" : holder.overdue ? "late" : holder.byHand ? "other" : "now";
+      const look = holder === undefined ? "free" : lookOf(holder);
       return html`<i class="${look}"></i>`;
     })
   }</div>`;
 }
 
+function phaseText({ hold, byHand }: Holder): Html {
+  if (byHand) return html`held by hand`;
+  if (hold?.trouble !== undefined) return html`<strong>unhealthy</strong> since its reboot`;
+  if (hold?.back !== undefined) return html`up again, not known to be well yet`;
+  return hold?.phase === REBOOTING ? html`rebooting` : html`about to reboot`;
+}
+
+function lookOf({ hold, overdue, byHand }: Holder): "late" | "other" | "now" {
+  return overdue || hold?.trouble !== undefined ? "late" : byHand ? "other" : "now";
+}
+
 function holderRow(holder: Holder, { group, day }: GroupView, operator: boolean, now: number): Html {
   const { id, hold, sinceMs, overdue, byHand } = holder;
-  const look = overdue ? "late" : byHand ? "other" : "now";
-  const phase = byHand ? "held by hand" : hold?.phase === REBOOTING ? "rebooting" : "about to reboot";
+  const ill = hold?.trouble !== undefined;
+  const look = lookOf(holder);
   const typicalMs = median(day?.rebootsMs ?? []);
   const share = sinceMs === undefined || typicalMs === undefined || byHand
     ? undefined
     : Math.min(100, Math.round(100 * (now - sinceMs) / Math.max(1, typicalMs)));
   return html`
     <li
-      class="${look}">${icon(overdue ? "late" : byHand ? "hand" : "reboot")}<div class="who">${machine(
+      class="${look}">${icon(overdue || ill ? "late" : byHand ? "hand" : "reboot")}<div class="who">${machine(
         id,
         hold?.host,
-      )} <span class="phase">${phase}${overdue && html`, <strong>overdue</strong>`}</span>${detail([
-        sinceMs !== undefined && html`since ${clock(sinceMs, now)}`,
-        byHand && hold?.by !== undefined && html`by ${name(hold.by)}`,
-        hold?.reason !== undefined && hold.reason !== "" && name(hold.reason),
-      ])}${share !== undefined &&
+      )} <span class="phase">${phaseText(holder)}${overdue &&
+        html`, <strong>overdue</strong>`}</span>${detail([
+          sinceMs !== undefined && html`since ${clock(sinceMs, now)}`,
+          byHand && hold?.by !== undefined && html`by ${name(hold.by)}`,
+          ill
+            ? name(hold.trouble ?? "")
+            : hold?.reason !== undefined && hold.reason !== "" && name(hold.reason),
+        ])}${share !== undefined &&
         html`
           <svg class="meter" aria-hidden="true" viewBox="0 0 100 3" preserveAspectRatio="none">
             <rect class="c-rail" width="100" height="3" />

@@ -26,6 +26,13 @@ async function reboot(machine: TestMachine, ...args: string[]) {
   };
 }
 
+/** Hooks that note what they were told, and beside it whether the reboot was called. */
+async function withHooks(machine: TestMachine, drain = "exit 0"): Promise<void> {
+  const note = `echo "\${0##*/} \${LOCKSMITH_REBOOTED-}$LOCKSMITH_REASON" >>"$LOCKSMITH_ROOT/calls"`;
+  await machine.write("etc/locksmith/pre-reboot.d/drain", `#!/bin/sh\n${note}\n${drain}\n`, 0o755);
+  await machine.write("etc/locksmith/post-boot.d/fill", `#!/bin/sh\n${note}\n`, 0o755);
+}
+
 const ROOT_USER = Deno.uid() === 0;
 
 if (!ROOT_USER) {
@@ -84,5 +91,38 @@ if (!ROOT_USER) {
       `locksmith: warning: ${machine.root}/etc/locksmith/locksmith.conf:1: LOCKSMITHD_GROPU is not a setting and has ` +
         "no effect, did you mean 'LOCKSMITHD_GROUP'?\n",
     );
+  });
+
+  Deno.test("reboot runs the hooks before it proves its slot and calls, and leaves word to take back what they did", async () => {
+    await using machine = await TestMachine.make();
+    await withHooks(machine, "echo draining");
+    await machine.write("etc/locksmith/check.d/no", "#!/bin/sh\nexit 1\n", 0o755);
+    const { code, stderr, called } = await reboot(machine, "--reason", "disk");
+    assertEquals([code, called, await machine.read("calls")], [0, true, "drain disk\n"]);
+    assertMatch(stderr, /^locksmith: hook pre-reboot\.d\/drain: draining$/m);
+    assertMatch(await machine.read("var/lib/locksmith/prepared"), /"complete":true/);
+  });
+
+  Deno.test("reboot that is refused takes back what its hooks did, before it gives the slot back", async () => {
+    await using machine = await TestMachine.make();
+    await using lock = await TestLock.open(machine.store);
+    await withHooks(machine);
+    const { code } = await reboot(machine, "--reboot-command", "exit 4");
+    assertEquals([code, await machine.read("calls")], [1, "drain \nfill no\n"]);
+    assertEquals([await machine.read("var/lib/locksmith/prepared"), (await lock.read()).holders], ["", []]);
+  });
+
+  Deno.test("reboot is not called where a hook fails, unless without hooks", async () => {
+    await using machine = await TestMachine.make();
+    await using lock = await TestLock.open(machine.store);
+    await withHooks(machine, "echo no quorum; exit 1");
+    const { code, stderr, called } = await reboot(machine);
+    assertEquals([code, called, await machine.read("calls")], [1, false, "drain \nfill no\n"]);
+    assertMatch(
+      stderr,
+      /error: not rebooting: hook pre-reboot\.d\/drain: no quorum\n.*the slot was given back; --skip-hooks/,
+    );
+    assertEquals((await lock.read()).holders, []);
+    assertEquals((await reboot(machine, "--skip-hooks")).called, true);
   });
 }

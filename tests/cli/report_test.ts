@@ -1,6 +1,6 @@
 /** How a semaphore is shown, where the scripts in tests/cli cannot show it: pauses, boots, ages, hostile texts. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { groupsText, statusText, verboseStatusText } from "../../lib/cli/report.ts";
 import { type Seen, statusJson } from "../../lib/status.ts";
 import { FRESH, type Semaphore } from "../../lib/semaphore.ts";
@@ -55,6 +55,26 @@ c           -                         -     by hand    -     -           -
     verboseStatusText(seen({ ...FRESH, paused: { extra: {} } }), NOW),
     "Available: 1\nMax: 1\nPaused: yes\n",
   );
+});
+
+Deno.test("verboseStatusText() says of a machine that has rebooted whether it is well, and what is wrong", () => {
+  const hold = {
+    host: "web1",
+    boot: "b1",
+    since: "2026-05-21T23:00:04Z",
+    phase: "rebooting",
+    reason: "kernel",
+  };
+  const held = { ...hold, back: "2026-05-21T23:02:00Z" };
+  const semaphore = parseSemaphore(JSON.stringify({
+    semaphore: 0,
+    max: 2,
+    holders: ["a", "b"],
+    holds: { a: { ...held, trouble: "raid: degraded" }, b: held },
+  }));
+  const rows = verboseStatusText(seen(semaphore), NOW).split("\n");
+  assertMatch(rows.find((row) => row.startsWith("a ")) ?? "", / unhealthy +web1 +- +raid: degraded/);
+  assertMatch(rows.find((row) => row.startsWith("b ")) ?? "", / back +web1 +- +kernel/);
 });
 
 Deno.test("statusJson() has the promised fields, with details and pause as they are stored", () => {

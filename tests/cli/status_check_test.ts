@@ -30,6 +30,27 @@ Deno.test("problemsOf() names a machine that reboots for too long, with the comm
   ]);
 });
 
+Deno.test("problemsOf() names a machine that is not well after its reboot, at once and with the reason", () => {
+  const held = parseSemaphore(JSON.stringify({
+    semaphore: -1,
+    max: 1,
+    holders: ["a", "b"],
+    holds: {
+      a: {
+        host: "db1",
+        boot: "b1",
+        since: "2026-05-21T11:50:00Z",
+        back: "2026-05-21T11:58:00Z",
+        trouble: "raid: degraded",
+      },
+      b: { host: "db2", boot: "b2", since: "2026-05-21T11:50:00Z", back: "2026-05-21T11:58:00Z" },
+    },
+  }));
+  assertEquals(problems(held), [
+    "group web: db1 (a) is not well since its reboot and keeps its slot: raid: degraded",
+  ]);
+});
+
 Deno.test("problemsOf() names a pause older than the limit, and one whose age nobody knows", () => {
   const paused = (since?: string) =>
     problems({ ...FRESH, paused: { ...(since && { since }), extra: {} } }, "");

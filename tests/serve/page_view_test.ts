@@ -81,6 +81,29 @@ Deno.test("the page says what is paused for all groups, and which document is co
   assertStringIncludes(page, "locksmith repair --dry-run --group web");
 });
 
+Deno.test("a machine that is not well after its reboot is shown with what is wrong, and one that is not known to be well as such", async () => {
+  const site = emptySite();
+  const hold = {
+    boot: "b1",
+    since: new Date(NOW_MS - HOUR_MS / 4).toISOString(),
+    phase: "rebooting",
+    extra: {},
+  };
+  const back = new Date(NOW_MS - 60_000).toISOString();
+  site.write("web", (before) => ({
+    ...before,
+    max: 2,
+    holders: ["a", "b"],
+    holds: new Map([
+      ["a", { ...hold, host: "web1", back, trouble: "raid: degraded" }],
+      ["b", { ...hold, host: "web2", back }],
+    ]),
+  }));
+  const page = text(await document(site));
+  assertMatch(page, /web1 a unhealthy since its reboot ?since [0-9:]+ UTC \u00b7 raid: degraded/);
+  assertMatch(page, /web2 b up again, not known to be well yet/);
+});
+
 Deno.test("while the store is away the page says since when, and shows what there was", async () => {
   const site = busySite();
   site.mirror.away = true;

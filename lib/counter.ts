@@ -6,11 +6,12 @@
  */
 
 import { Granter } from "./grant.ts";
-import { type Gate, gateAt, type GroupRules } from "./group_rules.ts";
+import type { GroupRules } from "./group_rules.ts";
 import type { KeptSlots } from "./kept_slots.ts";
 import { type Lock, LockError } from "./lock.ts";
 import type { Mirror } from "./mirror.ts";
 import type { Guest, Places } from "./places.ts";
+import { type Gate, gateAt } from "./schedule.ts";
 import { SeenDocument } from "./seen_document.ts";
 import { cancel, endsInMs, type Hold, pauseInForce, renew, type Semaphore, settle } from "./semaphore.ts";
 import { fullRefusal, gateRefusal, pauseRefusal, type Refusal } from "./slot_refusal.ts";

@@ -3,7 +3,7 @@
  */
 
 import { groupPhrase } from "./group.ts";
-import type { Gate } from "./group_rules.ts";
+import type { Gate } from "./schedule.ts";
 import type { Standing } from "./line.ts";
 import { plainLine } from "./plain_text.ts";
 import { available, type Hold, type Pause, type Semaphore } from "./semaphore.ts";
@@ -68,9 +68,7 @@ export function gateRefusal(
 ): Refusal {
   const why = freeze === undefined
     ? `the window of ${groupPhrase(group)} is closed`
-    : `reboots of ${groupPhrase(group)} are frozen${
-      freeze.reason === undefined ? "" : ` (${freeze.reason})`
-    }`;
+    : `reboots of ${groupPhrase(group)} are frozen${freeze.name === undefined ? "" : ` (${freeze.name})`}`;
   return refusal(
     "closed",
     `${why}; ${

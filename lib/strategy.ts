@@ -6,7 +6,6 @@
  */
 
 import type { Need } from "./need.ts";
-import { occurrences, type Window } from "./window.ts";
 
 export type Strategy = "etcd-lock" | "fleet-lock" | "reboot" | "off";
 export const STRATEGIES: readonly Strategy[] = ["etcd-lock", "fleet-lock", "reboot", "off"];
@@ -66,23 +65,6 @@ export type WindowState =
   | { readonly open: true; readonly closesAt: number; readonly nextOpensAt: number }
   /** `nextOpensAt`: `Infinity` where no time is known. `why`: what closes it, where it is not the window itself. */
   | { readonly open: false; readonly nextOpensAt: number; readonly why?: string };
-
-/** The state of a window at `now`. Without a window it is always open. */
-export function windowStateAt(
-  schedule: { readonly window: Window; readonly zone: string } | null,
-  now: number,
-): WindowState {
-  if (schedule === null) return { open: true, closesAt: Infinity, nextOpensAt: now };
-  const at = Temporal.Instant.fromEpochMilliseconds(now).toZonedDateTimeISO(schedule.zone);
-  const coming = occurrences(schedule.window, at);
-  const { start, end } = coming.next().value;
-  if (start.epochMilliseconds > now) return { open: false, nextOpensAt: start.epochMilliseconds };
-  return {
-    open: true,
-    closesAt: end.epochMilliseconds,
-    nextOpensAt: coming.next().value.start.epochMilliseconds,
-  };
-}
 
 /** What is known when a decision is to be made. */
 export interface Facts {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { gateAt, openingsOf } from "../lib/group_rules.ts";
+import { gateAt, openingsOf } from "../lib/schedule.ts";
 import { Line } from "../lib/line.ts";
 import {
   afterIdling,

@@ -554,7 +554,7 @@ Deno.test("Slots grants nothing while the window is closed; who waits gets a slo
   const now = service.time.now();
   const rules: GroupRules = {
     windows: [],
-    freezes: [{ from: now + MINUTE_MS, until: now + 10 * MINUTE_MS, reason: "Christmas" }],
+    freezes: [{ from: now + MINUTE_MS, until: now + 10 * MINUTE_MS, name: "Christmas" }],
   };
   const server = await service.server({ rulesOf: (group) => group === "web" ? rules : undefined });
   await server.poll("holder");

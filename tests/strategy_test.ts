@@ -1,9 +1,8 @@
 /** What is done, given the facts: every combination of need, window, slot and strategy has its one answer. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import type { Need } from "../lib/need.ts";
-import { chooseStrategy, decide, type WindowState, windowStateAt } from "../lib/strategy.ts";
-import { parseWindow } from "../lib/window.ts";
+import { chooseStrategy, decide, type WindowState } from "../lib/strategy.ts";
 
 const NEEDED: Need = { kind: "needed", reasons: ["a new kernel"], fingerprint: "kernel" };
 const NOT_NEEDED: Need = { kind: "not-needed" };
@@ -81,43 +80,4 @@ Deno.test("decide() without a lock asks for need and window, and for no slot", (
   assertEquals(decideFor(NEEDED, CLOSED), { kind: "await-window", until: 9_000 });
   assertEquals(decideFor(NOT_NEEDED, OPEN), { kind: "rest" });
   assertEquals(decideFor(UNKNOWN, OPEN), { kind: "rest" });
-});
-
-Deno.test("windowStateAt() without a window is always open", () => {
-  assertEquals(windowStateAt(null, 1_000), { open: true, closesAt: Infinity, nextOpensAt: 1_000 });
-});
-
-Deno.test("windowStateAt() says until when the window is open, and from when the next one is", () => {
-  const ms = (text: string) => Temporal.Instant.from(text).epochMilliseconds;
-  const schedule = { window: parseWindow("23:00", "2h"), zone: "Europe/Berlin" };
-  const tonight = { closesAt: ms("2026-05-21T23:00:00Z"), nextOpensAt: ms("2026-05-22T21:00:00Z") };
-  assertEquals(windowStateAt(schedule, ms("2026-05-21T20:59:59.999Z")), {
-    open: false,
-    nextOpensAt: ms("2026-05-21T21:00:00Z"),
-  });
-  assertEquals(windowStateAt(schedule, ms("2026-05-21T21:00:00Z")), { open: true, ...tonight });
-  // the end belongs to the window, the millisecond after it does not
-  assertEquals(windowStateAt(schedule, ms("2026-05-21T23:00:00Z")), { open: true, ...tonight });
-  assertEquals(windowStateAt(schedule, ms("2026-05-21T23:00:00.001Z")), {
-    open: false,
-    nextOpensAt: ms("2026-05-22T21:00:00Z"),
-  });
-});
-
-Deno.test("windowStateAt() never says that it is open now and closed before now, through a year of both clocks", () => {
-  const schedule = { window: parseWindow("02:30", "90m"), zone: "America/New_York" };
-  const start = Temporal.Instant.from("2026-01-01T00:00:00Z").epochMilliseconds;
-  const HOUR_MS = 3_600_000;
-  let openHours = 0;
-  for (let hour = 0; hour < 365 * 24; hour++) {
-    const now = start + hour * HOUR_MS;
-    const opening = windowStateAt(schedule, now);
-    assert(opening.nextOpensAt > now);
-    if (!opening.open) continue;
-    openHours++;
-    assert(opening.closesAt >= now && opening.closesAt - now <= 1.5 * HOUR_MS);
-    assert(opening.nextOpensAt > opening.closesAt);
-  }
-  // of each window 03:00 and 04:00 are full hours; on the day without a 02:30 it runs from 03:30 to 05:00
-  assertEquals(openHours, 2 * 365);
 });

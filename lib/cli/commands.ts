@@ -145,7 +145,7 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     description:
       "Whether the window is open, and when it opens next: this host's window, or one from the options.",
     example: "locksmith window --start 'Thu 23:00' --length 1h30m --zone Europe/Berlin",
-    run: async (context) => (await import("./host_commands.ts")).showWindow(context),
+    run: async (context) => (await import("./window_command.ts")).showWindow(context),
   },
   "simulate": {
     operands: NONE,

@@ -108,7 +108,7 @@ function readPart(
   const setting = values.get(name);
   const condition = conditionOf(option, command);
   const heeded = condition === undefined || values.has(condition);
-  if (setting !== undefined && !heeded && setting.origin.startsWith("--")) {
+  if (setting !== undefined && !heeded && !option.common && setting.origin.startsWith("--")) {
     faults.push(`${setting.origin} has an effect only with --${condition}`);
   }
   if (setting === undefined || !heeded) {
@@ -119,8 +119,9 @@ function readPart(
     faults.push(`${origin}: ${fault}`);
     return { value: undefined, origin };
   }
-  const texts = option.repeatable
-    ? setting.texts.flatMap((text) => text.split(","))
+  const { repeatable } = option;
+  const texts = repeatable
+    ? setting.texts.flatMap((text) => text.split(repeatable))
     : setting.texts.slice(-1);
   const before = faults.length;
   const read = texts.flatMap((text) => {

@@ -12,6 +12,8 @@ import { type Column, fitTable, type Screen } from "./screen.ts";
 import { exampleLine, OWN_FILE, OWN_FOLDER, type Settings } from "./settings.ts";
 import type { StrategyChoice } from "../strategy.ts";
 import type { Part } from "./composer.ts";
+import type { ScheduleConfig } from "./schedule_config.ts";
+import { freezeFileFaults } from "./live_schedule.ts";
 
 /** The shape of `locksmith config --json`. */
 export interface ConfigReport {
@@ -27,7 +29,7 @@ export interface ConfigReport {
 export interface SettingReport {
   readonly name: string;
   /**
-   * Numbers and switches as such, endpoints as a list, a duration as it was written, `(hidden)` for a password; `null`:
+   * Numbers and switches as such, what may be given several times as a list, a duration as it was written, `(hidden)` for a password; `null`:
    * nothing is set. A value with a fault is the text as it was written.
    */
   readonly value: string | number | boolean | readonly string[] | null;
@@ -36,12 +38,20 @@ export interface SettingReport {
 }
 
 /** Shows it, and gives the exit code: 2 where there is a fault. */
-export function config(output: Output, reading: Reading, settings: Settings, screen?: Screen): number {
+export async function config(
+  output: Output,
+  reading: Reading,
+  settings: Settings,
+  screen?: Screen,
+): Promise<number> {
   if (reading.parts.get("example")?.value === true) {
     output.out(exampleFile());
     return 0;
   }
-  const { settings: rows, warnings, faults } = configReport(reading, settings);
+  // composed under this name by a function of this type
+  const schedule = reading.together.get("schedule") as ScheduleConfig | undefined;
+  const { settings: rows, warnings, faults: told } = configReport(reading, settings);
+  const faults = schedule === undefined ? told : [...told, ...await freezeFileFaults(schedule, Date.now())];
   output.out(
     reading.parts.get("json")?.value === true
       ? `${JSON.stringify({ settings: rows, warnings, faults } satisfies ConfigReport)}\n`
@@ -88,7 +98,7 @@ export function configReport(
 }
 
 function valueOf(option: Option, { value, origin }: Part, texts: readonly string[]): SettingReport["value"] {
-  const written = option.repeatable ? texts.join(",") : texts.at(-1);
+  const written = option.repeatable ? texts.join(option.repeatable) : texts.at(-1);
   if (option.secret) return origin === undefined ? null : "(hidden)";
   if (origin !== undefined && value === undefined) {
     return option.shown === undefined ? written ?? null : "(hidden)";
@@ -106,6 +116,9 @@ function standard({ fallback }: Option): string {
 
 function shown(name: string, value: SettingReport["value"]): string {
   if (name === "group" && value === DEFAULT_GROUP) return groupLabel(DEFAULT_GROUP);
+  if (typeof value === "object" && value !== null) {
+    return value.join((OPTIONS as OptionTable)[name]?.repeatable === ";" ? "; " : ",");
+  }
   return value === null || value === "" ? "-" : String(value);
 }
 

@@ -11,6 +11,7 @@ import { Daemon, type Host, TICK_INTERVAL_MS } from "../daemon.ts";
 import { rehearsing } from "./dry_run.ts";
 import { Bus } from "../host/bus.ts";
 import { formatDuration } from "../duration.ts";
+import { LiveSchedule } from "./live_schedule.ts";
 import { describeDistance, describeInstant } from "../description.ts";
 import { groupLabel } from "../group.ts";
 import { type HostOptions, realHost, told } from "../host/host.ts";
@@ -38,11 +39,10 @@ import { logLine, printError } from "./output.ts";
 import { ignoresHangup, isJournal } from "./process.ts";
 import { below } from "./settings.ts";
 import { reasons } from "../served.ts";
-import { type ActiveStrategy, AUTO, takesSlots, windowStateAt } from "../strategy.ts";
-import type { WindowConfig } from "./together.ts";
+import { type ActiveStrategy, AUTO, takesSlots } from "../strategy.ts";
+import { delayOf, describeSchedule, isLimited, type Schedule, windowStateAt } from "../schedule.ts";
 import { seldom } from "../seldom.ts";
 import { BY_DAEMON } from "../semaphore.ts";
-import { describeWindow } from "../window.ts";
 import type { Log } from "../surroundings.ts";
 import { reasonOf } from "../system_error.ts";
 
@@ -77,6 +77,8 @@ export async function daemon(context: DaemonContext): Promise<number> {
   const machine = await readMachine(config.root);
   await requireLastingId(config.root, machine.id);
   const { strategy: chosen, why } = config.strategy;
+  const delayMs = delayOf(machine.id, config.group, config.schedule.spreadMs);
+  const schedule = await LiveSchedule.open(config.schedule, delayMs, context.surroundings.now());
   let coordinator: HostOptions["coordinator"];
   try {
     coordinator = await beTheOnlyOne(config.root, log);
@@ -105,10 +107,12 @@ export async function daemon(context: DaemonContext): Promise<number> {
     return 0;
   }
   if (config["dry-run"]) log("notice", "dry run: doing everything except the reboot call");
-  const { window, "session-grace": graceMs } = config;
+  const { "session-grace": graceMs } = config;
   log("info", `reboot requests come from: ${await describeNeedSources(config)}`);
-  log("info", describeWindowNow(window, context.surroundings.now()));
-  if (window !== null && window.window.lengthMs < graceMs) {
+  const now = context.surroundings.now();
+  log("info", describeWindowNow(schedule.at(now), config.zone, now));
+  const { windows } = config.schedule.schedule;
+  if (windows.length > 0 && windows.every(({ window }) => window.lengthMs < graceMs)) {
     log(
       "warning",
       `the window is shorter than the ${
@@ -116,7 +120,9 @@ export async function daemon(context: DaemonContext): Promise<number> {
       } of grace: no reboot while somebody is logged in`,
     );
   }
-  const serving = { context, machine, coordinator, log, running };
+  const following = await schedule.follow(context.surroundings, log);
+  stop.signal.addEventListener("abort", () => following.close());
+  const serving = { context, machine, schedule, coordinator, log, running };
   await (chosen === AUTO
     ? serveByWhatIsThere(serving, why, stop.signal)
     : serve(chosen, serving, stop.signal));
@@ -125,19 +131,26 @@ export async function daemon(context: DaemonContext): Promise<number> {
 }
 
 /** `reboot window: every Sat at 02:00 for 1h, Europe/Berlin; opens Sat 2026-11-28 02:00 +01:00, in 2 days 11 h`. */
-function describeWindowNow(window: WindowConfig | null, now: number): string {
-  if (window === null) return "no reboot window: reboots are allowed at any time";
-  const state = windowStateAt(window, now);
+function describeWindowNow(schedule: Schedule, zone: string, now: number): string {
+  if (!isLimited(schedule)) return "no reboot window: reboots are allowed at any time";
+  const state = windowStateAt(schedule, now, zone);
   const [verb, at] = state.open ? ["open, closes", state.closesAt] : ["opens", state.nextOpensAt];
-  return `reboot window: ${describeWindow(window.window)}, ${window.zone}; ${verb} ${
-    describeInstant(at, window.zone)
-  }, ${describeDistance(at - now)}`;
+  const { delayMs = 0, windows } = schedule;
+  return [
+    `reboot ${windows.length > 1 ? "windows" : "window"}: ${describeSchedule(schedule, zone)}`,
+    ...(delayMs > 0 ? [`this machine begins ${formatDuration(delayMs)} after the start`] : []),
+    ...(state.open || state.why === undefined ? [] : [state.why]),
+    at === Infinity
+      ? state.open ? "open, and stays so" : "no time is known at which it opens"
+      : `${verb} ${describeInstant(at, zone)}, ${describeDistance(at - now)}`,
+  ].join("; ");
 }
 
 /** What the daemon works with, whatever its strategy. */
 interface Serving {
   readonly context: DaemonContext;
   readonly machine: Machine;
+  readonly schedule: LiveSchedule;
   readonly coordinator: HostOptions["coordinator"];
   readonly log: Log;
   readonly running: { keeper?: Keeper };
@@ -146,12 +159,13 @@ interface Serving {
 /** Serves by one strategy until `signal` aborts. `guard` may change what the daemon asks of its host. */
 async function serve(
   strategy: ActiveStrategy,
-  { context, machine, coordinator, log, running }: Serving,
+  { context, machine, schedule, coordinator, log, running }: Serving,
   signal: AbortSignal,
   guard: (host: Host) => Host = (host) => host,
 ): Promise<void> {
   const { config, surroundings } = context;
-  const { group, window, "session-grace": graceMs } = config;
+  const { group, "session-grace": graceMs } = config;
+  const { marginMs } = config.schedule;
   const bus = new Bus();
   const method = rebootMethod(config, machine);
   const rarely = seldom(log, surroundings);
@@ -199,11 +213,12 @@ async function serve(
     strategy,
     graceMs,
     idleLookMs: IDLE_LOOK_MS * (1 + surroundings.random() / 2),
-    windowAt: (now) => windowStateAt(window, now),
+    windowAt: (now) => schedule.windowAt(now),
+    ...(marginMs === undefined ? {} : { marginMs }),
     surroundings,
     keeper,
     group: groupLabel(group),
-    zone: window?.zone ?? config.zone,
+    zone: config.zone,
     tickMs: TICK_INTERVAL_MS,
     observe: (before, event, after) => {
       happeningsOf(before, event, after).forEach((happening) => notifier.tell(happening));
@@ -298,7 +313,7 @@ async function leftovers(
     }),
     surroundings,
     by: BY_DAEMON,
-    zone: config.window?.zone ?? config.zone,
+    zone: config.zone,
     lookMs: IDLE_LOOK_MS,
   });
 }

@@ -1,4 +1,4 @@
-/** The commands that act on this host: reboot it under the lock, try the chain without an update, show its windows. */
+/** The commands that act on this host: reboot it under the lock, try the chain without an update. */
 
 import { administrator, clockOf, type Context, withLock } from "./command.ts";
 import type { Config } from "./config.ts";
@@ -14,7 +14,7 @@ import { manualHooks } from "./manual_hooks.ts";
 import { rebootAt } from "./remote_reboot_command.ts";
 import { tellEnd, tellRehearsal } from "./reboot_outcome.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
-import { describeDuration, describeHold, describeOtherHost, describeTaking } from "../description.ts";
+import { describeHold, describeOtherHost, describeTaking } from "../description.ts";
 import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
 import { tellRefusal } from "./refusal.ts";
 import { OwnedFileError, removeOwned } from "../host/owned_file.ts";
@@ -22,7 +22,6 @@ import { MEMORY_FILE } from "../host/reboot_memory.ts";
 import { leaveRequest, REQUEST_FILE } from "../need/request.ts";
 import { below } from "./settings.ts";
 import { sendNeedReboot } from "../need/update_engine.ts";
-import { renderWindowReport, windowReport } from "./window_report.ts";
 import type { Machine } from "../machine.ts";
 import { groupFlag } from "../group.ts";
 
@@ -143,24 +142,4 @@ export async function reset(context: Context<"reset">): Promise<number> {
     printError(context, error.message, Deno.uid() === 0 ? undefined : "only root can reset it");
     return 1;
   }
-}
-
-export function showWindow({ config, surroundings, out, screen }: Context<"window">): Promise<number> {
-  const { window, zone, moment, count, json } = config;
-  if (window === null) {
-    out(
-      json
-        ? `${JSON.stringify({ open: true, toStartSeconds: 0, windows: [] })}\n`
-        : "no reboot window is configured: reboots are allowed at any time\n",
-    );
-    return Promise.resolve(0);
-  }
-  const now = Temporal.Instant.fromEpochMilliseconds(surroundings.now()).toZonedDateTimeISO(zone);
-  const report = windowReport(window.window, moment ?? now, count);
-  out(
-    json
-      ? `${JSON.stringify(report)}\n`
-      : renderWindowReport(report, window.window, zone, screen && describeDuration),
-  );
-  return Promise.resolve(0);
 }

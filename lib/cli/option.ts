@@ -23,8 +23,8 @@ export interface Option<T = unknown> {
    * of its own.
    */
   readonly optional?: boolean;
-  /** May be given several times; its value is then a list. */
-  readonly repeatable?: boolean;
+  /** May be given several times, or several behind each other with this between them; its value is then a list. */
+  readonly repeatable?: "," | ";";
   /** For the help, without the default. */
   readonly help: string;
   /** The commands that read it; `lock --wait` is `lock` where `--wait` is given. `config` reads all that have a variable. */

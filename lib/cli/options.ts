@@ -61,7 +61,7 @@ export const COMMAND_NAMES = [
 
 export type CommandName = typeof COMMAND_NAMES[number];
 /** Who reads an option: a command, or one where another option is given. */
-export type Reader = CommandName | "lock --wait" | "status --check" | "groups --check";
+export type Reader = CommandName | "lock --wait" | "status --check" | "groups --check" | "window --group";
 
 /** Commands that talk to the store about a group. */
 const GROUP = [
@@ -76,7 +76,7 @@ const GROUP = [
   "repair",
   "daemon",
 ] as const;
-const STORE = [...GROUP, "groups", "serve"] as const;
+const STORE = [...GROUP, "groups", "serve", "window --group"] as const;
 const WINDOW = ["daemon", "window", "simulate"] as const;
 
 /**
@@ -93,7 +93,7 @@ const SWITCH = { fallback: "false", parse: parseSwitch } as const;
 export const OPTIONS = {
   "endpoint": {
     value: "URL",
-    repeatable: true,
+    repeatable: ",",
     help:
       "etcd at http(s)://HOST:PORT, several separated by commas or repeated; or sqlite:PATH, a file for the processes " +
       "of one host",
@@ -188,7 +188,7 @@ export const OPTIONS = {
   "group": {
     value: "NAME",
     help: "the group of machines that share one semaphore",
-    by: [...GROUP, "token"],
+    by: [...GROUP, "token", "window"],
     common: true,
     variable: "prefixed",
     fallback: "",
@@ -229,7 +229,10 @@ export const OPTIONS = {
   "reboot-window-start": {
     aliases: ["start", "window"],
     value: "TIME",
-    help: "start of the reboot window: 'HH:MM', 'Day HH:MM' or systemd.time(7); none: always open",
+    repeatable: ";",
+    help:
+      "start of the reboot window: 'HH:MM', 'Day HH:MM' or systemd.time(7); several separated by semicolons or " +
+      "repeated; none: always open",
     by: WINDOW,
     variable: "plain",
     fallback: "none",
@@ -239,11 +242,50 @@ export const OPTIONS = {
   "reboot-window-length": {
     aliases: ["length"],
     value: "DURATION",
-    help: "length of the reboot window, such as 1h30m",
+    repeatable: ";",
+    help: "length of the reboot window, such as 1h30m: one for all windows, or as many as there are",
     by: WINDOW,
     variable: "plain",
     sample: "1h30m",
     parse: parseText,
+  },
+  "freeze": {
+    value: "DATES",
+    repeatable: ";",
+    help:
+      "no reboots then, whatever the window: 'FROM..TO NAME', whole days or times such as 2026-12-20T18:00; several " +
+      "separated by semicolons or repeated",
+    by: WINDOW,
+    variable: "prefixed",
+    sample: "2026-12-20..2027-01-02 Christmas",
+    parse: parseText,
+  },
+  "freeze-file": {
+    value: "FILE",
+    repeatable: ";",
+    help: "no reboots during the events of this calendar (iCalendar, .ics), read again when it changes",
+    by: WINDOW,
+    variable: "prefixed",
+    sample: "/etc/locksmith/changes.ics",
+    parse: parsePath,
+  },
+  "spread": {
+    value: "DURATION",
+    help:
+      "begin at a moment of this long after a window opens, always the same of one machine, so that not all come at once",
+    by: WINDOW,
+    variable: "prefixed",
+    fallback: "0s",
+    sample: "30m",
+    parse: parseLength,
+  },
+  "window-margin": {
+    value: "DURATION",
+    help: "how much of the window must be left to queue; default: what checks, hooks and grace may take",
+    by: ["daemon"],
+    variable: "prefixed",
+    sample: "15m",
+    parse: parseLength,
   },
   "zone": {
     value: "ZONE",
@@ -453,7 +495,7 @@ export const OPTIONS = {
   },
   "listen": {
     value: "ADDR",
-    repeatable: true,
+    repeatable: ",",
     help: "HOST:PORT, [::]:PORT or unix:PATH; several separated by commas or repeated",
     by: ["serve"],
     variable: "prefixed",
@@ -604,7 +646,7 @@ export type OptionTable = Readonly<Record<string, Option>>;
 
 /** The value of an option: a list of those that may be repeated, maybe `undefined` where nothing is set. */
 export type Value<N extends OptionName> = Row<N> extends { parse(text: string): infer T }
-  ? Row<N> extends { repeatable: true } ? readonly T[]
+  ? Row<N> extends { repeatable: string } ? readonly T[]
   : Row<N> extends { fallback: unknown } | { required: string } ? T
   : T | undefined
   : never;

@@ -15,7 +15,7 @@ const OF_DAEMON = { by: ["daemon"], variable: "prefixed" } as const;
 export const OWN_WORK_OPTIONS = {
   "require-units": {
     value: "UNITS",
-    repeatable: true,
+    repeatable: ",",
     help: "reboot, and give the slot back, only while these systemd units are active; separated by commas",
     ...OF_DAEMON,
     sample: "nginx.service",
@@ -23,7 +23,7 @@ export const OWN_WORK_OPTIONS = {
   },
   "check-url": {
     value: "URL",
-    repeatable: true,
+    repeatable: ",",
     help: "the same while this URL answers with a status of 2xx; several separated by commas or repeated",
     ...OF_DAEMON,
     sample: "http://localhost:8080/health",

@@ -8,7 +8,7 @@ import { formatDuration } from "../duration.ts";
 import { table } from "./output.ts";
 import type { Rollout, SpanState } from "../simulation/rollout.ts";
 import type { RolloutPlan } from "../simulation/plan.ts";
-import { describeWindow } from "../window.ts";
+import { describeSchedule, isLimited } from "../schedule.ts";
 import { clockText } from "./window_report.ts";
 
 /** The shape of `locksmith simulate --json`. Instants are ISO 8601 with offset, seconds have up to three decimals. */
@@ -52,7 +52,7 @@ export function rolloutReport(rollout: Rollout, zone: string): RolloutReport {
     why: why ?? null,
     takesSeconds: throughMs === null ? null : seconds(throughMs),
     idealSeconds: Number.isFinite(idealMs) ? seconds(idealMs) : null,
-    windowsUsed: plan.schedule === null ? null : usedWindows(rollout),
+    windowsUsed: !isLimited(plan.schedule) ? null : usedWindows(rollout),
     busyShare: Math.floor(busyShare * 10_000) / 10_000,
     longestWaitSeconds: seconds(longestWaitMs),
     lost,
@@ -73,7 +73,7 @@ export function rolloutText(rollout: Rollout, zone: string, note = ""): string {
   const { plan, windows, throughMs, why = "", idealMs, longestWaitMs, lost } = rollout;
   const clock = (ms: number) => clockUp(plan, zone, ms);
   const ideal = Number.isFinite(idealMs) ? `ideal: ${wholeSeconds(idealMs)}` : "";
-  const of = plan.schedule === null ? "" : " of the time that the window is open";
+  const of = !isLimited(plan.schedule) ? "" : " of the time that the window is open";
   const facts = [
     ["Start:", clock(0)],
     ["Done:", throughMs === null ? why : clock(throughMs)],
@@ -81,7 +81,7 @@ export function rolloutText(rollout: Rollout, zone: string, note = ""): string {
     ...(throughMs === null
       ? ideal === "" ? [] : [["Takes:", `more than 8784h, ${ideal}`]]
       : [["Takes:", `${wholeSeconds(throughMs)}, ${ideal}`]]),
-    ...(plan.schedule === null || throughMs === null ? [] : [["Windows:", String(usedWindows(rollout))]]),
+    ...(!isLimited(plan.schedule) || throughMs === null ? [] : [["Windows:", String(usedWindows(rollout))]]),
     ...(throughMs === null ? [] : [
       ["Slots busy:", `${percent(rollout)}${of}`],
       ["Longest wait:", wholeSeconds(longestWaitMs)],
@@ -106,7 +106,7 @@ export function rolloutCaption(rollout: Rollout, zone: string, note = ""): { tit
   const lead = describePlan(plan, zone) + note;
   if (throughMs === null) return { title: `Roll-out ${why}`, lead };
   const used = usedWindows(rollout);
-  const windows = plan.schedule === null ? "" : `, in ${used} ${used === 1 ? "window" : "windows"}`;
+  const windows = !isLimited(plan.schedule) ? "" : `, in ${used} ${used === 1 ? "window" : "windows"}`;
   return {
     title: `Done ${clockUp(plan, zone, throughMs)}${windows}`,
     lead: `${lead}; slots ${percent(rollout)} busy`,
@@ -115,17 +115,17 @@ export function rolloutCaption(rollout: Rollout, zone: string, note = ""): { tit
 
 /** The plan in words. */
 export function describePlan(
-  { machines, max, rebootMs, graceMs, schedule, failShare = 0 }: RolloutPlan,
+  { machines, max, rebootMs, graceMs, schedule, spreadMs = 0, failShare = 0 }: RolloutPlan,
   zone: string,
 ): string {
   const [from, to] = [formatDuration(rebootMs.from), formatDuration(rebootMs.to)];
-  const when = schedule === null ? `always open, ${zone}` : `${describeWindow(schedule.window)}, ${zone}`;
   return [
     `${machines} ${machines === 1 ? "machine" : "machines"}, ${max} at once`,
     `a reboot takes ${from === to ? from : `${from} to ${to}`}`,
     ...(failShare > 0 ? [`${Math.round(failShare * 1e8) / 1e6} % never come back`] : []),
     ...(graceMs > 0 ? [`grace of ${formatDuration(graceMs)}`] : []),
-    when,
+    describeSchedule(schedule, zone),
+    ...(spreadMs > 0 ? [`spread over ${formatDuration(spreadMs)}`] : []),
   ].join("; ");
 }
 

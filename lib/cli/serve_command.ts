@@ -26,7 +26,7 @@ import { readCredentialList } from "../serve/tokens_file.ts";
 import { readRegularFile } from "../host/regular_file.ts";
 import { ApiDoor } from "../serve/api_door.ts";
 import { Fleet } from "../serve/fleet.ts";
-import { openingsOf } from "../group_rules.ts";
+import { openingsOf } from "../schedule.ts";
 import { Operations } from "../serve/operations.ts";
 import { PageDoor } from "../serve/page_door.ts";
 import { serveDoors, type Server } from "../serve/server.ts";

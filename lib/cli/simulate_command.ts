@@ -4,7 +4,8 @@
  */
 
 import type { Context } from "./command.ts";
-import type { WindowConfig } from "./together.ts";
+import type { ScheduleConfig } from "./schedule_config.ts";
+import { LiveSchedule } from "./live_schedule.ts";
 import { formatDuration } from "../duration.ts";
 import { leastMax, type Limit } from "../simulation/least_max.ts";
 import { printError } from "./output.ts";
@@ -20,9 +21,10 @@ const STDOUT = "-";
 
 /** Exit 1 where the roll-out never finishes, or not in time, or the picture cannot be written. */
 export async function simulate(context: Context<"simulate">): Promise<number> {
-  const { config: { svg, zone, json, window, moment }, surroundings, out } = context;
+  const { config: { svg, zone, json, schedule: configured, moment }, surroundings, out } = context;
   const startMs = moment?.epochMilliseconds ?? surroundings.now();
-  const plan = { ...context.config.plan, schedule: window, startMs };
+  const schedule = (await LiveSchedule.open(configured, 0, startMs)).at(startMs);
+  const plan = { ...context.config.plan, schedule, startMs };
   try {
     // told now, and not after a minute of work
     if (svg !== undefined && svg !== STDOUT) await writeWhole(svg, undefined);
@@ -31,7 +33,7 @@ export async function simulate(context: Context<"simulate">): Promise<number> {
       printError(context, `no max lets this roll-out finish within ${withinText(context.config.within)}`);
       return 1;
     }
-    const note = windowNote(window);
+    const note = windowNote(configured);
     if (svg !== undefined) {
       const picture = timelineSvg(rollout, zone, rolloutCaption(rollout, zone, note));
       if (svg === STDOUT) out(picture);
@@ -48,10 +50,10 @@ export async function simulate(context: Context<"simulate">): Promise<number> {
 }
 
 /** Whose window it is, where the command line does not say so. */
-function windowNote(window: WindowConfig | null): string {
-  return window === null || window.origin.startsWith("--")
+function windowNote({ origin, schedule: { windows } }: ScheduleConfig): string {
+  return origin === undefined || origin.startsWith("--")
     ? ""
-    : ` (this host's window, set by ${window.origin})`;
+    : ` (this host's ${windows.length === 1 ? "window" : "windows"}, set by ${origin})`;
 }
 
 function foundText({ config: { within } }: Context<"simulate">, { plan: { max } }: Rollout): string {

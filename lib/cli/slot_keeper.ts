@@ -61,7 +61,7 @@ async function overStore(
     priority: config.priority,
     overdueMs: config["hold-overdue"],
     lookMs: LOOK_INTERVAL_MS,
-    zone: config.window?.zone ?? config.zone,
+    zone: config.zone,
     failed,
   });
   return { keeper, own, store: lock.store };

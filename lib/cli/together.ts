@@ -8,6 +8,7 @@ import { type Composer, FAULTY, type Faulty, present } from "./composer.ts";
 import { choose, composeFleetLock, composeUnderFleetLock } from "./fleet_lock_config.ts";
 import { attempt } from "./option.ts";
 import { composeChecks } from "./own_work_options.ts";
+import { composeSchedule } from "./schedule_config.ts";
 import { composeServer, type ServerConfig } from "./server_config.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
 import {
@@ -19,7 +20,6 @@ import {
 import { planFaults, type RolloutPlan } from "../simulation/plan.ts";
 import type { StrategyChoice } from "../strategy.ts";
 import { reasonOf } from "../system_error.ts";
-import { parseWindow, type Window, WindowError } from "../window.ts";
 import { parseInstant } from "./window_report.ts";
 
 /** Where the semaphores are kept. */
@@ -38,13 +38,6 @@ export type StoreConfig =
   | { readonly kind: "sqlite"; readonly path: string }
   | ServerConfig;
 
-/** A window, the zone in which its start is meant, and by what it was set. */
-export interface WindowConfig {
-  readonly window: Window;
-  readonly zone: string;
-  readonly origin: string;
-}
-
 /** For how long a reboot and a pause may last before a check reports them, in milliseconds. */
 export interface CheckLimits {
   readonly rebootMs: number;
@@ -58,7 +51,7 @@ export const TOGETHER = {
     of: ["reboot-strategy"],
     compose: ({ part }: Composer) => part("endpoint").origin !== undefined,
   },
-  window: { of: ["reboot-window-start"], compose: composeWindow },
+  schedule: { of: ["reboot-window-start"], compose: composeSchedule },
   strategy: { of: ["session-grace", "reboot-strategy"], compose: composeStrategy },
   fleetLock: { of: ["fleet-lock-url"], compose: composeFleetLock },
   underFleetLock: { of: ["reboot-command", "fleet-lock-url"], compose: composeUnderFleetLock },
@@ -69,7 +62,8 @@ export const TOGETHER = {
   scope: { of: ["all"], compose: composeScope },
   removal: { of: ["remove"], compose: composeRemoval },
   serving: { of: ["listen"], compose: composeServing },
-  grantedGroup: { of: ["role"], compose: composeGrantedGroup },
+  grantedGroup: { of: ["role"], compose: composeNamedGroup },
+  askedGroup: { of: ["count"], compose: composeNamedGroup },
 } as const;
 export type Together = typeof TOGETHER;
 
@@ -124,31 +118,6 @@ function composeStore(composer: Composer): StoreConfig | Faulty {
 
 /** Neither is of use without the other. */
 const PAIRS = [["etcd-certfile", "etcd-keyfile"], ["etcd-username", "etcd-password"]] as const;
-
-/** The window; `null`: always open. */
-function composeWindow({ part, faults }: Composer): WindowConfig | null | Faulty {
-  const [start, length] = [part("reboot-window-start"), part("reboot-window-length")];
-  if (start.value === "none" && (start.origin !== undefined || length.origin === undefined)) return null;
-  if (start.origin === undefined || length.origin === undefined) {
-    const [given, missing] = start.origin === undefined ? [length, "start"] : [start, "length"];
-    faults.push(
-      `${given.origin}: needs --reboot-window-${missing} too: a window has a start and a length`,
-    );
-    return FAULTY;
-  }
-  const zone = part("zone").value;
-  if (start.value === undefined || length.value === undefined) return FAULTY;
-  try {
-    const window = parseWindow(start.value, length.value);
-    return zone === undefined ? FAULTY : { window, zone, origin: start.origin };
-  } catch (error) {
-    if (!(error instanceof WindowError)) throw error;
-    for (const fault of error.faults) {
-      faults.push(`${fault.startsWith("window length") ? length.origin : start.origin}: ${fault}`);
-    }
-    return FAULTY;
-  }
-}
 
 /** The strategy that is in effect. A machine that nobody configured is not rebooted: then it is a fault. */
 function composeStrategy({ part, faults, hints }: Composer): StrategyChoice | Faulty {
@@ -280,8 +249,8 @@ function composeServing({ part, readFile, faults, hints }: Composer): ServingCon
   };
 }
 
-/** The group that a credential is for; `undefined`: all. One that a file or the environment sets is this host's. */
-function composeGrantedGroup({ part }: Composer): string | undefined {
+/** The group that the command line names; one that a file or the environment sets is this host's, and nobody meant it here. */
+function composeNamedGroup({ part }: Composer): string | undefined {
   const { value, origin } = part("group");
   return origin?.startsWith("--") ? value : undefined;
 }
@@ -296,7 +265,7 @@ function composePlan(composer: Composer): Omit<RolloutPlan, "startMs" | "schedul
   if (within.value !== undefined && max.origin !== undefined) {
     faults.push("--max: cannot be combined with --within, which finds it");
   }
-  if (within.value !== undefined && "windows" in within.value && window.value === "none") {
+  if (within.value !== undefined && "windows" in within.value && window.value?.[0] === "none") {
     faults.push("--within: there is no window to count; give a time such as 48h, or a window");
   }
   const [machines, rebootMs, graceMs] = [
@@ -304,12 +273,12 @@ function composePlan(composer: Composer): Omit<RolloutPlan, "startMs" | "schedul
     part("reboot-time").value,
     part("grace").value,
   ];
-  const [seed, failShare] = [part("seed").value, part("fail").value];
+  const [seed, failShare, spreadMs] = [part("seed").value, part("fail").value, part("spread").value];
   if (
     machines === undefined || rebootMs === undefined || graceMs === undefined || seed === undefined ||
-    failShare === undefined || (max.value === undefined && max.origin !== undefined)
+    failShare === undefined || spreadMs === undefined || (max.value === undefined && max.origin !== undefined)
   ) return FAULTY;
-  const plan = { machines, max: max.value ?? 1, rebootMs, graceMs, seed, failShare };
+  const plan = { machines, max: max.value ?? 1, rebootMs, graceMs, seed, failShare, spreadMs };
   faults.push(...planFaults(plan).map((fault) => `--machines, --max: ${fault}`));
   return faults.length > before ? FAULTY : plan;
 }

@@ -1,5 +1,5 @@
 /**
- * What `locksmith window` says: whether the window is open at a given time, and when it opens next.
+ * What `locksmith window` says: whether reboots are allowed at a given time, and when they are next.
  *
  * The report is data, in the shape that `--json` prints; the text for people is made from the report alone, so both
  * say the same. Times are seconds apart from fractions that somebody asked for, and carry their offset from UTC.
@@ -7,14 +7,16 @@
 
 import { table } from "./output.ts";
 import { formatDuration } from "../duration.ts";
+import { describeFreeze } from "../freeze.ts";
 import {
-  describeWindow,
-  type Occurrence,
-  occurrences,
-  toStartMs,
-  type Window,
-  WindowError,
-} from "../window.ts";
+  describeWindows,
+  freezeAt,
+  type Opening,
+  openingsOf,
+  openSince,
+  type Schedule,
+} from "../schedule.ts";
+import { WindowError } from "../window.ts";
 
 /** The most windows that one report lists. */
 export const MAX_REPORT_COUNT = 1000;
@@ -22,62 +24,120 @@ export const MAX_REPORT_COUNT = 1000;
 /** The shape of `locksmith window --json`. */
 export interface WindowReport {
   readonly open: boolean;
-  /** Seconds until the window opens; zero or negative: open, and since when. */
-  readonly toStartSeconds: number;
-  /** The open or next one first. ISO 8601 with offset, such as `2015-05-21T23:00:00-04:00`. */
-  readonly windows: readonly { readonly start: string; readonly end: string }[];
+  /** Seconds until the window opens; zero or negative: open, and since when; `null`: no time is known at which it opens. */
+  readonly toStartSeconds: number | null;
+  /**
+   * The open or next one first, without the time that freezes take. ISO 8601 with offset, such as
+   * `2015-05-21T23:00:00-04:00`. `end` of `null`: it does not close as far as is known.
+   */
+  readonly windows: readonly { readonly start: string; readonly end: string | null }[];
+  /** Those that are not over, in their order. `until`: the first moment at which reboots are allowed again. */
+  readonly freezes: readonly {
+    readonly from: string;
+    readonly until: string;
+    readonly name: string | null;
+  }[];
+  /** How long after its start each window opens for this machine. */
+  readonly delaySeconds: number;
 }
 
 /**
- * The state of `window` at `at`, in the zone of `at`, and its `count` next occurrences beginning with the open one.
+ * The state of `schedule` at `at`, in the zone of `at`, its `count` next openings beginning with the one that is open, and as many
+ * freezes.
  *
  * Throws a `RangeError` unless `count` is a whole number from 1 to {@linkcode MAX_REPORT_COUNT}.
  */
-export function windowReport(window: Window, at: Temporal.ZonedDateTime, count: number): WindowReport {
+export function windowReport(schedule: Schedule, at: Temporal.ZonedDateTime, count: number): WindowReport {
   if (!Number.isInteger(count) || count < 1 || count > MAX_REPORT_COUNT) {
     throw new RangeError(`cannot list ${count} windows: give a number from 1 to ${MAX_REPORT_COUNT}`);
   }
-  const windows = occurrences(window, at).take(count).map(({ start, end }: Occurrence) => ({
-    start: start.toString({ timeZoneName: "never" }),
-    end: end.toString({ timeZoneName: "never" }),
-  })).toArray();
-  const toStart = toStartMs(window, at);
-  return { open: toStart <= 0, toStartSeconds: toStart / 1000, windows };
+  const { freezes, delayMs = 0 } = schedule;
+  const now = at.epochMilliseconds;
+  const text = (ms: number) =>
+    Temporal.Instant.fromEpochMilliseconds(ms).toZonedDateTimeISO(at.timeZoneId)
+      .toString({ timeZoneName: "never" });
+  const since = openSince(schedule, now);
+  const ahead = openingsOf(schedule, now);
+  const found: Opening[] = ahead === undefined ? [] : Iterator.from(ahead).take(count).toArray();
+  const [first] = found;
+  if (first !== undefined && since !== undefined && since !== -Infinity) {
+    found[0] = { ...first, startMs: since };
+  }
+  const fractionMs = Number(at.epochNanoseconds % 1_000_000n) / 1e6;
+  const next = found[0]?.startMs;
+  const toStartMs = since === -Infinity ? 0 : next === undefined ? null : next - now - fractionMs;
+  return {
+    open: since !== undefined,
+    toStartSeconds: toStartMs === null ? null : toStartMs / 1000,
+    windows: found.map(({ startMs, endMs }) => ({
+      start: text(startMs),
+      end: endMs === Infinity ? null : text(endMs),
+    })),
+    freezes: freezes.filter(({ until }) => until > now).sort((a, b) => a.from - b.from).slice(0, count)
+      .map(({ from, until, name }) => ({ from: text(from), until: text(until), name: name ?? null })),
+    delaySeconds: delayMs / 1000,
+  };
 }
 
 /**
- * A report of {@linkcode windowReport} for people: what the window is, whether it is open, and a table of `windows`.
- * `zone` is the zone in which the table shows its times. LENGTH is elapsed time. `describe` words how far away a
- * time is. Ends with a newline.
+ * A report of {@linkcode windowReport} for people: what the windows of `schedule` are, whether one is open, and a table of them
+ * and of the freezes. `at`: the moment of the report, in the zone in which times are shown. LENGTH is elapsed time.
+ * `describe` words how far away a time is. Ends with a newline.
  */
 export function renderWindowReport(
   report: WindowReport,
-  window: Window,
-  zone: string,
+  schedule: Schedule,
+  at: Temporal.ZonedDateTime,
   describe: (ms: number) => string = secondsText,
 ): string {
+  const { timeZoneId: zone } = at;
+  const shown = (text: string) => Temporal.Instant.from(text).toZonedDateTimeISO(zone);
+  const untilMs = (time: Temporal.ZonedDateTime) => Number(time.epochNanoseconds - at.epochNanoseconds) / 1e6;
   const windows = report.windows.map(({ start, end }) => ({
-    start: Temporal.Instant.from(start).toZonedDateTimeISO(zone),
-    end: Temporal.Instant.from(end).toZonedDateTimeISO(zone),
+    start: shown(start),
+    end: end === null ? undefined : shown(end),
   }));
-  const [first] = windows;
-  if (first === undefined) throw new RangeError("cannot show a report without windows");
-  const atMs = first.start.epochMilliseconds - report.toStartSeconds * 1000;
-  const short = windows.every(({ start, end }) => start.second === 0 && end.second === 0);
-  const rows = [
-    ["START", "END", "LENGTH", "IN"],
-    ...windows.map(({ start, end }, index) => [
-      clockText(start, short),
-      clockText(end, short),
-      formatDuration(end.epochMilliseconds - start.epochMilliseconds),
-      index === 0 && report.open ? "now" : describe(start.epochMilliseconds - atMs),
-    ]),
+  const freezes = report.freezes.map(({ from, until, name }) => ({
+    from: shown(from),
+    until: shown(until),
+    name,
+  }));
+  const times = [
+    ...windows.flatMap(({ start, end }) => [start, end]),
+    ...freezes.flatMap((f) => [f.from, f.until]),
   ];
-  const untilEnd = describe(first.end.epochMilliseconds - atMs);
+  const short = times.every((time) => time === undefined || time.second === 0);
+  const rows = windows.map(({ start, end }, index) => [
+    clockText(start, short),
+    end === undefined ? "-" : clockText(end, short),
+    end === undefined ? "-" : formatDuration(end.epochMilliseconds - start.epochMilliseconds),
+    index === 0 && report.open ? "now" : describe(untilMs(start)),
+  ]);
+  const [first] = windows;
+  const closes = first?.end === undefined ? "" : `, closes in ${describe(untilMs(first.end))}`;
+  const sinceMs = -(report.toStartSeconds ?? 0) * 1000;
+  const frozen = freezeAt(schedule, at.epochMilliseconds);
   const state = report.open
-    ? `open for ${describe(-report.toStartSeconds * 1000)}, closes in ${untilEnd}`
-    : `closed, opens in ${describe(report.toStartSeconds * 1000)}`;
-  return `${describeWindow(window)}, ${zone}: ${state}\n\n${table(rows)}`;
+    ? `open${schedule.windows.length === 0 ? " now" : ` for ${describe(sinceMs)}`}${closes}`
+    : [
+      frozen === undefined ? "closed" : describeFreeze(frozen, zone),
+      report.toStartSeconds === null
+        ? "no time is known at which it opens"
+        : `opens in ${describe(report.toStartSeconds * 1000)}`,
+    ].join(", ");
+  const delay = report.delaySeconds === 0
+    ? ""
+    : `This machine begins ${formatDuration(report.delaySeconds * 1000)} after the start of a window.\n`;
+  const tables = [
+    ...(rows.length === 0 ? [] : [table([["START", "END", "LENGTH", "IN"], ...rows])]),
+    ...(freezes.length === 0 ? [] : [table([
+      ["FROZEN FROM", "UNTIL", "NAME"],
+      ...freezes.map((
+        { from, until, name },
+      ) => [clockText(from, short), clockText(until, short), name ?? "-"]),
+    ])]),
+  ];
+  return [`${describeWindows(schedule, zone)}: ${state}\n${delay}`, ...tables].join("\n");
 }
 
 /** `Thu 2015-05-21 23:00 -04:00`, with seconds unless `short`. */

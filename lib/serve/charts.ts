@@ -5,7 +5,7 @@
 
 import { DAY_MS, median, type PastDay } from "../past_day.ts";
 import { AHEAD_MS, type GroupView } from "./fleet.ts";
-import type { Opening } from "../group_rules.ts";
+import type { Opening } from "../schedule.ts";
 import { type Html, html } from "./html.ts";
 import { roughly } from "./clock.ts";
 

@@ -23,7 +23,7 @@ import type { Surroundings } from "../surroundings.ts";
 import { DAY_MS, type PastDay } from "../past_day.ts";
 import { RecentPast } from "../recent_past.ts";
 import { type Forecast, forecast, forecastFacts, heldSinceMs } from "../simulation/forecast.ts";
-import type { Opening } from "../group_rules.ts";
+import type { Opening } from "../schedule.ts";
 
 /** How far windows are shown ahead, in milliseconds. */
 export const AHEAD_MS = 7 * DAY_MS;

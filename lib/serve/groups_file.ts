@@ -5,7 +5,7 @@
  *     max = 2                            # slots; without it the store's
  *     zone = "Europe/Berlin"             # of windows and freezes; default: UTC
  *     windows = ["02:00 1h", "Sun 14:00 3h"]
- *     freezes = ["2026-12-20 2027-01-06 Christmas"]  # first and last day
+ *     freezes = ["2026-12-20..2027-01-06 Christmas"]  # first and last day
  *     who = ["web-hosts", "web*.example.net"]        # names of credentials
  *
  * The table `default` is the group that has no name. A file is taken whole, or refused with all of its faults.
@@ -13,10 +13,11 @@
 
 import { parse, TomlError } from "smol-toml";
 import { groupPhrase } from "../group.ts";
-import type { Freeze, GroupRules, KnownGroups, Schedule } from "../group_rules.ts";
+import { type Freeze, parseFreeze } from "../freeze.ts";
+import type { GroupRules, KnownGroups } from "../group_rules.ts";
 import { protocolGroupFault } from "../fleetlock/group_name.ts";
 import type { Lock } from "../lock.ts";
-import { reasonFault } from "../plain_text.ts";
+import type { ZonedWindow } from "../schedule.ts";
 import { isCount, MAX_LIMIT } from "../semaphore.ts";
 import { didYouMean } from "../suggest.ts";
 import { parseWindow, parseZone, WindowError } from "../window.ts";
@@ -109,7 +110,7 @@ function texts(table: Readonly<Record<string, unknown>>, field: string, refuse: 
   return [];
 }
 
-function readWindow(text: string, zone: string, refuse: Refuse): Schedule[] {
+function readWindow(text: string, zone: string, refuse: Refuse): ZonedWindow[] {
   const [, start = "", length = ""] = /^\s*(.*?)\s+(\S+)\s*$/.exec(text) ?? [];
   if (start === "") {
     refuse(`window ${JSON.stringify(text)} is not a start and a length such as "Sun 02:00 1h30m"`, "windows");
@@ -125,38 +126,12 @@ function readWindow(text: string, zone: string, refuse: Refuse): Schedule[] {
 }
 
 function readFreeze(text: string, zone: string, refuse: Refuse): Freeze[] {
-  const [, first = "", last = "", reason] =
-    /^\s*([0-9]{4}-[0-9]{2}-[0-9]{2})(?:\s+([0-9]{4}-[0-9]{2}-[0-9]{2}))?(?:\s+(\S.*?))?\s*$/.exec(text) ??
-      [];
-  const days = [first, last === "" ? first : last].map(dayOf);
-  const [from, to] = days;
-  if (from === undefined || to === undefined) {
-    refuse(
-      `freeze ${JSON.stringify(text)} is not a first day, a last day and a reason such as ` +
-        `"2026-12-20 2027-01-06 Christmas"`,
-      "freezes",
-    );
-    return [];
-  }
-  if (Temporal.PlainDate.compare(from, to) > 0) {
-    refuse(`freeze ${JSON.stringify(text)} ends before it begins`, "freezes");
-    return [];
-  }
-  const fault = reason === undefined ? undefined : reasonFault(reason);
-  if (fault !== undefined) refuse(`freeze ${JSON.stringify(text)}: ${fault}`, "freezes");
-  return [{
-    from: from.toZonedDateTime(zone).epochMilliseconds,
-    until: to.add({ days: 1 }).toZonedDateTime(zone).epochMilliseconds,
-    ...(reason === undefined ? {} : { reason }),
-  }];
-}
-
-function dayOf(text: string): Temporal.PlainDate | undefined {
   try {
-    return Temporal.PlainDate.from(text, { overflow: "reject" });
+    return [parseFreeze(text, zone)];
   } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
+    if (!(error instanceof WindowError)) throw error;
+    for (const fault of error.faults) refuse(fault, "freezes");
+    return [];
   }
 }
 

@@ -17,7 +17,7 @@ import type { Api } from "./hosts_door.ts";
 import { STATUS } from "../fleetlock/protocol.ts";
 import { protocolName } from "../fleetlock/group_name.ts";
 import { groupOfKey, ROOT } from "../group.ts";
-import type { Opening } from "../group_rules.ts";
+import type { Opening } from "../schedule.ts";
 import { type GroupReading, readingOf } from "../groups.ts";
 import { LockError, parseEntry } from "../lock_error.ts";
 import type { Mirror, MirrorNews } from "../mirror.ts";

@@ -2,7 +2,7 @@
 
 import type { Daemon } from "../daemon.ts";
 import type { Ledger, Taken } from "../ledger.ts";
-import type { Window } from "../window.ts";
+import type { Schedule } from "../schedule.ts";
 import type { Process } from "./virtual_time.ts";
 
 /** A machine of a fleet. */
@@ -10,7 +10,7 @@ export interface MachineConfig {
   readonly id: string;
   readonly group: string;
   readonly priority: number;
-  readonly schedule: { readonly window: Window; readonly zone: string } | null;
+  readonly schedule: Schedule;
   /** From going down to the start of the daemon, in milliseconds; `Infinity`: it never comes back. */
   readonly rebootMs: number;
   readonly graceMs: number;

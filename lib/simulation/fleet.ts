@@ -24,7 +24,8 @@ import { type Actor, Judge } from "./judge.ts";
 import type { Store } from "../store.ts";
 import { Memory } from "./memory.ts";
 import { areHooksDue, careFor } from "./care.ts";
-import { type WindowState, windowStateAt } from "../strategy.ts";
+import { type Schedule, windowStates } from "../schedule.ts";
+import type { WindowState } from "../strategy.ts";
 import { Process, type Random, VirtualTime } from "./virtual_time.ts";
 import { serializeSemaphore } from "../document.ts";
 
@@ -67,7 +68,7 @@ export class Fleet {
   readonly #machines = new WeakMap<Process, Computer>();
   /** Of each process: which leases, and what to do when one is lost. */
   readonly #leases = new Map<Process, { readonly id: string; readonly ttlMs: number; lost(): void }[]>();
-  readonly #windows = new Map<MachineConfig["schedule"], Cached>();
+  readonly #windows = new Map<Schedule, (now: number) => WindowState>();
   readonly #slotServers: SlotServers | undefined;
   readonly #keeping: Keeping;
 
@@ -260,7 +261,7 @@ export class Fleet {
       idleLookMs: this.config.idleLookMs,
       tickMs: this.config.tickMs,
       group: machine.group,
-      zone: machine.config.schedule?.zone ?? "UTC",
+      zone: zoneOf(machine.config.schedule),
       windowAt: (now) => this.#windowOf(machine.config.schedule, now),
       ...(care === undefined ? {} : { afterBoot: { hooksDue, soakMs: care.soakMs } }),
       surroundings: process.surroundings,
@@ -411,19 +412,14 @@ export class Fleet {
     return new SimulatedStore(this.server, process, this.faults, witness);
   }
 
-  /** Windows of a whole fleet are few, and asked about often: what was computed holds until the next opening or closing. */
-  #windowOf(schedule: MachineConfig["schedule"], now: number): WindowState {
-    const cached = this.#windows.get(schedule);
-    if (cached !== undefined && now >= cached.from && now <= cached.until) return cached.window;
-    const window = windowStateAt(schedule, now);
-    const until = window.open ? window.closesAt : window.nextOpensAt - 1;
-    this.#windows.set(schedule, { from: now, until, window });
-    return window;
+  /** Windows of a whole fleet are few, and asked about often. */
+  #windowOf(schedule: Schedule, now: number): WindowState {
+    let states = this.#windows.get(schedule);
+    if (states === undefined) this.#windows.set(schedule, states = windowStates(schedule, zoneOf(schedule)));
+    return states(now);
   }
 }
 
-interface Cached {
-  readonly from: number;
-  readonly until: number;
-  readonly window: WindowState;
+function zoneOf({ windows: [first] }: Schedule): string {
+  return first?.zone ?? "UTC";
 }

@@ -6,7 +6,7 @@
  * are not in it. A machine that is overdue, or whose slot was taken by hand, is expected to keep it.
  */
 
-import type { Opening } from "../group_rules.ts";
+import type { Opening } from "../schedule.ts";
 import { median } from "../past_day.ts";
 import { type Hold, isByHand } from "../semaphore.ts";
 import type { Seen } from "../status.ts";

@@ -3,7 +3,7 @@
  * a slot passed from machine to machine in no time. Pure; what really happens is played in `rollout.ts`.
  */
 
-import { occurrences, type Window } from "../window.ts";
+import { isLimited, openingsOf as openingsAhead, openSince, type Schedule } from "../schedule.ts";
 
 /** What is asked. */
 export interface RolloutPlan {
@@ -12,8 +12,9 @@ export interface RolloutPlan {
   readonly max: number;
   /** From going down to the start of the daemon: drawn between the two for each machine, evenly. */
   readonly rebootMs: { readonly from: number; readonly to: number };
-  /** `null`: always open. */
-  readonly schedule: { readonly window: Window; readonly zone: string } | null;
+  readonly schedule: Schedule;
+  /** Over how long of each window the machines begin, each at its own moment; in milliseconds. */
+  readonly spreadMs?: number;
   /** How long people who are logged in get on each machine; 0: nobody is. */
   readonly graceMs: number;
   /** In milliseconds since the epoch. */
@@ -66,18 +67,17 @@ export interface Stretch {
   readonly endMs: number;
 }
 
-/** The stretches of open time that begin before the limit. */
+/** The stretches of open time that begin before the limit; of one that is under way, since when. */
 export function openingsOf({ schedule, startMs }: RolloutPlan): Stretch[] {
-  if (schedule === null) return [{ startMs: 0, endMs: Infinity }];
-  const now = Temporal.Instant.fromEpochMilliseconds(startMs).toZonedDateTimeISO(schedule.zone);
-  return occurrences(schedule.window, now)
-    .map(({ start, end }) => ({
-      startMs: start.epochMilliseconds - startMs,
-      endMs: end.epochMilliseconds - startMs,
-    }))
-    .take(2 + LIMIT_MS / (24 * 3_600_000))
-    .filter((stretch) => stretch.startMs <= LIMIT_MS)
-    .toArray();
+  if (!isLimited(schedule)) return [{ startMs: 0, endMs: Infinity }];
+  const since = openSince(schedule, startMs) ?? -Infinity;
+  const found: Stretch[] = [];
+  for (const opening of openingsAhead(schedule, startMs) ?? [{ startMs, endMs: Infinity }]) {
+    const beganMs = opening.startMs > startMs || since === -Infinity ? opening.startMs : since;
+    if (beganMs - startMs > LIMIT_MS) break;
+    found.push({ startMs: beganMs - startMs, endMs: opening.endMs - startMs });
+  }
+  return found;
 }
 
 /** The longest time from one opening to the next. */
@@ -146,7 +146,8 @@ export function idealEnd(
 export function whyNot({ max, graceMs, schedule }: RolloutPlan): string {
   if (max === 0) return "never: max is 0, and no slot is ever granted";
   // clock changes may join windows to a longer one, once or twice a year: no plan to rely on
-  if (schedule !== null && graceMs >= schedule.window.lengthMs) {
+  const { windows } = schedule;
+  if (windows.length > 0 && windows.every(({ window }) => graceMs >= window.lengthMs)) {
     return "never: the window is too short for the grace";
   }
   return "not within 366 days; stopped looking there";

@@ -22,6 +22,7 @@ import {
 import type { Computer, MachineConfig } from "./computer.ts";
 import { CLEAR, NO_FAULTS } from "./faults.ts";
 import { Fleet, type Happening } from "./fleet.ts";
+import { delayOf } from "../schedule.ts";
 import { Random } from "./virtual_time.ts";
 
 const SOMEBODY = { ...CLEAR, loggedIn: { kind: "known", users: ["somebody"] } } as const;
@@ -131,17 +132,20 @@ export async function simulateRollout(
 
 /** The machines of a roll-out, the same for the same seed. */
 export function drawMachines(plan: RolloutPlan): MachineConfig[] {
-  const { machines, rebootMs, schedule, graceMs, seed, failShare = 0 } = plan;
+  const { machines, rebootMs, schedule, spreadMs = 0, graceMs, seed, failShare = 0 } = plan;
   const random = new Random(seed);
   const digits = String(machines).length;
-  const drawn = Array.from({ length: machines }, (_, index) => ({
-    id: `m${String(index + 1).padStart(digits, "0")}`,
-    group: "",
-    priority: 0,
-    schedule,
-    rebootMs: rebootMs.from === rebootMs.to ? rebootMs.from : random.between(rebootMs.from, rebootMs.to),
-    graceMs,
-  }));
+  const drawn = Array.from({ length: machines }, (_, index) => {
+    const id = `m${String(index + 1).padStart(digits, "0")}`;
+    return {
+      id,
+      group: "",
+      priority: 0,
+      schedule: spreadMs === 0 ? schedule : { ...schedule, delayMs: delayOf(id, "", spreadMs) },
+      rebootMs: rebootMs.from === rebootMs.to ? rebootMs.from : random.between(rebootMs.from, rebootMs.to),
+      graceMs,
+    };
+  });
   const lost = new Set<number>();
   while (lost.size < Math.ceil(failShare * machines)) lost.add(random.integer(0, machines - 1));
   return drawn.map((machine, index) => lost.has(index) ? { ...machine, rebootMs: Infinity } : machine);

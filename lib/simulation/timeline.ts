@@ -8,6 +8,7 @@
  */
 
 import { formatDuration } from "../duration.ts";
+import { isLimited } from "../schedule.ts";
 import type { Rollout, SpanState } from "./rollout.ts";
 import { TimeAxis } from "./time_axis.ts";
 
@@ -107,7 +108,7 @@ export function timelineSvg(rollout: Rollout, zone: string, { title, lead }: Cap
     `<rect class="paper" width="${WIDTH}" height="${bottom + PLOT.bottom}"/>`,
     text(PLOT.left, 38, title, { className: "title" }),
     text(PLOT.left, 62, lead, { className: "lead" }),
-    ...legend(plan.schedule !== null),
+    ...legend(isLimited(plan.schedule)),
     ...background(rollout, axis, bottom),
     ...rowLabels(machines.length, rowsPx),
     ...bars(rollout, axis, rowsPx),
@@ -124,11 +125,11 @@ function axisOf({ machines, windows, plan, throughMs }: Rollout): TimeAxis {
     return sum + Math.max(0, Math.min(endMs, lastMs) - Math.max(0, startMs));
   }, 0);
   // some room behind the end; of the window what fits
-  const roomMs = plan.schedule === null
+  const roomMs = !isLimited(plan.schedule)
     ? lastMs * 0.04
     : Math.max(openMs * 0.04, Math.min((windows.at(-1)?.endMs ?? 0) - lastMs, openMs * 0.3));
   const endMs = Math.max(1, lastMs + roomMs);
-  const openings = plan.schedule === null ? [{ startMs: 0, endMs }] : windows;
+  const openings = !isLimited(plan.schedule) ? [{ startMs: 0, endMs }] : windows;
   return new TimeAxis(endMs, openings, PLOT.left, WIDTH - PLOT.left - PLOT.right);
 }
 
@@ -152,9 +153,9 @@ function legend(windows: boolean): string[] {
 function background({ plan, windows }: Rollout, { stretches }: TimeAxis, bottom: number): string[] {
   const height = bottom - PLOT.top;
   return stretches.flatMap(({ open, cut, x, width, fromMs, toMs }) => {
-    const className = cut ? "cut" : open && plan.schedule !== null ? "open" : "closed";
+    const className = cut ? "cut" : open && isLimited(plan.schedule) ? "open" : "closed";
     const band = `<rect class="${className}" ${box(x, PLOT.top, width, height)}/>`;
-    if (!open || plan.schedule === null) return [band];
+    if (!open || !isLimited(plan.schedule)) return [band];
     const reboots = windows.find(({ startMs, endMs }) => startMs < toMs && endMs > fromMs)?.reboots ?? 0;
     const label = [`${reboots} ${reboots === 1 ? "reboot" : "reboots"}`, String(reboots), ""]
       .find((label) => label.length * CHARACTER_PX <= width) ?? "";

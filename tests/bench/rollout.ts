@@ -8,6 +8,7 @@
  */
 
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
+import { ALWAYS } from "../../lib/schedule.ts";
 import { NO_FAULTS } from "../../lib/simulation/faults.ts";
 import { Fleet } from "../../lib/simulation/fleet.ts";
 import { Random } from "../../lib/simulation/virtual_time.ts";
@@ -138,7 +139,7 @@ async function play(
     id: `machine-${String(index).padStart(5, "0")}`,
     group: "",
     priority: 0,
-    schedule: null,
+    schedule: ALWAYS,
     rebootMs: REBOOT_MS,
     graceMs: 0,
   }));

@@ -4,6 +4,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { type Config, configure, interpret, UsageError } from "../../lib/cli/config.ts";
 import { ALL_GROUPS } from "../../lib/group.ts";
 import type { CommandName } from "../../lib/cli/options.ts";
+import { ALWAYS } from "../../lib/schedule.ts";
 import type { Setting, Settings } from "../../lib/cli/settings.ts";
 
 type Given = Record<string, string | string[] | Setting>;
@@ -71,18 +72,18 @@ Deno.test("configure() gives a command a value for each of its options, from def
     store: { kind: "etcd", endpoints: ["http://127.0.0.1:2379"] },
     scope: "",
   });
-  const { "session-grace": graceMs, "hold-overdue": overdueMs, priority, sentinel, window } = configOf(
+  const { "session-grace": graceMs, "hold-overdue": overdueMs, priority, sentinel, schedule } = configOf(
     "daemon",
     {
       "reboot-strategy": "off",
     },
   );
-  assertEquals([graceMs, overdueMs, priority, sentinel, window], [
+  assertEquals([graceMs, overdueMs, priority, sentinel, schedule.schedule], [
     300_000,
     3_600_000,
     0,
     "/run/reboot-required",
-    null,
+    ALWAYS,
   ]);
 });
 
@@ -273,19 +274,22 @@ Deno.test("configure() refuses a daemon without a strategy and an endpoint, and 
   ]);
 });
 
-Deno.test("configure() gives the window in its zone and what set it, null where there is none", () => {
+Deno.test("configure() gives the windows in their zone and what set them, none where there is none", () => {
   const given = { "reboot-window-start": "Thu 23:00", "reboot-window-length": "1h30m" };
   for (const command of ["daemon", "window", "simulate"] as const) {
     const base = { "reboot-strategy": "off", machines: "1" };
-    assertEquals(configOf(command, base).window, null);
-    const { window } = configOf(command, { ...base, ...given, zone: "America/New_York" });
-    assertEquals([window?.zone, window?.window.lengthMs, window?.origin], [
+    const windowsOf = (settings: Given) => {
+      const { schedule: { windows }, zone, origin } = configOf(command, settings).schedule;
+      return [windows.map(({ window, zone }) => [window.lengthMs, zone]), zone, origin];
+    };
+    assertEquals(windowsOf({ ...base, zone: "UTC" }), [[], "UTC", undefined]);
+    assertEquals(windowsOf({ ...base, ...given, zone: "America/New_York" }), [
+      [[90 * 60_000, "America/New_York"]],
       "America/New_York",
-      90 * 60_000,
       "--reboot-window-start",
     ]);
-    const none = { ...base, "reboot-window-start": "none", "reboot-window-length": filed("1h") };
-    assertEquals(configOf(command, none).window, null);
+    const none = { ...base, "reboot-window-start": "none", "reboot-window-length": filed("1h"), zone: "UTC" };
+    assertEquals(windowsOf(none), [[], "UTC", undefined]);
   }
 });
 

@@ -1,12 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { rolloutReport, rolloutText } from "../../lib/cli/rollout_report.ts";
+import { ALWAYS } from "../../lib/schedule.ts";
 import { parseInstant } from "../../lib/cli/window_report.ts";
 import type { RolloutPlan } from "../../lib/simulation/plan.ts";
 import { simulateRollout } from "../../lib/simulation/rollout.ts";
 import { parseWindow } from "../../lib/window.ts";
 
 const BERLIN = "Europe/Berlin";
-const THURSDAYS = { window: parseWindow("Thu 23:00", "1h30m"), zone: BERLIN };
+const THURSDAYS = { windows: [{ window: parseWindow("Thu 23:00", "1h30m"), zone: BERLIN }], freezes: [] };
 const SECOND = 1000;
 
 function plan(changes: Partial<RolloutPlan> = {}): RolloutPlan {
@@ -14,7 +15,7 @@ function plan(changes: Partial<RolloutPlan> = {}): RolloutPlan {
     machines: 20,
     max: 3,
     rebootMs: { from: 90 * SECOND, to: 90 * SECOND },
-    schedule: null,
+    schedule: ALWAYS,
     graceMs: 0,
     startMs: parseInstant("2026-05-20", BERLIN).epochMilliseconds,
     seed: 1,

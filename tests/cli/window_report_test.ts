@@ -9,9 +9,10 @@ import {
 
 /** The report as JSON and as text. */
 function report(start: string, length: string, zone: string, at: string, count: number): [string, string] {
-  const window = parseWindow(start, length);
-  const made = windowReport(window, parseInstant(at, zone), count);
-  return [JSON.stringify(made), renderWindowReport(made, window, zone)];
+  const schedule = { windows: [{ window: parseWindow(start, length), zone }], freezes: [] };
+  const moment = parseInstant(at, zone);
+  const made = windowReport(schedule, moment, count);
+  return [JSON.stringify(made), renderWindowReport(made, schedule, moment)];
 }
 
 Deno.test("windowReport() begins with the open window, and says since when it is open", () => {
@@ -20,7 +21,8 @@ Deno.test("windowReport() begins with the open window, and says since when it is
     json,
     '{"open":true,"toStartSeconds":-7200,"windows":[' +
       '{"start":"2015-05-31T23:00:00-04:00","end":"2015-06-01T03:00:00-04:00"},' +
-      '{"start":"2015-06-07T23:00:00-04:00","end":"2015-06-08T03:00:00-04:00"}]}',
+      '{"start":"2015-06-07T23:00:00-04:00","end":"2015-06-08T03:00:00-04:00"}],' +
+      '"freezes":[],"delaySeconds":0}',
   );
   assertEquals(
     text,
@@ -38,7 +40,8 @@ Deno.test("windowReport() begins with the next window when none is open", () => 
   assertEquals(
     json,
     '{"open":false,"toStartSeconds":900,"windows":[' +
-      '{"start":"2015-05-21T00:15:00+00:00","end":"2015-05-21T00:15:10+00:00"}]}',
+      '{"start":"2015-05-21T00:15:00+00:00","end":"2015-05-21T00:15:10+00:00"}],' +
+      '"freezes":[],"delaySeconds":0}',
   );
   assertEquals(
     text,
@@ -94,17 +97,18 @@ Deno.test("windowReport() keeps fractions of a second, and the text for people r
   assertEquals(
     json,
     '{"open":false,"toStartSeconds":0.75,"windows":[' +
-      '{"start":"2015-05-21T14:00:00+00:00","end":"2015-05-21T14:00:01.5+00:00"}]}',
+      '{"start":"2015-05-21T14:00:00+00:00","end":"2015-05-21T14:00:01.5+00:00"}],' +
+      '"freezes":[],"delaySeconds":0}',
   );
   assertEquals(text.split("\n")[0], "every day at 14:00 for 1.5s, UTC: closed, opens in 1s");
 });
 
 Deno.test("windowReport() refuses a count that is no whole number from 1 to its limit", () => {
-  const window = parseWindow("14:00", "1h");
+  const schedule = { windows: [{ window: parseWindow("14:00", "1h"), zone: "UTC" }], freezes: [] };
   const at = parseInstant("2015-05-21", "UTC");
-  assertEquals(windowReport(window, at, MAX_REPORT_COUNT).windows.length, MAX_REPORT_COUNT);
+  assertEquals(windowReport(schedule, at, MAX_REPORT_COUNT).windows.length, MAX_REPORT_COUNT);
   for (const count of [0, -1, 1.5, NaN, MAX_REPORT_COUNT + 1]) {
-    const error = assertThrows(() => windowReport(window, at, count), RangeError);
+    const error = assertThrows(() => windowReport(schedule, at, count), RangeError);
     assertEquals(error.message, `cannot list ${count} windows: give a number from 1 to 1000`);
   }
 });
@@ -132,12 +136,12 @@ Deno.test("parseInstant() reads a time on the clock of the zone, or at the offse
 
 Deno.test("parseInstant() reads every time that a report prints", () => {
   const { windows } = windowReport(
-    parseWindow("01:30", "1.5s"),
+    { windows: [{ window: parseWindow("01:30", "1.5s"), zone: "Europe/London" }], freezes: [] },
     parseInstant("2015-10-30", "Europe/London"),
     5,
   );
   for (const { start, end } of windows) {
-    for (const iso of [start, end]) {
+    for (const iso of [start, end ?? ""]) {
       assertEquals(parseInstant(iso, "Europe/London").toString({ timeZoneName: "never" }), iso);
     }
   }

@@ -66,7 +66,7 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   },
   endpoint: {
     value: "URL",
-    repeatable: true,
+    repeatable: ",",
     help: "an etcd, http://HOST:PORT, or sqlite:PATH; default: an embedded store of its own",
     by: ["demo"],
     parse: PROGRAM.endpoint.parse,

@@ -1,5 +1,6 @@
 /** What happened in a run of the demo, as the picture that `simulate --svg` draws of a roll-out. */
 
+import { ALWAYS } from "../../lib/schedule.ts";
 import type { RolloutMachine, SpanState } from "../../lib/simulation/rollout.ts";
 import { timelineSvg } from "../../lib/simulation/timeline.ts";
 import type { Picture, Row, State } from "./view.ts";
@@ -24,7 +25,7 @@ export function demoTimeline({ startedMs, nowMs, rows, max }: Picture, title: st
         machines: rows.length,
         max,
         rebootMs: { from: 1, to: 1 },
-        schedule: null,
+        schedule: ALWAYS,
         graceMs: 0,
         startMs: startedMs,
         seed: 0,

@@ -34,10 +34,10 @@ who = ["web-hosts", "web*.example.net"]
     "every Sun at 14:00",
   ]);
   assertEquals(
-    web?.freezes.map(({ from, until, reason }) => [
+    web?.freezes.map(({ from, until, name }) => [
       new Date(from).toISOString(),
       new Date(until).toISOString(),
-      reason,
+      name,
     ]),
     [
       ["2026-12-19T23:00:00.000Z", "2027-01-06T23:00:00.000Z", "Christmas week"],
@@ -68,7 +68,8 @@ who = "anna"
       "groups.toml:9: group web/1: time zone \"Berlin\" is unknown; give a name such as Europe/Berlin or UTC, did you mean 'Europe/Berlin'?",
       'groups.toml:8: group web/1: window "02:00" is not a start and a length such as "Sun 02:00 1h30m"',
       'groups.toml:8: group web/1: window start "25:00" is not a time of day; hours run from 00 to 23, minutes from 00 to 59',
-      'groups.toml:10: group web/1: freeze "soon" is not a first day, a last day and a reason such as "2026-12-20 2027-01-06 Christmas"',
+      'groups.toml:10: group web/1: freeze "soon" cannot be read; give two days and a name such as ' +
+      "'2026-12-20..2027-01-02 Christmas', or two moments such as 2026-12-20T18:00..2027-01-02T06:00",
       'groups.toml:10: group web/1: freeze "2026-12-20 2026-12-01" ends before it begins',
       'groups.toml:11: group web/1: who is "anna", not a list of texts such as ["a", "b"]',
     ],

@@ -1,7 +1,7 @@
 /** A day in the life of a fleet, for tests and for the pictures of the page: what its store has at {@linkcode NOW_MS}. */
 
 import { openMemory } from "../../lib/simulation/memory.ts";
-import type { Opening } from "../../lib/group_rules.ts";
+import type { Opening } from "../../lib/schedule.ts";
 import { REAL, type Surroundings } from "../../lib/surroundings.ts";
 import { Random } from "../../lib/simulation/virtual_time.ts";
 import { HOUR_MS, MINUTE_MS, Site, type SiteOptions } from "./site.ts";

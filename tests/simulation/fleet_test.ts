@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { NO_FAULTS } from "../../lib/simulation/faults.ts";
+import { ALWAYS } from "../../lib/schedule.ts";
 import { Fleet } from "../../lib/simulation/fleet.ts";
 import { Random } from "../../lib/simulation/virtual_time.ts";
 
@@ -8,7 +9,7 @@ Deno.test("Fleet without faults rolls out in the order of arrival, never more th
     id: `m${String(index).padStart(2, "0")}`,
     group: "",
     priority: 0,
-    schedule: null,
+    schedule: ALWAYS,
     rebootMs: 60_000,
     graceMs: 0,
   }));

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { forecast, type ForecastFacts } from "../../lib/simulation/forecast.ts";
+import { ALWAYS } from "../../lib/schedule.ts";
 import { simulateRollout } from "../../lib/simulation/rollout.ts";
 import { HOUR_MS, MINUTE_MS } from "../serve/site.ts";
 
@@ -50,7 +51,7 @@ Deno.test("forecast() waits for the window, but not with who holds a slot alread
 
 Deno.test("forecast() is within a twentieth of the roll-out that the simulation plays", async () => {
   const rebootMs = { from: 3 * MINUTE_MS, to: 9 * MINUTE_MS };
-  const plan = { machines: 60, max: 3, rebootMs, schedule: null, graceMs: 0, startMs: NOW, seed: 5 };
+  const plan = { machines: 60, max: 3, rebootMs, schedule: ALWAYS, graceMs: 0, startMs: NOW, seed: 5 };
   const { throughMs, machines } = await simulateRollout(plan);
   // what such reboots leave in the history
   const rebootsMs = machines.slice(0, 50).map(({ spans }) => {

@@ -2,19 +2,23 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { leastMax } from "../../lib/simulation/least_max.ts";
+import { ALWAYS } from "../../lib/schedule.ts";
 import type { RolloutPlan } from "../../lib/simulation/plan.ts";
 import { simulateRollout } from "../../lib/simulation/rollout.ts";
 import { parseWindow } from "../../lib/window.ts";
 
 const SECOND = 1000;
-const THURSDAYS = { window: parseWindow("Thu 23:00", "1h30m"), zone: "Europe/Berlin" };
+const THURSDAYS = {
+  windows: [{ window: parseWindow("Thu 23:00", "1h30m"), zone: "Europe/Berlin" }],
+  freezes: [],
+};
 
 function plan(changes: Partial<RolloutPlan> = {}): RolloutPlan {
   return {
     machines: 100,
     max: 3,
     rebootMs: { from: 60 * SECOND, to: 60 * SECOND },
-    schedule: null,
+    schedule: ALWAYS,
     graceMs: 0,
     startMs: Date.UTC(2026, 4, 20),
     seed: 1,

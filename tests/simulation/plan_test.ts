@@ -1,12 +1,13 @@
 import { assertEquals } from "@std/assert";
 import { idealEnd, planFaults, type RolloutPlan } from "../../lib/simulation/plan.ts";
+import { ALWAYS } from "../../lib/schedule.ts";
 
 function plan(changes: Partial<RolloutPlan>): RolloutPlan {
   return {
     machines: 20,
     max: 3,
     rebootMs: { from: 90_000, to: 90_000 },
-    schedule: null,
+    schedule: ALWAYS,
     graceMs: 0,
     startMs: 0,
     seed: 1,

@@ -1,12 +1,13 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Rollout, simulateRollout } from "../../lib/simulation/rollout.ts";
+import { ALWAYS } from "../../lib/schedule.ts";
 import type { RolloutPlan } from "../../lib/simulation/plan.ts";
 import { rolloutReport } from "../../lib/cli/rollout_report.ts";
 import { parseWindow } from "../../lib/window.ts";
 import { parseInstant } from "../../lib/cli/window_report.ts";
 
 const BERLIN = "Europe/Berlin";
-const THURSDAYS = { window: parseWindow("Thu 23:00", "1h30m"), zone: BERLIN };
+const THURSDAYS = { windows: [{ window: parseWindow("Thu 23:00", "1h30m"), zone: BERLIN }], freezes: [] };
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 
@@ -15,7 +16,7 @@ function plan(changes: Partial<RolloutPlan> = {}): RolloutPlan {
     machines: 20,
     max: 3,
     rebootMs: { from: 90 * SECOND, to: 90 * SECOND },
-    schedule: null,
+    schedule: ALWAYS,
     graceMs: 0,
     startMs: parseInstant("2026-05-20", BERLIN).epochMilliseconds,
     seed: 1,
@@ -46,7 +47,7 @@ Deno.test("simulateRollout() is within a hundredth of the ideal when the window 
 });
 
 Deno.test("simulateRollout() has no more than max machines hold a slot, and so none more down", async () => {
-  for (const schedule of [null, THURSDAYS]) {
+  for (const schedule of [ALWAYS, THURSDAYS]) {
     const rollout = await simulateRollout(
       plan({ machines: 150, max: 4, schedule, rebootMs: { from: 60 * SECOND, to: 400 * SECOND } }),
     );
@@ -68,7 +69,10 @@ Deno.test("simulateRollout() has every machine reboot once, from need to return 
 
 Deno.test("simulateRollout() calls no reboot outside of the window, though one may end after it", async () => {
   const rollout = await simulateRollout(
-    plan({ machines: 100, schedule: { window: parseWindow("02:00", "20m"), zone: "UTC" } }),
+    plan({
+      machines: 100,
+      schedule: { windows: [{ window: parseWindow("02:00", "20m"), zone: "UTC" }], freezes: [] },
+    }),
   );
   const { machines, windows } = rollout;
   for (const { id, calledMs } of machines) {
@@ -100,7 +104,7 @@ Deno.test("simulateRollout() follows the clock of the zone where it is changed",
     machines: 30,
     max: 1,
     rebootMs: { from: MINUTE, to: MINUTE },
-    schedule: { window: parseWindow("02:30", "10m"), zone: BERLIN },
+    schedule: { windows: [{ window: parseWindow("02:30", "10m"), zone: BERLIN }], freezes: [] },
     startMs: parseInstant("2026-03-28 02:30", BERLIN).epochMilliseconds,
   }));
   assertEquals(rolloutReport(rollout, BERLIN).windows.map(({ start }) => start), [
@@ -142,7 +146,7 @@ Deno.test("simulateRollout() gives people their grace, and the slot is held mean
 });
 
 Deno.test("simulateRollout() says never, and why", async () => {
-  const short = { window: parseWindow("02:00", "10m"), zone: "UTC" };
+  const short = { windows: [{ window: parseWindow("02:00", "10m"), zone: "UTC" }], freezes: [] };
   const whyNot = async (changes: Partial<RolloutPlan>) => {
     const { throughMs, why } = await simulateRollout(plan(changes));
     assertEquals(throughMs, null);
@@ -160,7 +164,7 @@ Deno.test("simulateRollout() says never, and why", async () => {
 });
 
 Deno.test("simulateRollout() takes a reboot that is longer than the window for what it is: no reason to wait", async () => {
-  const schedule = { window: parseWindow("02:00", "10m"), zone: "UTC" };
+  const schedule = { windows: [{ window: parseWindow("02:00", "10m"), zone: "UTC" }], freezes: [] };
   const rebootMs = { from: 30 * MINUTE, to: 30 * MINUTE };
   const { windows } = await simulateRollout(plan({ machines: 6, max: 3, schedule, rebootMs }));
   assertEquals(windows.map(({ reboots }) => reboots), [3, 3]);

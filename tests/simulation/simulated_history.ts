@@ -4,6 +4,7 @@
  */
 
 import { ALL_GROUPS, ROOT, semaphoreKey } from "../../lib/group.ts";
+import { ALWAYS, gateAt, isLimited, type Schedule } from "../../lib/schedule.ts";
 import { StoreMirror } from "../../lib/mirror.ts";
 import { Fleet, type FleetConfig } from "../../lib/simulation/fleet.ts";
 import type { Care, MachineConfig } from "../../lib/simulation/computer.ts";
@@ -11,7 +12,7 @@ import { INVARIANTS } from "../../lib/simulation/judge.ts";
 import { isByHand, REBOOTING, type Semaphore } from "../../lib/semaphore.ts";
 import { Random } from "../../lib/simulation/virtual_time.ts";
 import { Slots } from "../../lib/slots.ts";
-import { parseWindow, toStartMs } from "../../lib/window.ts";
+import { parseWindow } from "../../lib/window.ts";
 import { type FaultKind, Mischief } from "./mischief.ts";
 import { STORM_CHECKS } from "./storms.ts";
 
@@ -74,7 +75,7 @@ export async function playHistory(seed: number, trace?: (line: string) => void):
   fleet.start();
   const faultsMs = hall
     ? random.between(30 * MINUTE, HOUR)
-    : config.machines.some(({ schedule }) => schedule !== null)
+    : config.machines.some(({ schedule }) => isLimited(schedule))
     ? random.between(12 * HOUR, 30 * HOUR)
     : random.between(30 * MINUTE, 3 * HOUR);
   scheduleNeeds(fleet, random, faultsMs);
@@ -111,7 +112,8 @@ export async function playHistory(seed: number, trace?: (line: string) => void):
 
 function drawFleet(random: Random): FleetConfig {
   const groups = random.chance(0.3) ? ["", "web"] : [""];
-  const schedule = random.chance(0.35) ? drawSchedule(random) : null;
+  const startMs = drawStart(random);
+  const schedule = random.chance(0.35) ? drawSchedule(random, startMs) : ALWAYS;
   const calm = random.chance(0.4);
   const care = random.chance(CARE_SHARE) ? drawCare(random) : undefined;
   const machines = groups.flatMap((group) =>
@@ -128,7 +130,7 @@ function drawFleet(random: Random): FleetConfig {
   return {
     machines,
     max: new Map(groups.map((group) => [group, random.integer(1, 3)])),
-    startMs: drawStart(random),
+    startMs,
     ...INTERVALS,
   };
 }
@@ -149,7 +151,7 @@ function withServers(config: FleetConfig, random: Random): FleetConfig {
     ...config,
     machines: config.machines.map((machine) => ({
       ...machine,
-      schedule: null,
+      schedule: ALWAYS,
       asksServer: random.chance(share),
     })),
     servers: {
@@ -172,10 +174,10 @@ function withServers(config: FleetConfig, random: Random): FleetConfig {
 
 /** So many machines of one group that a power cut turns into a crowd. The window opens soon after the beginning. */
 function drawHall(random: Random): FleetConfig {
-  const schedule = random.chance(0.4) ? drawSchedule(random) : null;
   const startMs = drawStart(random);
-  const zoned = (zone: string) => Temporal.Instant.fromEpochMilliseconds(startMs).toZonedDateTimeISO(zone);
-  const toOpeningMs = schedule === null ? 0 : toStartMs(schedule.window, zoned(schedule.zone)) - 10 * MINUTE;
+  const schedule = random.chance(0.4) ? drawSchedule(random, startMs) : ALWAYS;
+  const gate = gateAt(schedule, startMs);
+  const toOpeningMs = gate.open ? 0 : gate.until - startMs - 10 * MINUTE;
   const size = random.integer(10, 30);
   return {
     machines: Array.from({ length: size }, (_, index): MachineConfig => ({
@@ -196,12 +198,17 @@ function drawStart(random: Random): number {
   return Date.UTC(2026, random.integer(0, 11), random.integer(1, 28), random.integer(0, 23));
 }
 
-function drawSchedule(random: Random): MachineConfig["schedule"] {
-  const start = `${random.integer(0, 23)}:${random.pick(["00", "15", "30"])}`;
-  return {
-    window: parseWindow(start, `${random.chance(0.5) ? random.integer(6, 40) : random.integer(40, 360)}m`),
-    zone: random.pick(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
+function drawSchedule(random: Random, startMs: number): Schedule {
+  const zone = random.pick(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]);
+  const drawWindow = () => {
+    const start = `${random.integer(0, 23)}:${random.pick(["00", "15", "30"])}`;
+    const length = random.chance(0.5) ? random.integer(6, 40) : random.integer(40, 360);
+    return { window: parseWindow(start, `${length}m`), zone };
   };
+  const windows = random.chance(0.3) ? [drawWindow(), drawWindow()] : [drawWindow()];
+  const from = startMs + random.between(0, DAY);
+  const freezes = random.chance(0.3) ? [{ from, until: from + random.between(HOUR, 12 * HOUR) }] : [];
+  return { windows, freezes };
 }
 
 /** What a newer version wrote, and must survive. */
@@ -235,8 +242,8 @@ function scheduleNeeds(fleet: Fleet, random: Random, untilMs: number): void {
 /** How long it may take from the last fault until every machine has rebooted. */
 function bound({ machines }: FleetConfig): number {
   const each = Math.max(...machines.map(({ rebootMs, graceMs }) => rebootMs + graceMs)) + 40 * MINUTE;
-  return machines.some(({ schedule }) => schedule !== null)
-    ? (machines.length + 3) * DAY
+  return machines.some(({ schedule }) => isLimited(schedule))
+    ? (machines.length + 4) * DAY
     : (machines.length + 2) * each + 2 * HOUR;
 }
 

@@ -14,6 +14,7 @@ import { RECONNECT_MS } from "../../lib/simulation/store.ts";
 import type { Process, Random } from "../../lib/simulation/virtual_time.ts";
 import { PLACE_TTL_MS, queueRange, readQueue } from "../../lib/queue.ts";
 import { available } from "../../lib/semaphore.ts";
+import { isLimited } from "../../lib/schedule.ts";
 
 const SECOND = 1000;
 
@@ -220,7 +221,7 @@ export class Storms {
   #awaitOpening(): void {
     const { fleet } = this;
     const [machine] = fleet.machines;
-    if (machine === undefined || machine.config.schedule === null) return;
+    if (machine === undefined || !isLimited(machine.config.schedule)) return;
     const state = fleet.windowAt(machine, fleet.now);
     if (state.open) {
       fleet.time.after(state.closesAt - fleet.now + 1, () => this.#over || this.#awaitOpening());

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Rollout, simulateRollout } from "../../lib/simulation/rollout.ts";
+import { ALWAYS } from "../../lib/schedule.ts";
 import type { RolloutPlan } from "../../lib/simulation/plan.ts";
 import { timelineSvg } from "../../lib/simulation/timeline.ts";
 import { parseWindow } from "../../lib/window.ts";
@@ -12,7 +13,7 @@ function play(changes: Partial<RolloutPlan> = {}): Promise<Rollout> {
     machines: 30,
     max: 2,
     rebootMs: { from: 60_000, to: 180_000 },
-    schedule: { window: parseWindow("Thu 23:00", "20m"), zone: BERLIN },
+    schedule: { windows: [{ window: parseWindow("Thu 23:00", "20m"), zone: BERLIN }], freezes: [] },
     graceMs: 0,
     startMs: parseInstant("2026-05-20", BERLIN).epochMilliseconds,
     seed: 1,
@@ -97,7 +98,7 @@ Deno.test("timelineSvg() is the same text for the same roll-out, in rows in the 
 });
 
 Deno.test("timelineSvg() stays low with many machines, and has a row for each with few", async () => {
-  const many = draw(await play({ machines: 2000, max: 20, schedule: null }));
+  const many = draw(await play({ machines: 2000, max: 20, schedule: ALWAYS }));
   assert(heightOf(many) <= 1200, `${heightOf(many)}`);
   assertEquals(bars(many, "rebooting").length, 2000);
   const few = draw(await play({ machines: 3 }));

@@ -69,15 +69,20 @@ Deno.test("a daemon asks its checks, runs its hooks once, and gives the slot bac
   assertEquals(await machine.read("var/lib/locksmith/prepared"), "");
 });
 
-Deno.test("a daemon that was killed amid its hooks is followed by one that takes back what was half prepared, and prepares anew", async () => {
+Deno.test("a daemon that is stopped amid its hooks ends the one that runs, and the next takes back what was half prepared and prepares anew", async () => {
   await using machine = await TestMachine.make();
   await script(machine, "pre-reboot.d/a", CALLED);
-  await script(machine, "pre-reboot.d/b", `${CALLED}; [ -e "$LOCKSMITH_ROOT/go" ] || exec sleep 60`);
+  await script(
+    machine,
+    "pre-reboot.d/b",
+    `${CALLED}; [ -e "$LOCKSMITH_ROOT/go" ] || { echo $$ >"$LOCKSMITH_ROOT/pid"; exec sleep 60; }`,
+  );
   await script(machine, "post-boot.d/a", CALLED);
   await machine.need();
   const daemon = start(machine, "--reboot-strategy", "reboot");
-  await until(() => machine.read("calls"), (text) => text.includes("b pre-reboot"));
-  await daemon.stop("SIGKILL");
+  const pid = await until(() => machine.read("pid"), (text) => text.endsWith("\n"));
+  await daemon.stop();
+  await until(() => Deno.stat(`/proc/${pid.trim()}`).then(() => true, () => false), (there) => !there);
   await machine.write("go", "");
   await start(machine, "--reboot-strategy", "reboot").line(/the reboot is accepted/);
   assertEquals(await calls(machine), [

@@ -171,7 +171,7 @@ async function serve(
   const rarely = seldom(log, surroundings);
   const memory = new RebootMemory(config.root, machine.bootId, rarely);
   const ledger = new DiskLedger(config.root, rarely);
-  const work = ownWork(context, machine, log, () => reasons(daemon.state));
+  const work = ownWork(context, machine, log, signal, () => reasons(daemon.state));
   const host = realHost({
     bus,
     rebootMethod: method,
@@ -206,7 +206,7 @@ async function serve(
     log: rarely,
   });
   await work.describe();
-  if (!dryRun && await work.preparation() === "partly") await work.takeBack(false, signal);
+  if (!dryRun && await work.preparation() === "partly") await work.takeBack(false);
   const prepared = await work.preparation() === "prepared";
   const afterBoot = await work.afterBoot(takesSlots(strategy));
   const daemon: Daemon = new Daemon({
@@ -252,6 +252,7 @@ function ownWork(
   { config, surroundings }: DaemonContext,
   machine: Machine,
   log: Log,
+  signal: AbortSignal,
   because: () => readonly string[],
 ): OwnWork {
   return new OwnWork({
@@ -264,6 +265,7 @@ function ownWork(
     soakMs: config.soak,
     reasons: because,
     surroundings,
+    signal,
     log,
   });
 }
@@ -275,9 +277,9 @@ async function endHooks(
   log: Log,
   signal: AbortSignal,
 ): Promise<void> {
-  const own = ownWork(context, machine, log, () => []);
+  const own = ownWork(context, machine, log, signal, () => []);
   const preparation = context.config["dry-run"] ? "none" : await own.preparation();
-  if (preparation !== "none") await own.takeBack(preparation === "earlier-boot", signal);
+  if (preparation !== "none") await own.takeBack(preparation === "earlier-boot");
 }
 
 /** Publishes the figures of the daemon where somebody wants them. */

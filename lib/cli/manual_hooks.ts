@@ -1,6 +1,7 @@
 /** The hooks of a reboot on a person's word: what they print is shown. */
 
 import type { Context } from "./command.ts";
+import { OwnedFileError } from "../host/owned_file.ts";
 import { PreparedRecord } from "../host/prepared_record.ts";
 import { hasParts } from "../host/run_parts.ts";
 import type { Machine } from "../machine.ts";
@@ -18,6 +19,8 @@ export async function manualHooks(
   const record = new PreparedRecord(root, machine.bootId);
   const log = (_: unknown, text: string) => context.err(`locksmith: ${oneLine(text)}\n`);
   const hooks = new Hooks({ root, group, machine, timeoutMs, record, log });
+  // the daemon goes by what it has prepared itself
+  const foreign = await record.state().catch(unlessUnknown) === "prepared";
   return {
     hooks: {
       async prepare() {
@@ -26,6 +29,7 @@ export async function manualHooks(
         return outcome.kind === "hooked" ? null : outcome.why;
       },
       async takeBack() {
+        if (foreign) return;
         const outcome = await hooks.run({ kind: "hooks", when: "post-boot", rebooted: false });
         if (outcome.kind === "hooked") return;
         printWarning(
@@ -35,4 +39,9 @@ export async function manualHooks(
       },
     },
   };
+}
+
+/** What cannot be read cannot be written either, and is told when the hooks are to run. */
+function unlessUnknown(error: unknown): undefined {
+  if (!(error instanceof OwnedFileError)) throw error;
 }

@@ -20,6 +20,8 @@ export interface HookOptions extends Owner {
   /** How long each may take, in milliseconds. */
   readonly timeoutMs: number;
   readonly record: PreparedRecord;
+  /** Ends the hook that runs: what follows takes back what it did. */
+  readonly signal?: AbortSignal;
   readonly log: Log;
 }
 
@@ -95,12 +97,13 @@ export class Hooks {
     reasons: readonly string[],
     more: Readonly<Record<string, string>>,
   ): Promise<string | null> {
-    const { timeoutMs, log } = this.options;
+    const { timeoutMs, signal, log } = this.options;
     const name = `${FOLDERS[kind].replace(/.*\//, "")}/${part.name}`;
     log("info", `hook ${name}: begins`);
     const end = await runOwn(part, {
       env: { ...ownEnvironment(this.options, kind, reasons), ...more },
       timeoutMs,
+      signal,
       tell: (line) => log("info", `hook ${name}: ${line}`),
     });
     if (end.kind === "failed") return `hook ${name}: ${end.why}`;

@@ -47,6 +47,8 @@ export interface OwnRun {
   /** What it reads; nothing by default. */
   readonly stdin?: string;
   readonly timeoutMs: number;
+  /** Ends it at once, with all that it has started. */
+  readonly signal?: AbortSignal | undefined;
   /** Hears each line that it prints. */
   tell(line: string): void;
 }
@@ -54,17 +56,22 @@ export interface OwnRun {
 /** How it ended. `why`: the last line that it printed, or how it ended where it printed nothing. */
 export type OwnEnd = { readonly kind: "done" } | { readonly kind: "failed"; readonly why: string };
 
-/** Both streams are one, so that lines stay in their order. */
-const WRAPPER = `${OPERATORS_ENVIRONMENT}exec "$1" 2>&1`;
+/**
+ * Both streams are one, so that lines stay in their order. NOTIFY_SOCKET is how the daemon talks to systemd, and programs that
+ * run containers would use it too.
+ */
+const WRAPPER = `${OPERATORS_ENVIRONMENT}unset NOTIFY_SOCKET
+exec "$1" 2>&1`;
 
 /** Runs it. Never throws, and ends a little after its deadline at the latest. */
-export async function runOwn(part: Part, { env, stdin, timeoutMs, tell }: OwnRun): Promise<OwnEnd> {
+export async function runOwn(part: Part, { env, stdin, timeoutMs, signal, tell }: OwnRun): Promise<OwnEnd> {
   if (part.refused !== undefined) return { kind: "failed", why: `not run: ${part.refused}` };
   const speech = new Speech(tell);
   const end = await runChild("sh", ["-c", WRAPPER, "sh", part.path], {
     env,
     ...(stdin === undefined ? {} : { stdin }),
     timeoutMs,
+    ...(signal === undefined ? {} : { signal }),
     ownGroup: true,
     termMs: TERM_MS,
     heard: (bytes) => speech.take(bytes),

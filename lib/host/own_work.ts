@@ -33,6 +33,8 @@ export interface OwnWorkOptions extends Owner {
   /** Why a reboot is needed. */
   reasons(): readonly string[];
   readonly surroundings: Surroundings;
+  /** Ends what runs. */
+  readonly signal: AbortSignal;
   readonly log: Log;
 }
 
@@ -93,9 +95,9 @@ export class OwnWork {
     }
   }
 
-  /** Takes back what was prepared, however often it fails, until it is done or `signal` aborts. Never throws. */
-  async takeBack(rebooted: boolean, signal: AbortSignal): Promise<void> {
-    const { log, surroundings } = this.options;
+  /** Takes back what was prepared, however often it fails, until it is done or the signal aborts. Never throws. */
+  async takeBack(rebooted: boolean): Promise<void> {
+    const { log, surroundings, signal } = this.options;
     for (let failures = 1; !signal.aborted; failures++) {
       const outcome = await this.runHooks({ kind: "hooks", when: "post-boot", rebooted });
       if (outcome.kind === "hooked") return;

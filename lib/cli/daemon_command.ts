@@ -58,7 +58,7 @@ export async function daemon(context: DaemonContext): Promise<number> {
   const { config, warnings } = context;
   const stop = new AbortController();
   const log = logger(context, config.debug);
-  const running: { keeper?: Keeper } = {};
+  const running: Serving["running"] = {};
   let stopping: Promise<unknown> | undefined;
   if (await ignoresHangup()) Deno.addSignalListener("SIGHUP", () => {});
   for (const name of ["SIGTERM", "SIGINT"] as const) {
@@ -67,7 +67,8 @@ export async function daemon(context: DaemonContext): Promise<number> {
       stop.abort();
       // calls end with the process, and a slot that is held stays held; a reboot command goes on, it may be what stops us
       const late = new Promise((resolve) => setTimeout(resolve, LEAVE_LIMIT_MS));
-      stopping = Promise.race([running.keeper?.stop(), late]);
+      const stopped = Promise.all([running.keeper?.stop(), running.work?.settled()]);
+      stopping = Promise.race([stopped, late]);
       stopping.finally(() => Deno.exit(0));
     });
   }
@@ -153,7 +154,8 @@ interface Serving {
   readonly schedule: LiveSchedule;
   readonly coordinator: HostOptions["coordinator"];
   readonly log: Log;
-  readonly running: { keeper?: Keeper };
+  /** What has to end before the process does. */
+  readonly running: { keeper?: Keeper; work?: OwnWork };
 }
 
 /** Serves by one strategy until `signal` aborts. `guard` may change what the daemon asks of its host. */
@@ -194,7 +196,7 @@ async function serve(
   const configured = store !== undefined || config.hasStore ? addressOf(config.store) : null;
   const withStore = storesOf(context, store);
   const left = await leftovers({ context, machine, log, ledger, own, configured, withStore });
-  running.keeper = keeper;
+  Object.assign(running, { keeper, work });
   const dryRun = config["dry-run"];
   const notifier = new Notifier({
     root: config.root,

@@ -40,6 +40,7 @@ export interface OwnWorkOptions extends Owner {
 
 export class OwnWork {
   readonly #record: PreparedRecord;
+  #running: Promise<unknown> = Promise.resolve();
   #hooks: Promise<Hooks> | undefined;
   #boot: Promise<BootSuccess> | undefined;
 
@@ -63,7 +64,14 @@ export class OwnWork {
 
   /** Runs hooks to their end. Never throws. */
   async runHooks(run: HookRequest): Promise<HookOutcome> {
-    return await (await this.#loadHooks()).run(run);
+    const running = this.#loadHooks().then((hooks) => hooks.run(run));
+    this.#running = running;
+    return await running;
+  }
+
+  /** Resolves when no hook runs any more: soon after the signal has aborted. */
+  async settled(): Promise<void> {
+    await this.#running;
   }
 
   /** Whether the boot is complete and the checks say that the machine is well. Never throws. */

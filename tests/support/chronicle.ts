@@ -213,7 +213,10 @@ function step(before: Snapshot, after: Snapshot, reboots: readonly Reboot[]): st
   }
   for (const id of is.holders.filter((id) => was.holders.includes(id))) {
     const [then, now] = [was.holds.get(id), is.holds.get(id)];
-    const same = JSON.stringify(unconfirmed(then)) === JSON.stringify(unconfirmed(now));
+    const { what = "", machine } = is.changed ?? {};
+    const told = machine === id && ["back", "unhealthy"].includes(what);
+    const essence = (hold: Hold | undefined) => JSON.stringify(told ? untold(hold) : unconfirmed(hold));
+    const same = essence(then) === essence(now);
     const confirmed = now?.phase === REBOOTING && is.changed?.what === "confirm" && is.changed.machine === id;
     if (!same || (then?.phase !== now?.phase && !confirmed)) {
       found.push(`the hold of ${id} became another one`);
@@ -235,5 +238,11 @@ function covered(snapshots: readonly Snapshot[], { machine, boot, fromMs }: Rebo
 /** A hold without what a confirm changes. */
 function unconfirmed(hold: Hold | undefined): Omit<Hold, "phase" | "confirm"> {
   const { phase: _, confirm: __, ...rest } = hold ?? { extra: {} };
+  return rest;
+}
+
+/** A hold without what its machine tells after its boot. */
+function untold(hold: Hold | undefined): Omit<Hold, "phase" | "confirm" | "back" | "trouble"> {
+  const { back: _, trouble: __, ...rest } = unconfirmed(hold);
   return rest;
 }

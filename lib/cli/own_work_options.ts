@@ -1,7 +1,5 @@
 /** The rows of the table of options that are about checks, hooks, and what a machine proves after its boot. */
 
-import type { Composer } from "./composer.ts";
-import { FAULTY, type Faulty } from "./composer.ts";
 import { formatDuration } from "../duration.ts";
 import { type Option, parseLength, ValueError } from "./option.ts";
 import { quoted } from "../plain_text.ts";
@@ -64,20 +62,6 @@ export const OWN_WORK_OPTIONS = {
     parse: parseLength,
   },
 } as const satisfies Readonly<Record<string, Option>>;
-
-/** What is checked beside the programs of check.d. */
-export interface ChecksConfig {
-  readonly timeoutMs: number;
-  readonly units: readonly string[];
-  readonly urls: readonly string[];
-}
-
-export function composeChecks({ part }: Composer): ChecksConfig | Faulty {
-  const [timeout, units, urls] = [part("check-timeout"), part("require-units"), part("check-url")];
-  const faulty = [units, urls].some(({ value, origin }) => value === undefined && origin !== undefined);
-  if (timeout.value === undefined || faulty) return FAULTY;
-  return { timeoutMs: timeout.value, units: units.value ?? [], urls: urls.value ?? [] };
-}
 
 /** The suffixes of units, systemd.unit(5). */
 const SUFFIXES = [

@@ -7,7 +7,7 @@ import { ALL_GROUPS } from "../group.ts";
 import { type Composer, FAULTY, type Faulty, present } from "./composer.ts";
 import { choose, composeFleetLock, composeUnderFleetLock } from "./fleet_lock_config.ts";
 import { attempt } from "./option.ts";
-import { composeChecks } from "./own_work_options.ts";
+import { composeChecks } from "./own_work_config.ts";
 import { composeSchedule } from "./schedule_config.ts";
 import { composeServer, type ServerConfig } from "./server_config.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";

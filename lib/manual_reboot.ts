@@ -53,12 +53,17 @@ export async function rebootByHand(options: ManualReboot): Promise<ManualOutcome
   if (dryRun && !fresh) return { kind: "rehearsed", fresh };
   const mark = options.newMark();
   const proof = grant === undefined ? undefined : { holder: machine.id, boot: machine.bootId, grant };
-  if (proof !== undefined && (await lock.confirm(proof, mark)).kind === "lost") return { kind: "lost" };
   const giveBack = async () => {
     if (proof === undefined || (await lock.cancel(proof, { mark })).kind === "kept") return false;
     await account?.forget(proof.grant);
     return true;
   };
+  const confirmed = proof === undefined ? undefined : await lock.confirm(proof, mark);
+  if (confirmed?.kind === "lost") return confirmed;
+  if (confirmed?.kind === "frozen") {
+    if (fresh) await giveBack();
+    return { kind: "no-slot", decision: { ...confirmed, kind: "paused" } };
+  }
   if (dryRun) {
     await giveBack();
     return { kind: "rehearsed", fresh };

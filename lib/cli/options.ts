@@ -42,6 +42,7 @@ export const COMMAND_NAMES = [
   "set-max",
   "pause",
   "resume",
+  "freeze",
   "history",
   "reboot",
   "needs-reboot",
@@ -70,6 +71,7 @@ const GROUP = [
   "set-max",
   "pause",
   "resume",
+  "freeze",
   "history",
   "reboot",
   "repair",
@@ -289,7 +291,7 @@ export const OPTIONS = {
   "zone": {
     value: "ZONE",
     help: "time zone of the window, such as Europe/Berlin; default: this machine's",
-    by: WINDOW,
+    by: [...WINDOW, "freeze"],
     variable: "prefixed",
     fallback: hostZone,
     sample: "Europe/Berlin",
@@ -405,7 +407,7 @@ export const OPTIONS = {
   },
   "all": {
     help: "all groups instead of one",
-    by: ["pause", "resume", "repair", "history"],
+    by: ["pause", "resume", "freeze", "repair", "history"],
     ...SWITCH,
   },
   "remove": {
@@ -621,6 +623,7 @@ export const OPTIONS = {
     by: [
       "status",
       "groups",
+      "freeze",
       "history",
       "needs-reboot",
       "window",

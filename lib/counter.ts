@@ -156,12 +156,13 @@ export class Counter {
 
   /** The holder asks again. `undefined`: it holds no slot any more. Throws {@linkcode StoreError}, {@linkcode LockError}. */
   async renew({ id: holder, request: { host, boot } }: Guest): Promise<SlotAnswer | undefined> {
-    const decision = await this.options.lock.change("confirm", (current, entry) => {
+    const { lock, all } = this.options;
+    const decision = await lock.change("confirm", (current, entry, _, ofAll) => {
       this.#document.found(entry);
-      const decision = renew(current, { holder, host, boot });
+      const decision = renew(current, { holder, host, boot }, { all: ofAll, now: lock.surroundings.now() });
       const next = decision.kind === "held" && decision.next !== undefined ? { next: decision.next } : {};
       return { decision, ...next, note: { what: "confirm", machine: holder } };
-    }, { guess: this.#document.entry });
+    }, { guess: { entry: this.#document.entry, all: all.entry }, asksAll: true });
     switch (decision.kind) {
       case "held":
         return { kind: "granted" };
@@ -170,6 +171,8 @@ export class Counter {
           kind: "held_by_hand",
           value: "the slot of this host was taken by hand; only 'locksmith unlock' gives it back",
         };
+      case "frozen":
+        return pauseRefusal(lock.group, decision.pause, decision.all, undefined, lock.surroundings.now());
       case "not-held":
         return undefined;
     }

@@ -9,6 +9,7 @@ import { machineName } from "./machine.ts";
 import {
   BY_DAEMON,
   FLEET_LOCK,
+  type FrozenDecision,
   type Hold,
   isByHand,
   type Pause,
@@ -16,7 +17,7 @@ import {
   type Semaphore,
 } from "./semaphore.ts";
 import type { WaitNews } from "./wait.ts";
-import { groupFlag } from "./group.ts";
+import { groupFlag, groupPhrase } from "./group.ts";
 import { shellWord } from "./shell_word.ts";
 import type { LogLevel } from "./surroundings.ts";
 
@@ -190,12 +191,12 @@ function describeObstacle(
     case "paused":
       return {
         level: "warning",
-        why: `first in line, ${obstacle.all ? "all groups are" : "the group is"} paused`,
-        details: `${describeHold(obstacle.pause, clock)}; 'locksmith resume${
-          obstacle.all ? " --all" : flag
-        }' ends the pause${
-          overdue.length === 0 ? "" : `; ${describeHolders(semaphore, overdue, clock.now, overdue)}`
+        why: `first in line, ${obstacle.all ? "all groups are" : "the group is"} ${
+          obstacle.pause.frozen ? "frozen" : "paused"
         }`,
+        details: `${describeHold(obstacle.pause, clock)}; ${
+          endOfPause(obstacle.pause, obstacle.all ? " --all" : flag)
+        }${overdue.length === 0 ? "" : `; ${describeHolders(semaphore, overdue, clock.now, overdue)}`}`,
       };
     case "by-hand":
       return {
@@ -208,6 +209,23 @@ function describeObstacle(
     case "other-host":
       return describeOtherHost(obstacle.hold, waits, clock);
   }
+}
+
+/** What ends a pause before its time. `flag` says of which group. */
+export function endOfPause({ frozen, reason = "" }: Pause, flag: string): string {
+  return frozen
+    ? `'locksmith freeze remove ${shellWord(reason)}${flag}' ends the freeze`
+    : `'locksmith resume${flag}' ends the pause`;
+}
+
+/** Why nothing is confirmed: `group web is frozen until Sun 2027-01-03 00:00 +01:00: Christmas`. */
+export function describeFrozen(
+  { pause: { until, reason }, all }: Pick<FrozenDecision, "pause" | "all">,
+  group: string,
+  { zone }: Clock,
+): string {
+  const end = until === undefined ? "" : ` until ${describeStored(until, zone)}`;
+  return `${all ? "all groups are" : `${groupPhrase(group)} is`} frozen${end}: ${reason}`;
 }
 
 /** Another machine holds a slot under the id of this one. */

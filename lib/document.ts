@@ -16,6 +16,7 @@ import {
   type Semaphore,
   SemaphoreError,
 } from "./semaphore.ts";
+import type { PlannedFreeze } from "./pause.ts";
 
 const HOLD_FIELDS = [
   "host",
@@ -32,9 +33,10 @@ const HOLD_FIELDS = [
   "confirm",
 ] as const;
 const PAUSE_FIELDS = ["since", "by", "reason", "until"] as const;
+const FREEZE_FIELDS = ["from", "until", "name", "by", "since"] as const;
 const CHANGE_FIELDS = ["at", "by", "what", "machine", "reason"] as const;
 /** Fields that hold an instant. */
-const INSTANT_FIELDS: readonly string[] = ["since", "at", "until", "back"];
+const INSTANT_FIELDS: readonly string[] = ["since", "at", "until", "back", "from"];
 
 /**
  * Reads a document. Throws {@linkcode SemaphoreError} with every fault of a document that is not a semaphore or that
@@ -58,7 +60,7 @@ let lastParsed: { readonly text: string; readonly semaphore: Semaphore } | undef
 
 /** `sound`: holds that were checked already. */
 function parseAnew(text: string, sound: ReadonlyMap<string, Hold> = new Map()): Semaphore {
-  const { semaphore: count, max, holders, holds, paused, changed, ...extra } = parseObject(text);
+  const { semaphore: count, max, holders, holds, paused, freezes, changed, ...extra } = parseObject(text);
   const faults: string[] = [];
   if (!isCount(max)) faults.push(`"max" is ${show(max)}, not a whole number from 0 to ${MAX_LIMIT}`);
   const names = readHolders(holders, faults);
@@ -69,6 +71,7 @@ function parseAnew(text: string, sound: ReadonlyMap<string, Hold> = new Map()): 
   }
   const details = readHolds(holds, new Set(names), sound, faults);
   const pause = readOptional(paused, PAUSE_FIELDS, `"paused"`, faults);
+  const frozen = readFreezes(freezes, faults);
   const last = readOptional(changed, CHANGE_FIELDS, `"changed"`, faults);
   if (faults.length > 0 || !isCount(max) || names === undefined) throw new SemaphoreError(faults);
   return {
@@ -76,6 +79,7 @@ function parseAnew(text: string, sound: ReadonlyMap<string, Hold> = new Map()): 
     holders: names,
     holds: details,
     ...(pause ? { paused: pause } : {}),
+    ...(frozen.length > 0 ? { freezes: frozen } : {}),
     ...(last ? { changed: last } : {}),
     extra,
   };
@@ -85,13 +89,14 @@ function parseAnew(text: string, sound: ReadonlyMap<string, Hold> = new Map()): 
  * Writes a document, and checks it before: a rule that made a wrong one is a bug, and must not reach the store.
  */
 export function serializeSemaphore(semaphore: Semaphore): string {
-  const { max, holders, holds, paused, changed, extra } = semaphore;
+  const { max, holders, holds, paused, freezes = [], changed, extra } = semaphore;
   const text = JSON.stringify({
     semaphore: available(semaphore),
     max,
     holders,
     ...(holds.size > 0 ? { holds: fromEntries([...holds].map(([id, hold]) => [id, flat(hold)])) } : {}),
     ...(paused ? { paused: flat(paused) } : {}),
+    ...(freezes.length > 0 ? { freezes: freezes.map(flat) } : {}),
     ...(changed ? { changed: flat(changed) } : {}),
     ...extra,
   });
@@ -180,6 +185,32 @@ function isWritten(hold: Hold, value: unknown): boolean {
   for (const name in known) if (name !== "extra" && !Object.hasOwn(value, name)) return false;
   for (const _ in hold.extra) return false;
   return true;
+}
+
+function readFreezes(value: unknown, faults: string[]): PlannedFreeze[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) {
+    faults.push(`"freezes" is ${show(value)}, not a list`);
+    return [];
+  }
+  const names = new Set<string>();
+  return value.flatMap((one, index) => {
+    const what = `"freezes" no. ${index + 1}`;
+    const before = faults.length;
+    const record = readRecord(one, FREEZE_FIELDS, what, faults);
+    if (record === undefined || faults.length > before) return [];
+    const { from, until, name } = record;
+    if (from === undefined || until === undefined || name === undefined) {
+      faults.push(`${what} is ${show(one)}, without "from", "until" or "name"`);
+      return [];
+    }
+    if (Temporal.Instant.compare(from, until) >= 0) {
+      faults.push(`${what} ends before it begins: ${show(one)}`);
+    }
+    if (names.has(name)) faults.push(`"freezes" has ${show(name)} twice`);
+    names.add(name);
+    return [{ ...record, from, until, name }];
+  });
 }
 
 function readOptional<Field extends string>(

@@ -15,6 +15,7 @@ import {
   type Semaphore,
   SemaphoreError,
 } from "./semaphore.ts";
+import type { PlannedFreeze } from "./pause.ts";
 import { isBefore, type PastChange } from "./store.ts";
 import { parseSemaphore } from "./document.ts";
 
@@ -35,7 +36,9 @@ export interface PastEvent {
   readonly machine?: string;
   readonly host?: string;
   readonly reason?: string;
-  /** When a pause ends by itself. */
+  /** When a freeze begins. */
+  readonly from?: string;
+  /** When a pause or a freeze ends by itself. */
   readonly until?: string;
   /** The new max and what it was; of `set-max` only, the old one where it is known. */
   readonly max?: number;
@@ -105,6 +108,7 @@ function difference(before: Semaphore | undefined, after: Semaphore): Told[] {
     ...newHolds(before, after, record),
     ...maxChange(before, after, record),
     ...pauseChange(before, after, record),
+    ...freezeChanges(before, after, record),
   ];
   if (record?.what !== undefined && !told.some(({ what }) => isSame(what, record.what))) {
     // a repair stands before what it changed; and so does what changes nothing, such as a max that was set once more
@@ -189,6 +193,26 @@ function pauseChange(before: Semaphore, after: Semaphore, record: LastChange | u
     ...reasonOf(paused),
     ...(paused.until === undefined ? {} : { until: paused.until }),
   }];
+}
+
+/** Freezes that were planned, or taken back. One that was over went by itself, when another change was made. */
+function freezeChanges(before: Semaphore, after: Semaphore, record: LastChange | undefined): Told[] {
+  const key = ({ name, from, until }: PlannedFreeze) => JSON.stringify([name, from, until]);
+  const [then, now] = [before.freezes ?? [], after.freezes ?? []];
+  const [old, fresh] = [new Set(then.map(key)), new Set(now.map(key))];
+  const names = new Set(now.map(({ name }) => name));
+  const isOver = ({ until }: PlannedFreeze) =>
+    record?.at !== undefined && epochMs(until) <= epochMs(record.at);
+  return [
+    ...then.filter((freeze) => !fresh.has(key(freeze)) && !names.has(freeze.name) && !isOver(freeze))
+      .map(({ name }) => ({ ...stamped("unfreeze", record), reason: name })),
+    ...now.filter((freeze) => !old.has(key(freeze))).map((freeze) => ({
+      ...stamped("freeze", record ?? { at: freeze.since, by: freeze.by }),
+      reason: freeze.name,
+      from: freeze.from,
+      until: freeze.until,
+    })),
+  ];
 }
 
 /** What a document says of itself, where no difference shows it. */

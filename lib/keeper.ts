@@ -7,6 +7,7 @@
 import type { Event, Slot } from "./agent.ts";
 import {
   type Clock,
+  describeFrozen,
   describeHold,
   describeOtherHost,
   describeTaking,
@@ -203,6 +204,9 @@ export class LockKeeper implements Keeper {
     const { lock, machine: { id: holder, bootId: boot } } = this.#options;
     return answered(async () => {
       const decision = await lock.confirm({ holder, boot, grant }, this.#mark);
+      if (decision.kind === "frozen") {
+        return { kind: "failed", why: describeFrozen(decision, lock.group, this.#clock()) };
+      }
       return decision.kind === "lost" ? decision : { kind: "confirmed", called: decision.called };
     });
   }

@@ -81,14 +81,14 @@ export type Rule<Decision> = (
 ) => Ruling<Decision>;
 
 /** What a change rests on: the document, and that of all groups; absent: the change does not depend on it. */
-interface Sight {
+export interface Sight {
   readonly entry: Entry | null;
-  readonly all?: Entry | null;
+  readonly all?: Entry | null | undefined;
 }
 
 /** What a change begins with: a guess in place of the first read, and whether it depends on the document of all groups. */
 interface Basis {
-  readonly guess?: Entry | null | undefined;
+  readonly guess?: Sight | undefined;
   readonly asksAll?: boolean;
 }
 
@@ -101,8 +101,8 @@ export interface Ruling<Decision> {
 
 export class Lock {
   readonly key: string;
-  /** The last document that this object wrote or saw: a first guess, which a commit has to prove. */
-  #seen: Entry | null | undefined;
+  /** The last documents that this object wrote or saw: a first guess, which a commit has to prove. */
+  #seen: Sight | undefined;
   /** Whether nothing was stored for the group before this object wrote. */
   created = false;
 
@@ -173,10 +173,10 @@ export class Lock {
    */
   confirm(proof: HoldProof, mark: string): Promise<ConfirmDecision> {
     const note = noteOf("confirm", proof.holder);
-    return this.change("confirm", (current): Ruling<ConfirmDecision> => {
-      const decision = confirm(current, proof, mark);
+    return this.change("confirm", (current, _, _inDoubt, all): Ruling<ConfirmDecision> => {
+      const decision = confirm(current, proof, mark, { all, now: this.surroundings.now() });
       return { decision, ...(decision.kind === "confirmed" ? { next: decision.next } : {}), note };
-    }, { guess: this.#seen });
+    }, { guess: this.#seen, asksAll: true });
   }
 
   /** Gives back what `machine` held in an earlier boot. Throws {@linkcode StoreError}, {@linkcode LockError}. */
@@ -271,14 +271,17 @@ export class Lock {
     return serializeSemaphore({ ...next, changed: { at, by: this.by, ...note, extra: {} } });
   }
 
-  /** Tells what the document is by now, as far as somebody else knows: see {@linkcode confirm}. */
-  saw(entry: Entry | null): void {
-    this.#seen = entry;
+  /** Tells what the documents are by now, as far as somebody else knows: see {@linkcode confirm}. */
+  saw(sight: Sight): void {
+    this.#seen = sight;
   }
 
-  /** Tells that a commit of that revision wrote `value` in the place of `before`: what it is by now, unless another came. */
-  wrote(value: string, revision: string, before: Entry | null): void {
-    this.#seen = { key: this.key, value, revision, created: before?.created ?? revision };
+  /**
+   * Tells that a commit of that revision wrote `value` in the place of `before`: what it is by now, unless another came. `all`:
+   * the document of all groups, if it was seen.
+   */
+  wrote(value: string, revision: string, { entry: before, all = this.#seen?.all }: Sight): void {
+    this.#seen = { entry: { key: this.key, value, revision, created: before?.created ?? revision }, all };
   }
 
   /** Ends a hold. A try that nobody heard of may have been what ended it. */
@@ -331,7 +334,7 @@ export class Lock {
         ? beganMs + CONTENTION_LIMIT_MS - nowMs
         : doubt.sinceMs + TOTAL_TIMEOUT_MS - nowMs;
     };
-    let guessed: Sight | undefined = guess === undefined ? undefined : { entry: guess };
+    let guessed: Sight | undefined = asksAll && guess?.all === undefined ? undefined : guess;
     let brought: Sight | undefined;
     for (let attempt = 1; attempt <= ATTEMPT_LIMIT; attempt++) {
       const triedMs = surroundings.elapsed();
@@ -388,13 +391,14 @@ export class Lock {
   }
 
   async #commit(
-    { entry, all }: Sight,
+    sight: Sight,
     next: Semaphore,
     note: Note,
     timeoutMs: number,
     contention?: Contention,
     crowd = 0,
   ): Promise<CommitOutcome> {
+    const { entry, all } = sight;
     const ofAll = all === undefined ? [] : [{ key: ALL_KEY, revision: all?.revision ?? null }];
     const value = this.stamp(next, note);
     const outcome = await this.store.commit({
@@ -406,8 +410,10 @@ export class Lock {
     if (outcome.kind !== "refused" && entry === null) this.created = true;
     if (outcome.kind === "committed") {
       contention?.landed();
-      this.wrote(value, outcome.revision, entry);
-    } else if (outcome.kind === "refused") this.#seen = outcome.found[0]?.[0];
+      this.wrote(value, outcome.revision, sight);
+    } else if (outcome.kind === "refused") {
+      this.#seen = outcome.found.length > 0 ? sightOf(outcome, all !== undefined) : undefined;
+    }
     return outcome;
   }
 

@@ -71,15 +71,17 @@ export async function rebootByHand(options: ManualReboot): Promise<ManualOutcome
     return true;
   };
   const outcome = await prepared(dryRun ? undefined : hooks, async () => {
-    if (proof !== undefined && (await lock.confirm(proof, mark)).kind === "lost") {
-      return { kind: "lost" } as const;
+    const confirmed = proof === undefined ? undefined : await lock.confirm(proof, mark);
+    if (confirmed?.kind === "lost") return confirmed;
+    if (confirmed?.kind === "frozen") {
+      return { kind: "no-slot", decision: { ...confirmed, kind: "paused" } } as const;
     }
     return dryRun ? { kind: "rehearsed", fresh } as const : await call();
   });
   if (outcome.kind === "refused" || outcome.kind === "unprepared") {
     return { ...outcome, slotKept: !await giveBack() };
   }
-  if (outcome.kind === "rehearsed") await giveBack();
+  if (outcome.kind === "rehearsed" || outcome.kind === "no-slot" && fresh) await giveBack();
   return outcome;
 }
 

@@ -24,12 +24,19 @@ export interface Repair {
  * where there is nothing to keep (no JSON object) or no max to go by: then only starting anew helps.
  */
 export function repairSemaphore(text: string): Repair {
-  const { semaphore: count, max, holders, holds, paused, changed, ...others } = parseObject(text);
+  const { semaphore: count, max, holders, holds, paused, freezes, changed, ...others } = parseObject(text);
   if (!isCount(max)) throw new SemaphoreError([`"max" cannot be read, so the limit is unknown`]);
   const changes: string[] = [];
   const names = repairHolders(holders, changes);
   const kept = repairHolds(holds, new Set(names), changes);
-  const draft = { semaphore: max - names.length, max, holders: names, ...(kept ? { holds: kept } : {}) };
+  const frozen = repairFreezes(freezes, changes);
+  const draft = {
+    semaphore: max - names.length,
+    max,
+    holders: names,
+    ...(kept ? { holds: kept } : {}),
+    ...(frozen.length > 0 ? { freezes: frozen } : {}),
+  };
   if (count !== draft.semaphore) {
     changes.push(
       `semaphore: ${
@@ -103,4 +110,19 @@ function repairHolds(
     }
   }
   return Object.fromEntries(kept);
+}
+
+/** Of a freeze that cannot be read nobody knows when it was to be. */
+function repairFreezes(value: unknown, changes: string[]): unknown[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) {
+    changes.push(`freezes: ${JSON.stringify(value)} is dropped (not a list)`);
+    return [];
+  }
+  const kept: unknown[] = [];
+  for (const freeze of value) {
+    if (isSound({ ...FRESH_DRAFT, freezes: [...kept, freeze] })) kept.push(freeze);
+    else changes.push(`freezes: ${JSON.stringify(freeze)} is dropped (it cannot be read, or is there twice)`);
+  }
+  return kept;
 }

@@ -10,6 +10,9 @@
 
 import type { Machine } from "./machine.ts";
 import { plainTextFault } from "./plain_text.ts";
+import { freezePause, type Pause, pauseInForce, type PlannedFreeze, type Stop, stopOf } from "./pause.ts";
+
+export { endsInMs, type Pause, pauseInForce } from "./pause.ts";
 
 /** What is recorded of a holder. A holder that another program entered may have none of it. */
 export interface Hold {
@@ -56,16 +59,6 @@ export const SHARED = "shared";
 /** What a request for a slot brings along; when it is granted, the time is added. */
 export type NewHold = Omit<Hold, "since" | "grant"> & { readonly grant: string };
 
-/** Why and since when no new slot is granted. */
-export interface Pause {
-  readonly since?: string;
-  readonly by?: string;
-  readonly reason?: string;
-  /** When it ends by itself: an instant, ISO 8601 in UTC. Whoever asks for a slot goes by its own clock. */
-  readonly until?: string;
-  readonly extra: Readonly<Record<string, unknown>>;
-}
-
 /** What the last commit did, and who made it when: so that the revisions a store keeps anyway are a history. */
 export interface LastChange {
   /** An instant, ISO 8601 in UTC. */
@@ -92,6 +85,8 @@ export type ChangeKind =
   | "set-max"
   | "pause"
   | "resume"
+  | "freeze"
+  | "unfreeze"
   | "repair";
 
 /** A document whose count agrees with its list. */
@@ -103,6 +98,8 @@ export interface Semaphore {
   /** Details, by machine id; only for holders. */
   readonly holds: ReadonlyMap<string, Hold>;
   readonly paused?: Pause;
+  /** Times without reboots; none of the same name as another. */
+  readonly freezes?: readonly PlannedFreeze[];
   /** Absent where another program, or an older version, wrote last. */
   readonly changed?: LastChange;
   /** Top-level fields that this version does not know. */
@@ -189,16 +186,27 @@ export function acquire(
   const fault = holderFault(holder);
   if (fault !== undefined) throw new SemaphoreError([fault]);
   if (semaphore.holders.includes(holder)) return { kind: "held", hold: semaphore.holds.get(holder) };
-  const pauseOfAll = pauseInForce(all, now);
-  if (pauseOfAll !== undefined) return { kind: "paused", pause: pauseOfAll, all: true };
-  const pause = pauseInForce(semaphore, now);
-  if (pause !== undefined) return { kind: "paused", pause, all: false };
+  const paused = stopOf(semaphore, all, (document) => pauseInForce(document, now));
+  if (paused !== undefined) return { kind: "paused", ...paused };
   if (available(semaphore) <= 0) return { kind: "full", available: available(semaphore) };
   const holders = [...semaphore.holders, holder].sort(compareCodePoints);
   return {
     kind: "granted",
     next: { ...semaphore, holders, holds: new Map(semaphore.holds).set(holder, hold) },
   };
+}
+
+/** When a request is made, and what counts for all groups then. */
+export type Ruled = Pick<AcquireRequest, "all" | "now">;
+
+/** A freeze is in force: no reboot, whatever was granted before. */
+export interface FrozenDecision extends Stop {
+  readonly kind: "frozen";
+}
+
+function frozen(semaphore: Semaphore, { all, now }: Ruled): FrozenDecision | undefined {
+  const by = stopOf(semaphore, all, ({ freezes }) => freezePause(freezes, now));
+  return by === undefined ? undefined : { kind: "frozen", ...by };
 }
 
 /** Whether a hold was taken by hand, or by a program that records nothing: then only by hand it ends. */
@@ -264,16 +272,19 @@ export type RenewDecision =
   | { readonly kind: "not-held" }
   | { readonly kind: "by-hand"; readonly hold: Hold | undefined }
   /** The hold is the host's; without `next` all that is to be recorded is. */
-  | { readonly kind: "held"; readonly next?: Semaphore };
+  | { readonly kind: "held"; readonly next?: Semaphore }
+  | FrozenDecision;
 
 /**
  * The holder asks a server for its slot again: it has it, and whoever holds one and asks is about to reboot. A boot that
  * it tells replaces the one that is recorded: the host has rebooted, and has not said yet that it is well.
  */
-export function renew(semaphore: Semaphore, { holder, host, boot }: Told): RenewDecision {
+export function renew(semaphore: Semaphore, { holder, host, boot }: Told, ruled: Ruled): RenewDecision {
   if (!semaphore.holders.includes(holder)) return { kind: "not-held" };
   const hold = semaphore.holds.get(holder);
   if (hold === undefined || isByHand(hold)) return { kind: "by-hand", hold };
+  const stop = frozen(semaphore, ruled);
+  if (stop !== undefined) return stop;
   const known = boot === undefined || hold.boot === boot;
   if (known && hold.phase === REBOOTING && hold.via === FLEET_LOCK) return { kind: "held" };
   const renewed = {
@@ -304,15 +315,23 @@ export type ConfirmDecision =
   /** `called`: somebody else confirmed it before, and may have called the reboot. */
   | { readonly kind: "confirmed"; readonly next: Semaphore; readonly called: boolean }
   /** The hold is not there any more, or it is another one. */
-  | { readonly kind: "lost" };
+  | { readonly kind: "lost" }
+  | FrozenDecision;
 
 /**
  * Marks the hold `rebooting` if it is still the very one that `proof` names. `mark` stands for who confirms it, and is the
  * same at each confirm of theirs.
  */
-export function confirm(semaphore: Semaphore, proof: HoldProof, mark: string): ConfirmDecision {
+export function confirm(
+  semaphore: Semaphore,
+  proof: HoldProof,
+  mark: string,
+  ruled: Ruled,
+): ConfirmDecision {
   const hold = semaphore.holds.get(proof.holder);
   if (hold === undefined || !isProven(hold, proof)) return { kind: "lost" };
+  const stop = frozen(semaphore, ruled);
+  if (stop !== undefined) return stop;
   const called = hold.phase === REBOOTING && hold.confirm !== mark;
   const confirmed = { ...hold, phase: REBOOTING, confirm: called ? SHARED : mark };
   const holds = new Map(semaphore.holds).set(proof.holder, confirmed);
@@ -383,16 +402,6 @@ export function setMax(semaphore: Semaphore, max: number): Semaphore {
 /** Stops new grants; who holds a slot goes on. A group that is paused already gets the new reason. */
 export function pause(semaphore: Semaphore, paused: Pause): Semaphore {
   return { ...semaphore, paused };
-}
-
-/** The pause that counts at `now`, in milliseconds since the epoch: one with an end is over from that moment on. */
-export function pauseInForce({ paused }: Pick<Semaphore, "paused">, now: number): Pause | undefined {
-  return paused === undefined || endsInMs(paused, now) <= 0 ? undefined : paused;
-}
-
-/** How long a pause still lasts, in milliseconds; `Infinity` for one that only `resume` ends. */
-export function endsInMs({ until }: Pause, now: number): number {
-  return until === undefined ? Infinity : Temporal.Instant.from(until).epochMilliseconds - now;
 }
 
 /** Allows grants again. */

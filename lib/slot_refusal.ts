@@ -46,7 +46,7 @@ export function fullRefusal(
 /** No slots are granted, of this group or of all. */
 export function pauseRefusal(
   group: string,
-  { by, reason, until }: Pause,
+  { by, reason, until, frozen }: Pause,
   all: boolean,
   where: WhereInLine | undefined,
   now: number,
@@ -57,7 +57,7 @@ export function pauseRefusal(
     ...(reason === undefined ? [] : [`, because: ${reason}`]),
   ];
   const what = all ? "all groups are" : `${groupPhrase(group)} is`;
-  return refusal("paused", `${what} paused${parts.join("")}${inLine(where)}`);
+  return refusal("paused", `${what} ${frozen ? "frozen" : "paused"}${parts.join("")}${inLine(where)}`);
 }
 
 /** Reboots are not allowed at this time. */

@@ -5,6 +5,7 @@
 
 import { ageSeconds } from "./description.ts";
 import { flat } from "./document.ts";
+import { freezesAhead } from "./pause.ts";
 import type { Place } from "./queue.ts";
 import { available, pauseInForce, type Semaphore } from "./semaphore.ts";
 
@@ -35,11 +36,17 @@ export interface StatusJson {
   readonly paused: PauseJson;
   /** The same of all groups. */
   readonly pausedAll: PauseJson;
+  /** The freezes of the group that are not over, and those of all groups. */
+  readonly freezes: readonly FreezeJson[];
+  readonly freezesAll: readonly FreezeJson[];
   readonly overdue: readonly string[];
   readonly queue: QueueJson;
 }
 
-/** A pause that is in force, or `null`. */
+/** A freeze, as it is stored. */
+type FreezeJson = Readonly<Record<string, unknown>>;
+
+/** A pause that is in force, or `null`. One with `frozen` is a freeze. */
 type PauseJson = Readonly<Record<string, unknown>> | null;
 
 /** The first in line first. What is not known of a place is not there. */
@@ -79,6 +86,8 @@ export function statusJson(
     holds: Object.fromEntries([...semaphore.holds].map(([id, hold]) => [id, flat(hold)])),
     paused: pauseJson(semaphore, now),
     pausedAll: pauseJson(all, now),
+    freezes: freezesAhead(semaphore.freezes, now).map(flat),
+    freezesAll: freezesAhead(all.freezes, now).map(flat),
     overdue,
     queue: queueJson(queue, now),
   };

@@ -128,7 +128,7 @@ export class Waiter {
     const move = nextMove(known, standing, request, lock.surroundings.now());
     switch (move.kind) {
       case "finish":
-        lock.saw(known.document);
+        lock.saw({ entry: known.document, all: known.all });
         if (known.place !== null) await this.#giveUpPlace();
         return move.news;
       case "grant":
@@ -181,7 +181,7 @@ export class Waiter {
     this.#grantState = outcome.kind === "unknown" ? "unknown" : otherwise;
     if (outcome.kind === "unknown") throw outcome.cause;
     if (outcome.kind === "refused") return await this.#understood(outcome);
-    lock.wrote(value, outcome.revision, known.document);
+    lock.wrote(value, outcome.revision, { entry: known.document, all: known.all });
     return { kind: "granted", grant: hold.grant, called: false };
   }
 
@@ -244,7 +244,7 @@ export class Waiter {
     // without a grant in doubt there is none to look for, and a document that cannot be read is none of our business
     const semaphore = this.inDoubt ? lock.parse(document) : undefined;
     if (semaphore?.holds.get(waits.id)?.grant === grant) {
-      lock.saw(document);
+      lock.saw({ entry: document });
       return grantedNews(semaphore, waits.id, grant);
     }
     if (place !== null) {

@@ -64,7 +64,7 @@ Deno.test("serializeSemaphore() keeps what it does not know (fault 12 of the old
       "1.5",
     ),
   );
-  const marked = confirm(next, { holder: "A", boot: "b1", grant: "g" }, "mark");
+  const marked = confirm(next, { holder: "A", boot: "b1", grant: "g" }, "mark", { all: FRESH, now: 0 });
   assert(marked.kind === "confirmed");
   assertEquals(marked.next.holds.get("A"), {
     boot: "b1",
@@ -221,7 +221,7 @@ Deno.test("flat() writes what is known of a record and what is not beside each o
 function changes(document: Semaphore, holder: string): Semaphore[] {
   const decisions = [
     acquire(document, { holder, hold: hold("b1"), all: FRESH, now: 0 }),
-    confirm(document, { holder, boot: "b1", grant: "grant of b1" }, "mark"),
+    confirm(document, { holder, boot: "b1", grant: "grant of b1" }, "mark", { all: FRESH, now: 0 }),
     ...document.holders.map((id) => unlock(document, id)),
   ];
   return decisions.flatMap((decision) => "next" in decision ? [decision.next] : []);

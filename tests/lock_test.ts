@@ -267,7 +267,7 @@ Deno.test("Lock.confirm() never says lost by a guess alone: it reads first", asy
   const line = new Line();
   const { lock, store, proof } = await line.grantTo("m");
   // what it saw last is a document without the hold; what is there has it
-  lock.saw(null);
+  lock.saw({ entry: null, all: null });
   assertEquals((await line.time.ended(lock.confirm(proof, "mark"))).kind, "confirmed");
   assertEquals(store.takeCalls(), ["read", "commit"]);
 });

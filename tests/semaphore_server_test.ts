@@ -18,6 +18,8 @@ import {
 } from "../lib/semaphore.ts";
 
 const SINCE = "2026-05-21T23:00:00.000Z";
+/** Nothing is frozen. */
+const RULED = { all: FRESH, now: 0 };
 const LATER_MS = Date.parse(SINCE) + 3_600_000;
 const GRANTED: Hold = {
   via: FLEET_LOCK,
@@ -50,15 +52,15 @@ Deno.test("A hold of a server is told apart from one by hand, and is overdue lik
 });
 
 Deno.test("renew() marks the hold, records a boot that it is told, and has nothing to do the next time", () => {
-  const first = renew(held({ ...GRANTED, boot: "b1" }), { holder: "a", host: "web1", boot: "b1" });
+  const first = renew(held({ ...GRANTED, boot: "b1" }), { holder: "a", host: "web1", boot: "b1" }, RULED);
   const next = first.kind === "held" ? first.next : undefined;
   assertEquals(next?.holds.get("a"), { ...GRANTED, host: "web1", boot: "b1", phase: REBOOTING });
-  assertEquals(renew(next ?? FRESH, { holder: "a", boot: "b1" }), { kind: "held" });
-  assertEquals(renew(next ?? FRESH, { holder: "a" }), { kind: "held" });
-  const rebooted = renew(next ?? FRESH, { holder: "a", boot: "b2" });
+  assertEquals(renew(next ?? FRESH, { holder: "a", boot: "b1" }, RULED), { kind: "held" });
+  assertEquals(renew(next ?? FRESH, { holder: "a" }, RULED), { kind: "held" });
+  const rebooted = renew(next ?? FRESH, { holder: "a", boot: "b2" }, RULED);
   assertEquals(rebooted.kind === "held" && rebooted.next?.holds.get("a")?.boot, "b2");
-  assertEquals(renew(FRESH, { holder: "a" }), { kind: "not-held" });
-  assertEquals(renew(held({ extra: {} }), { holder: "a" }).kind, "by-hand");
+  assertEquals(renew(FRESH, { holder: "a" }, RULED), { kind: "not-held" });
+  assertEquals(renew(held({ extra: {} }), { holder: "a" }, RULED).kind, "by-hand");
 });
 
 Deno.test("settle() ends a hold of a server, and one of a daemon only after a reboot", () => {

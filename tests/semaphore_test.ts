@@ -170,7 +170,7 @@ Deno.test("acquire() throws for a name that must not come into the document", ()
 Deno.test("confirm() marks the very hold that the proof names, and no other", () => {
   const document = semaphore(2, "A", "B");
   const proof = { holder: "A", boot: "b1", grant: "grant of A" };
-  const confirmed = confirm(document, proof, "mark");
+  const confirmed = confirm(document, proof, "mark", { all: FRESH, now: 0 });
   assert(confirmed.kind === "confirmed");
   assertEquals(confirmed.called, false);
   assertEquals(confirmed.next.holds.get("A")?.phase, REBOOTING);
@@ -184,9 +184,15 @@ Deno.test("confirm() marks the very hold that the proof names, and no other", ()
       { ...proof, holder: "B" },
       { ...proof, holder: "C" },
     ]
-  ) assertEquals(confirm(document, other, "mark").kind, "lost", JSON.stringify(other));
+  ) {
+    assertEquals(
+      confirm(document, other, "mark", { all: FRESH, now: 0 }).kind,
+      "lost",
+      JSON.stringify(other),
+    );
+  }
   const byHand = parseSemaphore('{"semaphore":0,"max":1,"holders":["A"]}');
-  assertEquals(confirm(byHand, proof, "mark").kind, "lost");
+  assertEquals(confirm(byHand, proof, "mark", { all: FRESH, now: 0 }).kind, "lost");
 });
 
 Deno.test("ownership() goes by the boot id first, then by what the machine remembers, and by its name", () => {
@@ -226,7 +232,10 @@ Deno.test("ownership() tells whether the reboot may have been called under a hol
   const ours = ownership(document, machine);
   assert(ours.kind === "ours");
   assertEquals([ours.grant, ours.called], ["grant of A", false]);
-  const confirmed = confirm(document, { holder: "A", boot: "b1", grant: ours.grant }, "mark");
+  const confirmed = confirm(document, { holder: "A", boot: "b1", grant: ours.grant }, "mark", {
+    all: FRESH,
+    now: 0,
+  });
   assert(confirmed.kind === "confirmed");
   const after = ownership(confirmed.next, machine);
   assert(after.kind === "ours");
@@ -262,7 +271,7 @@ Deno.test("cancel() needs the boot and the grant of the hold", () => {
 Deno.test("cancel() leaves a slot under which somebody else may have called the reboot", () => {
   const proof = { holder: "A", boot: "b1", grant: "grant of A" };
   const confirmedBy = (document: Semaphore, mark: string) => {
-    const decision = confirm(document, proof, mark);
+    const decision = confirm(document, proof, mark, { all: FRESH, now: 0 });
     assert(decision.kind === "confirmed");
     return decision;
   };
@@ -364,7 +373,10 @@ Deno.test("pause() stops new grants and nothing else; resume() allows them again
     all: false,
   });
   assertEquals(acquire(after, { holder: "m1", hold: { extra: {} } }).kind, "held");
-  assertEquals(confirm(after, { holder: "m1", boot: "b1", grant: "grant of m1" }, "mark").kind, "confirmed");
+  assertEquals(
+    confirm(after, { holder: "m1", boot: "b1", grant: "grant of m1" }, "mark", { all: FRESH, now: 0 }).kind,
+    "confirmed",
+  );
   assertEquals(release(after, { id: "m1", bootId: "b2", hostname: "host" }).kind, "released");
   assertEquals(setMax(after, 3).paused, paused);
   assertEquals(resume(after), before);

@@ -10,6 +10,21 @@ const NONE = { text: "", most: 0 };
 const MACHINE = { text: "[MACHINE-ID]", most: 1 };
 
 /** What the operands of `token` may be. */
+function freezeFaults([verb, ...rest]: readonly string[]): readonly string[] {
+  switch (verb) {
+    case "add":
+      return rest.length > 1
+        ? []
+        : ["give dates and a name: locksmith freeze add 2026-12-20..2027-01-02 Christmas"];
+    case "remove":
+      return rest.length > 0 ? [] : ["name the freeze: locksmith freeze remove Christmas"];
+    case "list":
+      return rest.length === 0 ? [] : [`unexpected argument '${rest[0]}'`];
+    default:
+      return ["say what to do: add, remove or list"];
+  }
+}
+
 function tokenFaults([verb, name]: readonly string[]): readonly string[] {
   if (verb === undefined) return ["missing argument: add, list or remove"];
   if (verb === "remove") {
@@ -93,6 +108,17 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
       "by themselves stay paused, and are listed.",
     example: "locksmith resume --group db",
     run: async (context) => (await import("./pause_commands.ts")).resume(context),
+  },
+  "freeze": {
+    operands: { text: "add DATES NAME | remove NAME | list", most: 40 },
+    summary: "Plan times without reboots for the group, or for all",
+    description:
+      "During a freeze no slot is granted and no reboot confirmed, also under a slot that was granted before: one command " +
+      "stops all. It begins and ends by itself. DATES is FROM..TO: whole days, the last one included, or times such as " +
+      "2026-12-20T18:00. 'add' replaces a freeze of the same name. Machines with an older version do not obey a freeze.",
+    example: "locksmith freeze add 2026-12-20..2027-01-02 Christmas --all",
+    faults: freezeFaults,
+    run: async (context) => (await import("./freeze_command.ts")).freeze(context),
   },
   "history": {
     operands: NONE,

@@ -67,7 +67,8 @@ function knownFrom(complete: boolean, oldest: HistoryReport["oldest"]): string {
 }
 
 /** `set-max 2 (was 1)` */
-function what({ what, max, oldMax, until }: PastEvent): string {
+function what({ what, max, oldMax, from, until }: PastEvent): string {
+  if (from !== undefined) return `${what} ${from}..${until}`;
   if (until !== undefined) return `${what} until ${until}`;
   if (max === undefined) return what;
   return `${what} ${max}${oldMax === undefined ? "" : ` (was ${oldMax})`}`;

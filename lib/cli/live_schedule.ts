@@ -6,7 +6,7 @@
 import { UsageError } from "./config.ts";
 import { readRegularFile } from "../host/regular_file.ts";
 import type { ScheduleConfig } from "./schedule_config.ts";
-import type { ChangeCalendar } from "../change_calendar.ts";
+import type { ChangeCalendar } from "./change_calendar.ts";
 import type { Freeze } from "../freeze.ts";
 import { type Schedule, windowStates } from "../schedule.ts";
 import type { WindowState } from "../strategy.ts";
@@ -135,7 +135,7 @@ export async function freezeFileFaults(config: ScheduleConfig, now: number): Pro
 }
 
 async function readFreezes(path: string, zone: string, now: number): Promise<Omit<Filed, "path">> {
-  const { ChangeCalendar } = await import("../change_calendar.ts");
+  const { ChangeCalendar } = await import("./change_calendar.ts");
   const calendar = ChangeCalendar.read(new TextDecoder().decode(readRegularFile(path)), zone);
   return { calendar, freezes: calendar.freezes(now, now + AHEAD_MS) };
 }

@@ -43,6 +43,7 @@ export const COMMAND_NAMES = [
   "set-max",
   "pause",
   "resume",
+  "freeze",
   "history",
   "reboot",
   "needs-reboot",
@@ -71,6 +72,7 @@ const GROUP = [
   "set-max",
   "pause",
   "resume",
+  "freeze",
   "history",
   "reboot",
   "repair",
@@ -290,7 +292,7 @@ export const OPTIONS = {
   "zone": {
     value: "ZONE",
     help: "time zone of the window, such as Europe/Berlin; default: this machine's",
-    by: WINDOW,
+    by: [...WINDOW, "freeze"],
     variable: "prefixed",
     fallback: hostZone,
     sample: "Europe/Berlin",
@@ -412,7 +414,7 @@ export const OPTIONS = {
   },
   "all": {
     help: "all groups instead of one",
-    by: ["pause", "resume", "repair", "history"],
+    by: ["pause", "resume", "freeze", "repair", "history"],
     ...SWITCH,
   },
   "remove": {
@@ -628,6 +630,7 @@ export const OPTIONS = {
     by: [
       "status",
       "groups",
+      "freeze",
       "history",
       "needs-reboot",
       "window",

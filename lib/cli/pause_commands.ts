@@ -4,9 +4,9 @@
  */
 
 import { clockOf, type Context, reasonOption, withLock } from "./command.ts";
-import { type Clock, describeHold, describeHolders } from "../description.ts";
+import { type Clock, describeHold, describeHolders, endOfPause } from "../description.ts";
 import { formatDuration } from "../duration.ts";
-import { ALL_GROUPS, groupLabel, groupPhrase } from "../group.ts";
+import { ALL_GROUPS, groupFlag, groupLabel, groupPhrase } from "../group.ts";
 import { type GroupReading, readGroups } from "../groups.ts";
 import { type Lock, LockError } from "../lock.ts";
 import { oneLine, type Output, printError, printHint } from "./output.ts";
@@ -59,6 +59,7 @@ export function resume(context: Context<"resume">): Promise<number> {
       context.out(`${groupPhrase(lock.group)} is not paused: nothing to resume\n`);
       if (await lock.entry() === null) await tellNotStored(context, lock.store, lock.group);
     }
+    await tellFreeze(context, lock, clock);
     await tellOtherPauses(context, lock, clock);
     return 0;
   });
@@ -91,6 +92,14 @@ async function tellHoldersOfAll(output: Output, lock: Lock, now: number): Promis
   }
 }
 
+/** A freeze stays, whoever resumes. */
+async function tellFreeze(output: Output, lock: Lock, clock: Clock): Promise<void> {
+  const pause = pauseInForce(await lock.read(), clock.now);
+  if (pause === undefined) return;
+  const flag = lock.group === ALL_GROUPS ? " --all" : groupFlag(lock.group);
+  printHint(output, `${subject(lock.group)} frozen${describeHold(pause, clock)}; ${endOfPause(pause, flag)}`);
+}
+
 /** After a group was resumed, whether all are still paused; and after all were, which groups still are. */
 async function tellOtherPauses(output: Output, lock: Lock, clock: Clock): Promise<void> {
   if (lock.group !== ALL_GROUPS) {
@@ -98,7 +107,9 @@ async function tellOtherPauses(output: Output, lock: Lock, clock: Clock): Promis
     if (pause === undefined) return;
     printHint(
       output,
-      `all groups are paused${describeHold(pause, clock)}; 'locksmith resume --all' ends the pause`,
+      `all groups are ${pause.frozen ? "frozen" : "paused"}${describeHold(pause, clock)}; ${
+        endOfPause(pause, " --all")
+      }`,
     );
     return;
   }

@@ -92,7 +92,9 @@ function pauseLine(
     ...(pause.by !== undefined ? [`by ${pause.by}`] : []),
     ...(pause.reason !== undefined && pause.reason !== "" ? [`because: ${pause.reason}`] : []),
   ];
-  const line = oneLine(`Paused: ${parts.length > 0 ? parts.join(", ") : "yes"}`);
+  const line = oneLine(
+    `${pause.frozen ? "Frozen" : "Paused"}: ${parts.length > 0 ? parts.join(", ") : "yes"}`,
+  );
   return `${paint(line, "yellow", screen)}\n`;
 }
 

@@ -59,7 +59,7 @@ export function groupBadges(view: GroupView, pauseOfAll: Pause | undefined, now:
 }
 
 /** Since when, until when, by whom and why. */
-export function pauseNote({ since, until, by, reason }: Pause, now: number): Html {
+export function pauseNote({ since, until, by, reason, frozen }: Pause, now: number): Html {
   const at = (instant: string) => clock(Temporal.Instant.from(instant).epochMilliseconds, now);
   const parts = [
     ...(since === undefined ? [] : [html`since ${at(since)}`]),
@@ -67,7 +67,7 @@ export function pauseNote({ since, until, by, reason }: Pause, now: number): Htm
     until === undefined ? html`until somebody resumes` : html`until ${at(until)}`,
   ];
   return html`${parts.map((part, index) => html`${index > 0 && ", "}${part}`)}${
-    reason !== undefined && reason !== "" && html`, because: ${name(reason)}`
+    reason !== undefined && reason !== "" && html`, ${frozen ? "frozen" : "because"}: ${name(reason)}`
   }. No slot is granted.`;
 }
 

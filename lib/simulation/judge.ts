@@ -232,9 +232,13 @@ export class Judge {
     if (actor.machine !== undefined && altered.length === 0) {
       this.#confirmedAgain(commit, actor.machine.id);
     }
-    const byHand = before.max !== after.max || !same(before.paused, after.paused);
+    const byHand = before.max !== after.max || !same(before.paused, after.paused) ||
+      !same(before.freezes, after.freezes);
     if (byHand && actor.kind !== "administrator") {
-      this.#violated("I4", `${name(actor)} changed max or pause: ${show(before)} became ${show(after)}`);
+      this.#violated(
+        "I4",
+        `${name(actor)} changed max, pause or freezes: ${show(before)} became ${show(after)}`,
+      );
     }
     if (added.length + removed.length + altered.length > 1) {
       this.#violated(
@@ -257,6 +261,7 @@ export class Judge {
     if (pauseInForce(this.document(ALL_GROUPS), clock) !== undefined) {
       this.#violated("I1", `${name(actor)} got ${id} a slot while all groups are paused`);
     }
+    this.#notFrozen(before, actor, `got ${id} a slot`);
     if (actor.machine !== undefined && actor.machine.id !== id) {
       this.#violated("I4", `${actor.machine.id} got a slot for ${id}`);
     }
@@ -270,6 +275,15 @@ export class Judge {
     if (visits !== undefined) Object.assign(visits, { settled: false, told: false });
     this.#recorded(after, id, actor.kind === "administrator" || actor.kind === "person" ? "lock" : "grant");
     this.#forced.delete(id);
+  }
+
+  /** By the freezes themselves, not by the rules that are on trial. */
+  #notFrozen(before: Semaphore, actor: Actor, what: string): void {
+    const now = this.clockOf(actor);
+    const freezes = [before, this.document(ALL_GROUPS)].flatMap(({ freezes = [] }) => freezes);
+    if (freezes.some(({ from, until }) => Date.parse(from) <= now && now < Date.parse(until))) {
+      this.#violated("I6", `${name(actor)} ${what} during a freeze`);
+    }
   }
 
   #released({ actor, group, before, after }: Commit, id: string): void {
@@ -323,6 +337,7 @@ export class Judge {
   }
 
   #confirmed({ actor, group, before, after }: Commit, id: string): void {
+    if (after.changed?.what === "confirm") this.#notFrozen(before, actor, `confirmed the slot of ${id}`);
     const [was, is] = [before.holds.get(id), after.holds.get(id)];
     if (actor.kind === "daemon" && actor.machine.id === id && tellsHealth(actor.boot, was, is)) return;
     if (actor.kind === "server") {
@@ -434,7 +449,6 @@ function name(actor: Actor): string {
   return actor.machine?.id ?? (actor.kind === "server" ? "a server" : "an administrator");
 }
 
-/** A hold without what a confirm changes. */
 function unconfirmed(hold: Hold | undefined): Omit<Hold, "phase" | "confirm"> {
   const { phase: _, confirm: __, ...rest } = hold ?? { extra: {} };
   return rest;

@@ -22,7 +22,7 @@ import {
 import type { Computer, MachineConfig } from "./computer.ts";
 import { CLEAR, NO_FAULTS } from "./faults.ts";
 import { Fleet, type Happening } from "./fleet.ts";
-import { delayOf } from "../schedule.ts";
+import { delayOf, isLimited } from "../schedule.ts";
 import { Random } from "./virtual_time.ts";
 
 const SOMEBODY = { ...CLEAR, loggedIn: { kind: "known", users: ["somebody"] } } as const;
@@ -240,7 +240,7 @@ function account(
   return {
     plan,
     machines,
-    windows: plan.schedule === null ? [] : met.map(({ startMs, endMs }) => ({
+    windows: !isLimited(plan.schedule) ? [] : met.map(({ startMs, endMs }) => ({
       startMs,
       endMs,
       reboots: called.filter((ms) => ms >= startMs && ms <= endMs).length,

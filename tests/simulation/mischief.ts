@@ -7,6 +7,7 @@ import type { Inquiry, Verdict } from "../../lib/agent.ts";
 import type { HookOutcome } from "../../lib/daemon.ts";
 import { ALL_GROUPS, semaphoreKey } from "../../lib/group.ts";
 import { type Lock, LockError } from "../../lib/lock.ts";
+import { planFreeze } from "../../lib/planned_freezes.ts";
 import { PLACE_TTL_MS } from "../../lib/queue.ts";
 import type { Computer } from "../../lib/simulation/computer.ts";
 import { CLEAR, type Faults, type RebootFate } from "../../lib/simulation/faults.ts";
@@ -59,6 +60,7 @@ export const FAULT_KINDS = [
   "administrator paused",
   "administrator paused for a while",
   "administrator paused all",
+  "administrator planned a freeze",
   ...STORMS,
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
@@ -416,7 +418,7 @@ export class Mischief implements Faults {
     const lock = fleet.administrate(group);
     const { holders } = fleet.judge.document(group);
     const act = async () => {
-      switch (random.integer(0, 9)) {
+      switch (random.integer(0, 10)) {
         case 5: {
           const up = fleet.machines.filter((machine) => machine.group === group && machine.up);
           if (up.length === 0) return;
@@ -446,11 +448,28 @@ export class Mischief implements Faults {
         case 8:
           await fleet.administrate(ALL_GROUPS).resume();
           return;
+        case 9:
+          return await this.#freeze(random.chance(0.5) ? lock : fleet.administrate(ALL_GROUPS));
         default:
           await lock.resume();
       }
     };
     act().catch(this.#atHome);
+  }
+
+  /** One that is on already, or comes soon. */
+  async #freeze(lock: Lock): Promise<void> {
+    const { random } = this;
+    const from = this.#world.now + random.between(-MINUTE, HOUR);
+    const freeze = { from, until: from + random.between(2 * MINUTE, 2 * HOUR) };
+    await planFreeze(lock, {
+      from: new Date(freeze.from).toISOString(),
+      until: new Date(freeze.until).toISOString(),
+      name: random.pick(["sale", "audit"]),
+      by: "admin",
+      extra: {},
+    });
+    this.count("administrator planned a freeze");
   }
 
   async #pause(lock: Lock, kind: FaultKind): Promise<void> {

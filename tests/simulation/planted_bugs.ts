@@ -182,8 +182,37 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "a pause is not asked",
     patches: [{
       file: "lib/semaphore.ts",
-      find: `  if (pause !== undefined) return { kind: "paused", pause, all: false };\n`,
+      find: `  if (paused !== undefined) return { kind: "paused", ...paused };\n`,
       replace: "",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a grant under a freeze",
+    patches: [{
+      file: "lib/pause.ts",
+      find: "const freeze = freezePause(freezes, now);",
+      replace: "const freeze = freezePause([], now);",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a confirm under a freeze that began after the grant",
+    patches: [{
+      file: "lib/semaphore.ts",
+      find: `  const stop = frozen(semaphore, ruled);
+  if (stop !== undefined) return stop;
+  const called`,
+      replace: "  const called",
+    }],
+    exit: EXIT.safety,
+  },
+  {
+    name: "a confirm does not ask for a freeze of all groups",
+    patches: [{
+      file: "lib/lock.ts",
+      find: "{ guess: this.#seen, asksAll: true }",
+      replace: "{ guess: this.#seen }",
     }],
     exit: EXIT.safety,
   },

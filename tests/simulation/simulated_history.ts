@@ -9,6 +9,8 @@ import { StoreMirror } from "../../lib/mirror.ts";
 import { Fleet, type FleetConfig } from "../../lib/simulation/fleet.ts";
 import type { Care, MachineConfig } from "../../lib/simulation/computer.ts";
 import { INVARIANTS } from "../../lib/simulation/judge.ts";
+import type { Lock } from "../../lib/lock.ts";
+import { takeFreezeBack } from "../../lib/planned_freezes.ts";
 import { isByHand, REBOOTING, type Semaphore } from "../../lib/semaphore.ts";
 import { Random } from "../../lib/simulation/virtual_time.ts";
 import { Slots } from "../../lib/slots.ts";
@@ -279,7 +281,7 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
     seen = new Set();
     for (const [group, max] of config.max) {
       const lock = fleet.administrate(group);
-      await lock.resume();
+      await thaw(lock);
       await lock.setMax(max);
       const semaphore = await lock.read();
       // by the administrator's own clock: those of the machines may be a day off
@@ -290,13 +292,19 @@ function settleByHand(fleet: Fleet, config: FleetConfig): { done: boolean } {
       const byHand = semaphore.holders.filter((id) => isByHand(semaphore.holds.get(id)));
       for (const id of [...byHand, ...overdue]) await lock.unlock(id);
     }
-    await fleet.administrate(ALL_GROUPS).resume();
+    await thaw(fleet.administrate(ALL_GROUPS));
     state.done = true;
     fleet.time.after(HOUR, again);
   };
   const again = () => void work().catch((error) => fleet.crashes.push(error));
   again();
   return state;
+}
+
+/** Ends what stops grants: the clock of a machine may be a day off, and a freeze would last as long there. */
+async function thaw(lock: Lock): Promise<void> {
+  await lock.resume();
+  for (const { name } of (await lock.read()).freezes ?? []) await takeFreezeBack(lock, name);
 }
 
 function describeError(error: unknown): string {

@@ -309,7 +309,9 @@ export class Storms {
   #freeSlots(group: string): string | null {
     const { judge } = this.fleet;
     const semaphore = judge.document(group);
-    const paused = [semaphore, judge.document(ALL_GROUPS)].some(({ paused }) => paused !== undefined);
+    const paused = [semaphore, judge.document(ALL_GROUPS)].some(({ paused, freezes }) =>
+      paused !== undefined || freezes !== undefined
+    );
     if (paused || available(semaphore) <= 0) return null;
     return JSON.stringify(semaphore.holders);
   }

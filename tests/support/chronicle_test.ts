@@ -44,6 +44,7 @@ class Past {
       this.now,
       { holder: machine, boot: `boot of ${machine}`, grant: machine },
       "mark",
+      { all: FRESH, now: 0 },
     );
     if (decision.kind !== "confirmed") throw new Error(`no hold of ${machine}`);
     return this.add(decision.next, { what: "confirm", machine });

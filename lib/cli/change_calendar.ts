@@ -8,9 +8,9 @@
  */
 
 import ICAL from "ical.js";
-import type { Freeze } from "./freeze.ts";
-import { plainLine, quoted, REASON_LENGTH_LIMIT } from "./plain_text.ts";
-import { parseZone, WindowError } from "./window.ts";
+import type { Freeze } from "../freeze.ts";
+import { plainLine, quoted, REASON_LENGTH_LIMIT } from "../plain_text.ts";
+import { parseZone, WindowError } from "../window.ts";
 
 /** The most events that a file may have. */
 export const EVENTS_LIMIT = 5_000;

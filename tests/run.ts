@@ -41,7 +41,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   await install(await missing(HOST_PACKAGES));
   const targets = args.some((arg) => arg.startsWith("tests/")) ? [] : ["tests/"];
-  const summary = args.length > 0 ? await run([...targets, ...args], { nice: false, show }) : await runAll();
+  const summary = args.length > 0 ? await run([...targets, ...args], {}) : await runAll();
   // once more at the end: before it come thousands of lines
   if (summary.faults) console.log(summary.faults);
   console.log(summary.text);
@@ -67,17 +67,14 @@ interface Part {
   readonly nice?: boolean;
 }
 
-/** All tests. What a part printed is shown as a whole once it has ended. */
+/** All tests. What the tests of a file printed is shown as a whole once they have ended. */
 async function runAll(): Promise<Summary> {
   const apart = PARTS.flatMap(({ paths }) => paths);
   const parts = [...PARTS, { paths: ["tests/", `--ignore=${apart.join(",")}`] }];
   const summaries: Summary[] = [];
   const lane = async () => {
     for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
-      const output: Uint8Array[] = [];
-      const { paths, nice = false } = part;
-      summaries.push(await run(paths, { nice, show: (chunk) => output.push(chunk) }));
-      output.forEach(show);
+      summaries.push(await run(part.paths, { ...part, byFile: true }));
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
@@ -85,11 +82,13 @@ async function runAll(): Promise<Summary> {
 }
 
 interface RunOptions {
-  readonly nice: boolean;
-  show(chunk: Uint8Array): void;
+  /** It gets the time that others leave. */
+  readonly nice?: boolean;
+  /** Shows the lines of each file together, since other runs show theirs too; else each as it comes. */
+  readonly byFile?: boolean;
 }
 
-async function run(args: readonly string[], { nice, show }: RunOptions): Promise<Summary> {
+async function run(args: readonly string[], { nice = false, byFile = false }: RunOptions): Promise<Summary> {
   const deno = ["test", "-A", "--quiet", "--no-check", ...args];
   const options = { stdout: "piped", stderr: "inherit", stdin: "null" } as const;
   const command = nice
@@ -98,19 +97,31 @@ async function run(args: readonly string[], { nice, show }: RunOptions): Promise
   const child = command.spawn();
   const report = new Report();
   const decoder = new TextDecoder();
-  let rest = "";
+  let [rest, kept] = ["", ""];
+  const take = (line: string) => {
+    const before = report.file;
+    report.take(line);
+    if (byFile && report.file !== before) {
+      show(kept);
+      kept = "";
+    }
+    kept += `${line}\n`;
+  };
   for await (const chunk of child.stdout) {
-    show(chunk);
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    const text = decoder.decode(chunk, { stream: true });
+    if (!byFile) show(text);
+    const lines = (rest + text).split("\n");
     rest = lines.pop() ?? "";
-    for (const line of lines) report.take(line);
+    lines.forEach(take);
   }
-  report.take(rest);
+  if (rest !== "") take(rest);
+  if (byFile) show(kept);
   return report.summary((await child.status).code);
 }
 
-function show(chunk: Uint8Array): void {
-  for (let written = 0; written < chunk.length;) written += Deno.stdout.writeSync(chunk.subarray(written));
+function show(text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let written = 0; written < bytes.length;) written += Deno.stdout.writeSync(bytes.subarray(written));
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

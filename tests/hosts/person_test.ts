@@ -6,11 +6,11 @@ import { isInGrace } from "./phases.ts";
 import { Site } from "./site.ts";
 import { hostTest } from "./story.ts";
 
-const GRACE_MS = 3_000;
+const GRACE_MS = 6_000;
 
 hostTest("a person who is logged in is told at the terminal, and has the whole grace", async () => {
   await using site = await Site.open("person");
-  await using fleet = await Fleet.one(site, "web1", { settings: { LOCKSMITHD_SESSION_GRACE: "3s" } });
+  await using fleet = await Fleet.one(site, "web1", { settings: { LOCKSMITHD_SESSION_GRACE: "6s" } });
   const { host } = fleet;
   const person = await Person.logIn(host);
   await host.need();
@@ -18,7 +18,7 @@ hostTest("a person who is logged in is told at the terminal, and has the whole g
   const text = await person.sees(/locksmith reboots this machine/);
   // wall(1) breaks its lines wherever they end
   const message = text.replace(/\s*\n/g, "");
-  assert(message.includes("reboots this machine in 3s"), text);
+  assert(message.includes("reboots this machine in 6s"), text);
   assert(message.includes("linux-image-"), text);
   const hold = await fleet.lock.hold(host.id);
   await host.lived(2);

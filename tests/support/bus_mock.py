@@ -21,6 +21,7 @@ MANAGER = "org.freedesktop.login1.Manager"
 UPDATE = "com.coreos.update1"
 UPDATE_MANAGER = "com.coreos.update1.Manager"
 DAEMONS = []
+SOCKETS = []
 
 
 def tell(message):
@@ -32,6 +33,10 @@ def die_with_parent():
 
 
 def end():
+    # first, so that whoever tries again at once finds what everybody finds later: no bus
+    for socket in SOCKETS:
+        if os.path.exists(socket):
+            os.unlink(socket)
     for daemon in DAEMONS:
         daemon.kill()
         daemon.wait()
@@ -51,6 +56,7 @@ def start_bus(directory):
         ["dbus-daemon", f"--config-file={config}", "--print-address=1", "--nofork", "--nopidfile", "--nosyslog"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
     DAEMONS.append(daemon)
+    SOCKETS.append(os.path.join(directory, "bus"))
     if daemon.stdout.readline() == b"":
         sys.exit("dbus-daemon did not start")
     return f"unix:path={directory}/bus"

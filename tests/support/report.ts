@@ -19,7 +19,8 @@ export class Report {
   skipped = 0;
   #failed = 0;
   #ignored = 0;
-  #file = "";
+  /** Whose tests are running. */
+  file = "";
   #telling = false;
   readonly #faults: string[] = [];
 
@@ -29,8 +30,8 @@ export class Report {
     const line = coloured.replace(/\u001b\[[0-9;]*m/g, "");
     this.#telling = line === " ERRORS " || this.#telling && !/^FAILED \| /.test(line);
     if (this.#telling) this.#faults.push(line);
-    this.#file = /^running \d+ tests? from (\S+)/.exec(line)?.[1] ?? this.#file;
-    if (/\.\.\. ignored\b/.test(line) && SKIPPABLE.test(this.#file)) this.skipped++;
+    this.file = /^running \d+ tests? from (\S+)/.exec(line)?.[1] ?? this.file;
+    if (/\.\.\. ignored\b/.test(line) && SKIPPABLE.test(this.file)) this.skipped++;
     const [, passed, failed, rest = ""] = /(\d+) passed[^|]*\| (\d+) failed(.*)/.exec(line) ?? [];
     if (passed === undefined) return;
     [this.passed, this.#failed] = [Number(passed), Number(failed)];

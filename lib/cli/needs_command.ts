@@ -1,7 +1,6 @@
 /** `needs-reboot`: does this machine need a reboot, which of its sources says what, and an exit code for scripts. */
 
 import type { Context } from "./command.ts";
-import { describeDistance, describeInstant } from "../description.ts";
 import { type Answer, combineNeed, type NeedLevel } from "../need.ts";
 import { groundAt } from "../need/source.ts";
 import { chosenSources } from "../need/sources.ts";
@@ -40,7 +39,7 @@ export async function needsReboot(
   const now = surroundings.now();
   const since = found.need === "needed" ? await needSince(config.root, now) : undefined;
   const report = since === undefined ? found : { ...found, since };
-  out(config.json ? `${JSON.stringify(report)}\n` : renderNeed(report, now));
+  out(config.json ? `${JSON.stringify(report)}\n` : renderNeed(report, await describeSince(since, now)));
   return EXIT[report.need];
 }
 
@@ -86,10 +85,10 @@ const WORDS = {
   "silent": "cannot tell",
 } as const;
 
-function renderNeed({ need, reasons, level, since, sources }: NeedReport, now: number): string {
+function renderNeed({ need, reasons, level, sources }: NeedReport, since: string): string {
   const less = level === undefined || level === "reboot" ? "" : ` (a ${level} would do)`;
   const head = need === "needed"
-    ? `a reboot is needed${since === undefined ? "" : describeSince(since, now)}${less}`
+    ? `a reboot is needed${since}${less}`
     : need === "not-needed"
     ? "no reboot is needed"
     : "unknown whether a reboot is needed";
@@ -101,8 +100,10 @@ function renderNeed({ need, reasons, level, since, sources }: NeedReport, now: n
   return `${head}${why}\n\n${table([["SOURCE", "REBOOT", "WHY"], ...rows])}`;
 }
 
-/** ` since Sat 2026-11-28 02:00 +01:00, 2 days ago`. */
-function describeSince(since: string, now: number): string {
+/** ` since Sat 2026-11-28 02:00 +01:00, 2 days ago`; nothing where it is not known. */
+async function describeSince(since: string | undefined, now: number): Promise<string> {
+  if (since === undefined) return "";
+  const { describeDistance, describeInstant } = await import("../description.ts");
   const ms = Math.trunc(Date.parse(since) / 1000) * 1000;
   return ` since ${describeInstant(ms, zoneOfHost())}, ${describeDistance(Math.min(-1, ms - now))}`;
 }

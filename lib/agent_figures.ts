@@ -55,11 +55,13 @@ function obstacleOf({ phase, need, refusals, heldOff, stopped }: Agent): string 
   return phase.name === "backing-off" && refusals > 0 ? "checks" : OBSTACLES[phase.name];
 }
 
-/** The figures of a daemon. `now` and `startedAt` in milliseconds since the epoch. */
+/** The figures of a daemon. `now`, `needSince` and `startedAt` in milliseconds since the epoch. */
 export function agentFigures(
   agent: Agent,
-  { now, startedAt, version, strategy }: {
+  { now, startedAt, version, strategy, needSince }: {
     readonly now: number;
+    /** Since when a reboot is needed. */
+    readonly needSince?: number | undefined;
     readonly startedAt: number;
     readonly version: string;
     readonly strategy: string;
@@ -83,6 +85,11 @@ export function agentFigures(
       "locksmith_agent_need_known",
       "Whether it is known if this machine needs a reboot.",
       [{ value: need.kind === "unknown" ? 0 : 1 }],
+    ),
+    gauge(
+      "locksmith_agent_need_since_timestamp_seconds",
+      "Since when this machine needs a reboot; absent while it needs none.",
+      need.kind === "needed" && needSince !== undefined ? [{ value: needSince / 1000 }] : [],
     ),
     gauge(
       "locksmith_agent_state",

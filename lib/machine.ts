@@ -12,6 +12,11 @@ export interface Machine {
   readonly grants?: ReadonlySet<string>;
 }
 
+/** The part of a boot's identity that a soft reboot keeps: the kernel's. */
+export function kernelBoot(bootId: string): string {
+  return bootId.replace(/\+.*$/, "");
+}
+
 /** So many digits of a machine id are shown beside a host name. */
 const SHOWN_DIGITS = 8;
 

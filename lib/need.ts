@@ -9,6 +9,8 @@ export type Need =
   | {
     readonly kind: "needed";
     readonly reasons: readonly string[];
+    /** What would meet it at least; absent: a reboot. */
+    readonly level?: NeedLevel;
     /**
      * What the reboot is needed for, so that the same need is known again after a reboot for it: see
      * {@linkcode isCoveredBy}. One word a source, without blanks in it, joined by blanks.
@@ -17,6 +19,13 @@ export type Need =
   }
   | { readonly kind: "not-needed" }
   | { readonly kind: "unknown"; readonly why: readonly string[] };
+
+/**
+ * What a need asks for at least: a whole reboot, another kernel by kexec, or all of userspace anew, which keeps the kernel. In
+ * this order each meets those after it.
+ */
+export const NEED_LEVELS = ["reboot", "kexec", "soft-reboot"] as const;
+export type NeedLevel = typeof NEED_LEVELS[number];
 
 /** What a detector says: a need, or that on this host there is nothing that it could ask; `why` is for people. */
 export type Answer = Need | { readonly kind: "silent"; readonly why?: string };
@@ -28,7 +37,7 @@ export type Answer = Need | { readonly kind: "silent"; readonly why?: string };
 export type Detector = (signal: AbortSignal, listener: (answer: Answer) => void) => Promise<void>;
 
 /**
- * Needed if any detector says so, with the reasons of all that do; else not needed if any knows that; else unknown,
+ * Needed if any detector says so, with the reasons of all that do and the highest of their levels; else not needed if any knows that; else unknown,
  * each reason under its detector's name. The fingerprint has the part of each that says needed, with its name.
  */
 export function combineNeed(answers: ReadonlyMap<string, Answer>): Need {
@@ -36,12 +45,14 @@ export function combineNeed(answers: ReadonlyMap<string, Answer>): Need {
   const parts: string[] = [];
   const why: string[] = [];
   const silent: string[] = [];
+  const levels = new Set<NeedLevel>();
   let known = false;
   for (const [name, answer] of answers) {
     switch (answer.kind) {
       case "needed":
         reasons.push(...(answer.reasons.length > 0 ? answer.reasons : [name]));
         parts.push(`${name}:${answer.fingerprint}`.replace(/\s+/g, "_"));
+        levels.add(answer.level ?? "reboot");
         break;
       case "unknown":
         why.push(...answer.why.map((text) => `${name}: ${text}`));
@@ -54,7 +65,11 @@ export function combineNeed(answers: ReadonlyMap<string, Answer>): Need {
         break;
     }
   }
-  if (parts.length > 0) return { kind: "needed", reasons, fingerprint: parts.sort().join(" ") };
+  if (parts.length > 0) {
+    const level = NEED_LEVELS.find((level) => levels.has(level)) ?? "reboot";
+    const less = level === "reboot" ? {} : { level };
+    return { kind: "needed", reasons, ...less, fingerprint: parts.sort().join(" ") };
+  }
   if (known) return { kind: "not-needed" };
   if (why.length > 0) return { kind: "unknown", why };
   return { kind: "unknown", why: silent.length > 0 ? silent : ["no source can tell"] };

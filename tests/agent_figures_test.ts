@@ -3,7 +3,13 @@ import { START } from "../lib/agent.ts";
 import { agentFigures } from "../lib/agent_figures.ts";
 import { exposition } from "../lib/exposition.ts";
 
-const AT = { now: 1_700_000_000_500, startedAt: 1_700_000_000_000, version: "1.2.3", strategy: "etcd-lock" };
+const AT = {
+  now: 1_700_000_000_500,
+  needSince: 1_699_000_000_000,
+  startedAt: 1_700_000_000_000,
+  version: "1.2.3",
+  strategy: "etcd-lock",
+};
 const NEEDED = { kind: "needed", reasons: ["kernel"], fingerprint: "f" } as const;
 
 function figures(change: Partial<typeof START>): string[] {
@@ -15,6 +21,7 @@ Deno.test("a daemon's figures: what it does, what it waits for, when it last sai
   assertEquals(figures({ need: NEEDED, phase: { name: "waiting", closesAt: Infinity } }), [
     "node_reboot_required 1",
     "locksmith_agent_need_known 1",
+    "locksmith_agent_need_since_timestamp_seconds 1699000000",
     'locksmith_agent_state{state="waiting"} 1',
     'locksmith_agent_blocked{reason="slot"} 1',
     "locksmith_agent_last_run_timestamp_seconds 1700000000.5",
@@ -27,7 +34,7 @@ Deno.test("a daemon's figures: what it does, what it waits for, when it last sai
     "locksmith_agent_last_run_timestamp_seconds 1700000000.5",
   ]);
   const held = figures({ need: NEEDED, slot: { grant: "g" }, phase: { name: "blocked", until: 0 } });
-  assertEquals(held.slice(3, 5), [
+  assertEquals(held.slice(4, 6), [
     'locksmith_agent_blocked{reason="inhibitor"} 1',
     "locksmith_agent_slot_held 1",
   ]);

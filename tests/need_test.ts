@@ -1,5 +1,13 @@
 import { assertEquals } from "@std/assert";
-import { type Answer, combineNeed, type Detector, isCoveredBy, type Need, watchNeed } from "../lib/need.ts";
+import {
+  type Answer,
+  combineNeed,
+  type Detector,
+  isCoveredBy,
+  type Need,
+  type NeedLevel,
+  watchNeed,
+} from "../lib/need.ts";
 import { Heard } from "./support/bus.ts";
 
 const NOT: Need = { kind: "not-needed" };
@@ -20,6 +28,17 @@ Deno.test("combineNeed() says needed if any says so, with all their reasons and 
 
 Deno.test("combineNeed() never drops a need for want of a reason", () => {
   assertEquals(combined(NOT, needed()), { kind: "needed", reasons: ["d1"], fingerprint: "d1:" });
+});
+
+Deno.test("combineNeed() has the highest level that anybody asks for, and whoever names none asks for a reboot", () => {
+  const at = (level: NeedLevel): Need => ({ kind: "needed", reasons: [level], level, fingerprint: level });
+  const levels = (...answers: Answer[]) => {
+    const need = combined(...answers);
+    return need.kind === "needed" ? need.level ?? "reboot" : need.kind;
+  };
+  assertEquals(levels(at("soft-reboot")), "soft-reboot");
+  assertEquals(levels(at("soft-reboot"), at("kexec"), NOT), "kexec");
+  assertEquals(levels(at("soft-reboot"), needed("a")), "reboot");
 });
 
 Deno.test("combineNeed() takes who is silent for nobody", () => {

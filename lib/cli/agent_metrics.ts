@@ -17,6 +17,8 @@ export interface AgentMetricsOptions {
   readonly surroundings: Surroundings;
   readonly log: Log;
   state(): Agent;
+  /** Since when a reboot is needed, in milliseconds since the epoch. */
+  needSince(): number | undefined;
 }
 
 /** How often the file is looked after, and how often it is written though nothing is new, in milliseconds. */
@@ -25,10 +27,12 @@ const WRITE_MS = 60_000;
 
 /** Publishes the figures until `signal` aborts. What fails is said and tried again; nothing depends on it. */
 export async function publishFigures(options: AgentMetricsOptions, signal: AbortSignal): Promise<void> {
-  const { textfile, listen, version, strategy, surroundings, log, state } = options;
+  const { textfile, listen, version, strategy, surroundings, log, state, needSince } = options;
   const startedAt = surroundings.now();
-  const text = () =>
-    exposition(agentFigures(state(), { now: surroundings.now(), startedAt, version, strategy }));
+  const text = () => {
+    const at = { now: surroundings.now(), startedAt, version, strategy, needSince: needSince() };
+    return exposition(agentFigures(state(), at));
+  };
   await Promise.all([
     listen === undefined ? undefined : serveFigures(listen, text, log, signal),
     textfile === undefined ? undefined : keepFile(textfile, text, options, signal),

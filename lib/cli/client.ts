@@ -8,10 +8,14 @@
 
 import { type Context, withLock } from "./command.ts";
 import { ALL_GROUPS } from "../group.ts";
+import { describeMachine, type MachineReport } from "../machine_report.ts";
+import { readMachineFile } from "../host/machine_file.ts";
+import { overdueIn } from "../overdue.ts";
 import { oneLine, printError, printHint } from "./output.ts";
+import { zoneOfHost } from "./process.ts";
 import { statusText, verboseStatusText } from "./report.ts";
 import { statusJson } from "../status.ts";
-import { FRESH, isCount, MAX_LIMIT, overdueHolders, type Semaphore, SemaphoreError } from "../semaphore.ts";
+import { FRESH, isCount, MAX_LIMIT, type Semaphore, SemaphoreError } from "../semaphore.ts";
 import { repairSemaphore } from "../repair.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";
 import { describeDuration, describeHolders } from "../description.ts";
@@ -28,16 +32,24 @@ export async function status(context: Context<"status">): Promise<number> {
     const now = context.surroundings.now();
     const read = await lock.readWithQueue(json || verbose ? undefined : 1);
     const { semaphore } = read;
-    const overdue = overdueHolders(semaphore, now, overdueMs);
+    const { ids: overdue, afterMs } = await overdueIn(lock.store, lock.group, semaphore, now, overdueMs);
     const seen = { ...read, overdue };
-    if (json) context.out(`${JSON.stringify(statusJson(lock.group, seen, now))}\n`);
-    else if (!verbose) context.out(statusText(seen, now, screen));
+    const machine = await thisMachine(context, lock.group, now);
+    const told = machine === null ? [] : describeMachine(machine, now, zoneOfHost());
+    if (json) {
+      const own = machine === null ? {} : { machine };
+      context.out(`${JSON.stringify({ ...statusJson(lock.group, seen, now), ...own })}\n`);
+    } else if (!verbose) context.out(statusText(seen, now, screen));
     else if (screen === undefined) context.out(verboseStatusText(seen, now));
     else context.out((await import("./screen_report.ts")).statusOn(screen, seen, now));
+    if (verbose && !json && told.length > 0) {
+      context.out(`\n${told.map((line) => `This machine: ${oneLine(line)}\n`).join("")}`);
+    }
     if (!seen.stored) await tellNotStored(context, lock.store, lock.group);
     if (json || verbose) return 0;
+    for (const line of told) printHint(context, `this machine: ${line}`);
     if (overdue.length > 0) {
-      const text = `overdue (rebooting for more than ${describeDuration(overdueMs)}): ${
+      const text = `overdue (rebooting for more than ${describeDuration(afterMs)}): ${
         describeHolders(semaphore, overdue, now)
       }`;
       printHint(context, text);
@@ -49,6 +61,16 @@ export async function status(context: Context<"status">): Promise<number> {
     }
     return 0;
   });
+}
+
+/** What the daemon of this host is doing, where it is of this group; `null`: none is. */
+async function thisMachine(
+  { config: { root } }: Context<"status">,
+  group: string,
+  now: number,
+): Promise<MachineReport | null> {
+  const report = await readMachineFile(root, now);
+  return report?.group === group ? report : null;
 }
 
 export async function setMax(context: Context<"set-max">): Promise<number> {

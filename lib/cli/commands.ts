@@ -4,7 +4,7 @@ import { type Command, holderFaults } from "./command.ts";
 import { attempt } from "./option.ts";
 import type { CommandName } from "./options.ts";
 import { didYouMean } from "../suggest.ts";
-import { parseServerUrl } from "./values.ts";
+import { parsePauseLength, parseServerUrl } from "./values.ts";
 
 const NONE = { text: "", most: 0 };
 const MACHINE = { text: "[MACHINE-ID]", most: 1 };
@@ -134,10 +134,27 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     operands: NONE,
     summary: "Take a slot and reboot this machine",
     description:
-      "At once, regardless of the window and of who is logged in. The daemon gives the slot back after the boot. If the reboot " +
-      "is refused, the slot is given back at once.",
+      "At once, regardless of the window and of who is logged in, but not while reboots are disabled or postponed on " +
+      "this host (--force). The daemon gives the slot back after the boot. If the reboot is refused, the slot is given " +
+      "back at once. --cancel reboots nothing: it postpones what the daemon is about to do by 1h, takes back what " +
+      "'send-need-reboot' asked for, and exits 1 if it is too late. Only root may do either.",
     example: "locksmith reboot --reason 'new kernel'",
     run: async (context) => (await import("./host_commands.ts")).reboot(context),
+  },
+  "postpone": {
+    operands: { text: "[DURATION]", most: 1 },
+    summary: "Let this host's daemon reboot it later",
+    description:
+      "For so long the daemon does not reboot this host: it leaves the line, and gives a slot back. It replaces an earlier " +
+      "postponement; --cancel ends it. Without a duration it says whether reboots are postponed or disabled. Exits 1 if " +
+      "the reboot has been called already. Only root may do this. To hold reboots off until further notice, write the " +
+      "reason into /etc/locksmith/disable.",
+    example: "locksmith postpone 2h --reason 'storage maintenance'",
+    faults: ([length]) => {
+      const tried = length === undefined ? { value: 0 } : attempt(parsePauseLength, length);
+      return "faults" in tried ? tried.faults : [];
+    },
+    run: async (context) => (await import("./postpone_command.ts")).postpone(context),
   },
   "needs-reboot": {
     operands: NONE,
@@ -158,10 +175,11 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
   },
   "reset": {
     operands: NONE,
-    summary: "Allow another reboot for a need that one did not meet",
+    summary: "Allow another reboot where the daemon has stopped",
     description:
-      "After a reboot, the daemon does not reboot again for the very same need: another reboot would not help. This makes it " +
-      "forget what the last reboot was for. Only root may do this.",
+      "After a reboot, the daemon does not reboot again for the very same need: another reboot would not help. And after " +
+      "--max-reboots within 24 hours it does not reboot at all. This makes it forget what the last reboot was for, and how " +
+      "many there were. Only root may do this.",
     example: "locksmith reset",
     run: async (context) => (await import("./host_commands.ts")).reset(context),
   },

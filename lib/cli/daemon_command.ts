@@ -14,8 +14,15 @@ import { formatDuration } from "../duration.ts";
 import { LiveSchedule } from "./live_schedule.ts";
 import { describeDistance, describeInstant } from "../description.ts";
 import { groupLabel } from "../group.ts";
-import { type HostOptions, realHost, told } from "../host/host.ts";
+import { type HostOptions, realHost, showOnTerminals, told } from "../host/host.ts";
 import { happeningsOf } from "../happening.ts";
+import { postponedFile, readHoldOff } from "../host/hold_off.ts";
+import { MachineFile } from "../host/machine_file.ts";
+import { MachinePublisher } from "./machine_publisher.ts";
+import { NeedMemory } from "../host/need_memory.ts";
+import { readOrders, watchOrders } from "../host/orders.ts";
+import { RebootLimit } from "../host/reboot_limit.ts";
+import { SessionMessages } from "../host/session_messages.ts";
 import { DiskLedger } from "../host/ledger.ts";
 import { type LeftoverOptions, Leftovers } from "../leftovers.ts";
 import { RebootMemory } from "../host/reboot_memory.ts";
@@ -23,7 +30,7 @@ import { Notifier } from "../host/notifier.ts";
 import { notifyReady } from "../host/notify.ts";
 import { rebootMethod } from "./host_commands.ts";
 import type { Keeper } from "../keeper.ts";
-import { readMachine } from "../host/identity.ts";
+import { readMachine, readUptimeMs } from "../host/identity.ts";
 import { requireLastingId } from "../host/lasting_id.ts";
 import { type Machine, machineName } from "../machine.ts";
 import { VERSION } from "./version.ts";
@@ -58,7 +65,7 @@ export async function daemon(context: DaemonContext): Promise<number> {
   const { config, warnings } = context;
   const stop = new AbortController();
   const log = logger(context, config.debug);
-  const running: Serving["running"] = {};
+  const running: Running = {};
   let stopping: Promise<unknown> | undefined;
   if (await ignoresHangup()) Deno.addSignalListener("SIGHUP", () => {});
   for (const name of ["SIGTERM", "SIGINT"] as const) {
@@ -67,7 +74,11 @@ export async function daemon(context: DaemonContext): Promise<number> {
       stop.abort();
       // calls end with the process, and a slot that is held stays held; a reboot command goes on, it may be what stops us
       const late = new Promise((resolve) => setTimeout(resolve, LEAVE_LIMIT_MS));
-      const stopped = Promise.all([running.keeper?.stop(), running.work?.settled()]);
+      const stopped = Promise.all([
+        running.keeper?.stop(),
+        running.work?.settled(),
+        running.published?.remove(),
+      ]);
       stopping = Promise.race([stopped, late]);
       stopping.finally(() => Deno.exit(0));
     });
@@ -154,8 +165,14 @@ interface Serving {
   readonly schedule: LiveSchedule;
   readonly coordinator: HostOptions["coordinator"];
   readonly log: Log;
-  /** What has to end before the process does. */
-  readonly running: { keeper?: Keeper; work?: OwnWork };
+  readonly running: Running;
+}
+
+/** What has to end, or to be told, before the process ends. */
+interface Running {
+  keeper?: Keeper;
+  work?: OwnWork;
+  published?: MachineFile;
 }
 
 /** Serves by one strategy until `signal` aborts. `guard` may change what the daemon asks of its host. */
@@ -166,22 +183,52 @@ async function serve(
   guard: (host: Host) => Host = (host) => host,
 ): Promise<void> {
   const { config, surroundings } = context;
-  const { group, "session-grace": graceMs } = config;
+  const { root, group, zone, "session-grace": graceMs } = config;
   const { marginMs } = config.schedule;
   const bus = new Bus();
   const method = rebootMethod(config, machine);
   const rarely = seldom(log, surroundings);
-  const memory = new RebootMemory(config.root, machine.bootId, rarely);
-  const ledger = new DiskLedger(config.root, rarely);
+  const memory = new RebootMemory(root, machine.bootId, rarely);
+  const ledger = new DiskLedger(root, rarely);
   const work = ownWork(context, machine, log, signal, () => reasons(daemon.state));
+  const windowAt = (now: number) => schedule.windowAt(now);
+  const remembering = { root, boot: machine.bootId, surroundings, zone };
+  const limit = new RebootLimit({
+    ...remembering,
+    max: config["max-reboots"],
+    uptimeMs: () => readUptimeMs(root),
+    log: rarely,
+  });
+  const needMemory = await NeedMemory.open({ ...remembering, log: rarely });
+  const needSince = () => needMemory.since;
+  const postponed = postponedFile(root, rarely);
+  const heldOff = () => readHoldOff(root, postponed, { now: surroundings.now(), zone });
+  const orders = { memory, limit, heldOff };
+  const messages = new SessionMessages({ show: showOnTerminals, surroundings, zone, log });
+  const state = () => daemon.state;
+  const published = running.published = new MachineFile(root, rarely);
+  const publisher = new MachinePublisher({
+    file: published,
+    facts: { machine: machine.id, host: machine.hostname, boot: machine.bootId, group, strategy },
+    surroundings,
+    state,
+    needSince,
+    windowAt,
+    follow: (phase) => messages.observe(phase),
+  });
   const host = realHost({
     bus,
     rebootMethod: method,
     coordinator,
     memory,
+    limit,
     own: work,
     strategy,
-    graceMs,
+    sessions: { mode: config.sessions, graceMs, ignored: new Set(config["session-ignore-users"]) },
+    messages,
+    heldOff,
+    tell: (event) => daemon.dispatch(event),
+    calling: () => publisher.publish(),
     log,
   });
   const broken = Promise.withResolvers<never>();
@@ -195,7 +242,6 @@ async function serve(
   });
   const configured = store !== undefined || config.hasStore ? addressOf(config.store) : null;
   const withStore = storesOf(context, store);
-  const left = await leftovers({ context, machine, log, ledger, own, configured, withStore });
   Object.assign(running, { keeper, work });
   const dryRun = config["dry-run"];
   const notifier = new Notifier({
@@ -211,36 +257,49 @@ async function serve(
   if (!dryRun && await work.preparation() === "partly") await work.takeBack(false);
   const prepared = await work.preparation() === "prepared";
   const afterBoot = await work.afterBoot(takesSlots(strategy));
+  const isWell = async () => {
+    const { verdict, upMs } = await work.prove();
+    return verdict.kind === "well" && upMs >= (afterBoot?.soakMs ?? 0);
+  };
+  const left = await leftovers({
+    ...{ context, machine, log, ledger, own, configured, withStore },
+    ...(afterBoot === undefined ? {} : { isWell }),
+  });
   const daemon: Daemon = new Daemon({
     strategy,
     graceMs,
     idleLookMs: IDLE_LOOK_MS * (1 + surroundings.random() / 2),
-    windowAt: (now) => schedule.windowAt(now),
+    windowAt,
     ...(marginMs === undefined ? {} : { marginMs }),
     surroundings,
     keeper,
     group: groupLabel(group),
-    zone: config.zone,
+    zone,
     tickMs: TICK_INTERVAL_MS,
     observe: (before, event, after) => {
+      void publisher.publish();
       happeningsOf(before, event, after).forEach((happening) => notifier.tell(happening));
     },
     ...(afterBoot === undefined ? {} : { afterBoot }),
     host: guard(dryRun ? rehearsing(host, method) : host),
   }, signal);
-  const detectors = told(await needDetectors(config, { bus, machine, log, surroundings }), log);
+  const detectors = needMemory.remembering(
+    told(await needDetectors(config, { bus, machine, log, surroundings }), log),
+  );
   const started = daemon.start();
   if (prepared) daemon.dispatch({ kind: "prepared" });
-  // known before any need is: a need that was served already is none
-  daemon.dispatch({ kind: "served", served: await memory.served() });
+  // known before any need is: a need that was served already is none, and neither is one that is not to be met now
+  const first = await readOrders(orders);
+  for (const order of first) daemon.dispatch(order);
   await Promise.race([
     daemon.failed,
     broken.promise,
     Promise.all([
       started,
       left.run(signal),
-      publish(context, strategy, log, () => daemon.state, signal),
-      memory.watch(surroundings, signal, (served) => daemon.dispatch({ kind: "served", served })),
+      publish(context, strategy, log, { state, needSince }, signal),
+      publisher.run(signal),
+      watchOrders(orders, first, surroundings, signal, (event) => daemon.dispatch(event)),
       watchNeed(detectors, signal, (need) => {
         log("debug", `need of a reboot: ${JSON.stringify(need)}`);
         daemon.dispatch({ kind: "need", need });
@@ -289,22 +348,22 @@ async function publish(
   { config: { textfile, "metrics-listen": listen }, surroundings }: DaemonContext,
   strategy: string,
   log: Log,
-  state: () => Agent,
+  told: { state(): Agent; needSince(): number | undefined },
   signal: AbortSignal,
 ): Promise<void> {
   if (textfile === undefined && listen === undefined) return;
   const { publishFigures } = await import("./agent_metrics.ts");
-  await publishFigures({ textfile, listen, version: VERSION, strategy, surroundings, log, state }, signal);
+  await publishFigures({ textfile, listen, version: VERSION, strategy, surroundings, log, ...told }, signal);
 }
 
 /** What this machine may still have elsewhere than under the lock that its daemon serves by. */
 async function leftovers(
   { context, ...rest }:
     & Pick<Serving, "context" | "machine" | "log">
-    & Pick<LeftoverOptions, "ledger" | "own" | "configured" | "withStore">,
+    & Pick<LeftoverOptions, "ledger" | "own" | "configured" | "withStore" | "isWell">,
 ): Promise<Leftovers> {
   const { config, surroundings } = context;
-  const { machine, ledger, log } = rest;
+  const { machine, ledger, log, isWell } = rest;
   return new Leftovers({
     ...rest,
     remote: new RemoteLeftovers({
@@ -312,6 +371,7 @@ async function leftovers(
       ids: await idsOf(machine),
       ledger,
       open: (url) => openServerAt(url, config.fleetLock),
+      ...(isWell === undefined ? {} : { isWell }),
       surroundings,
       log,
     }),

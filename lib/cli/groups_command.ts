@@ -6,10 +6,11 @@ import { groupFlag, groupLabel } from "../group.ts";
 import { readGroups } from "../groups.ts";
 import { Lock, LockError } from "../lock.ts";
 import { openStore } from "./open_store.ts";
+import { overdueIn } from "../overdue.ts";
 import { printError, printHint } from "./output.ts";
 import { groupsText } from "./report.ts";
 import { faultyGroupJson, statusJson } from "../status.ts";
-import { FRESH, overdueHolders, pauseInForce } from "../semaphore.ts";
+import { FRESH, pauseInForce } from "../semaphore.ts";
 import { type Removal, removeGroup } from "../removal.ts";
 import { tellNotStored } from "./unknown_group.ts";
 
@@ -29,11 +30,11 @@ async function list(context: Context<"groups">, store: Lock["store"]): Promise<n
   const reading = await readGroups(store);
   const now = context.surroundings.now();
   const all = reading.all instanceof LockError ? FRESH : reading.all;
-  const seen = reading.groups.map(({ group, semaphore, stored, queue }) =>
-    semaphore instanceof LockError
-      ? { group, error: semaphore, queue }
-      : { group, semaphore, all, stored, queue, overdue: overdueHolders(semaphore, now, overdueMs) }
-  );
+  const seen = await Promise.all(reading.groups.map(async ({ group, semaphore, stored, queue }) => {
+    if (semaphore instanceof LockError) return { group, error: semaphore, queue };
+    const { ids: overdue } = await overdueIn(store, group, semaphore, now, overdueMs);
+    return { group, semaphore, all, stored, queue, overdue };
+  }));
   if (json) {
     const shown = seen.map((one) =>
       "error" in one

@@ -18,6 +18,7 @@ import { describeHold, describeOtherHost, describeTaking } from "../description.
 import { type ManualOutcome, rebootByHand } from "../manual_reboot.ts";
 import { tellRefusal } from "./refusal.ts";
 import { OwnedFileError, removeOwned } from "../host/owned_file.ts";
+import { REBOOTS_FILE } from "../host/reboot_limit.ts";
 import { MEMORY_FILE } from "../host/reboot_memory.ts";
 import { leaveRequest, REQUEST_FILE } from "../need/request.ts";
 import { below } from "./settings.ts";
@@ -34,7 +35,14 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
     context.err("Must be root to initiate reboot.\n");
     return 1;
   }
-  const { root, reason, fleetLock, underFleetLock } = context.config;
+  const { root, reason, fleetLock, underFleetLock, cancel, force } = context.config;
+  const { cancelReboot, whyHeldOff } = await import("./postpone_command.ts");
+  if (cancel) return await cancelReboot(context);
+  const heldOff = force ? null : await whyHeldOff(context);
+  if (heldOff !== null) {
+    printError(context, `${heldOff}; not rebooting`, "--force reboots all the same");
+    return 1;
+  }
   const machine = await readMachine(root);
   await requireLastingId(root, machine.id);
   const method = rebootMethod(context.config, machine);
@@ -97,12 +105,18 @@ async function tellOutcome(
 
 /** How this host is rebooted, by its configuration. */
 export function rebootMethod(
-  { "reboot-command": command, group, root }: Pick<Config<"daemon">, "reboot-command" | "group" | "root">,
+  { "reboot-command": command, "ignore-inhibitors": ignoreInhibitors, group, root }: Pick<
+    Config<"daemon">,
+    "reboot-command" | "ignore-inhibitors" | "group" | "root"
+  >,
   machine: Machine,
 ): RebootMethod {
-  if (command === undefined) return { kind: "logind", bus: new Bus() };
+  const bus = new Bus();
+  if (command === undefined) return { kind: "logind", bus, ignoreInhibitors };
   return {
     kind: "command",
+    bus,
+    ignoreInhibitors,
     command,
     env: { LOCKSMITH_MACHINE_ID: machine.id, LOCKSMITH_GROUP: group, LOCKSMITH_ROOT: root },
   };
@@ -127,15 +141,15 @@ export async function needReboot(context: Context<"send-need-reboot">): Promise<
   return 0;
 }
 
-/** Makes the daemon forget what the last reboot was for. */
+/** Makes the daemon forget what the last reboot was for, and how many there were. */
 export async function reset(context: Context<"reset">): Promise<number> {
+  const { root } = context.config;
   try {
-    const known = await removeOwned(below(context.config.root, MEMORY_FILE));
-    context.out(
-      known
-        ? "this host may reboot again for the same need as last time\n"
-        : "no earlier reboot is on record: nothing to reset\n",
-    );
+    const known = await removeOwned(below(root, MEMORY_FILE));
+    const counted = await removeOwned(below(root, REBOOTS_FILE));
+    if (known) context.out("this host may reboot again for the same need as last time\n");
+    if (counted) context.out("the count of this host's reboots begins anew\n");
+    if (!known && !counted) context.out("no earlier reboot is on record: nothing to reset\n");
     return 0;
   } catch (error) {
     if (!(error instanceof OwnedFileError)) throw error;

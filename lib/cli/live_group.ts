@@ -8,6 +8,7 @@ import { readingOf } from "../groups.ts";
 import { LockError } from "../lock.ts";
 import { type MirrorState, StoreMirror } from "../mirror.ts";
 import { RecentPast } from "../recent_past.ts";
+import { overdueAfterMs } from "../overdue.ts";
 import { FRESH, overdueHolders } from "../semaphore.ts";
 import type { Seen } from "../status.ts";
 import type { Store } from "../store.ts";
@@ -59,7 +60,8 @@ export class LiveGroup implements Disposable {
     const seen = this.#seen ??= this.#read();
     if (seen instanceof LockError) return seen;
     const { surroundings, overdueMs } = this.options;
-    return { ...seen, overdue: overdueHolders(seen.semaphore, surroundings.now(), overdueMs) };
+    const afterMs = overdueAfterMs(this.rebootsMs, overdueMs);
+    return { ...seen, overdue: overdueHolders(seen.semaphore, surroundings.now(), afterMs) };
   }
 
   [Symbol.dispose](): void {

@@ -1,10 +1,11 @@
 /** `needs-reboot`: does this machine need a reboot, which of its sources says what, and an exit code for scripts. */
 
 import type { Context } from "./command.ts";
-import { type Answer, combineNeed } from "../need.ts";
+import { type Answer, combineNeed, type NeedLevel } from "../need.ts";
 import { groundAt } from "../need/source.ts";
 import { chosenSources } from "../need/sources.ts";
 import { table } from "./output.ts";
+import { zoneOfHost } from "./process.ts";
 
 /** The exit codes. An answer that nobody knows is no failure of the command. */
 const EXIT = { "needed": 0, "not-needed": 1, "unknown": 2 } as const;
@@ -14,6 +15,10 @@ export interface NeedReport {
   readonly need: keyof typeof EXIT;
   /** Why it is needed, or why nobody knows. */
   readonly reasons: readonly string[];
+  /** What would meet it at least; only where it is needed. */
+  readonly level?: NeedLevel;
+  /** Since when it is needed, an instant, as far as the daemon of this host remembers it. */
+  readonly since?: string;
   readonly sources: readonly {
     readonly name: string;
     readonly answer: Answer["kind"];
@@ -21,16 +26,29 @@ export interface NeedReport {
   }[];
 }
 
-export async function needsReboot({ config, out }: Context<"needs-reboot">): Promise<number> {
+export async function needsReboot(
+  { config, out, surroundings }: Context<"needs-reboot">,
+): Promise<number> {
   const ground = groundAt(config.root);
   const answers = new Map<string, Answer>();
   // one after the other: package managers wait for each other's locks
   for (const source of await chosenSources(config.need, ground)) {
     answers.set(source.name, await source.ask(ground));
   }
-  const report = reportOf(answers);
-  out(config.json ? `${JSON.stringify(report)}\n` : renderNeed(report));
+  const found = reportOf(answers);
+  const now = surroundings.now();
+  const since = found.need === "needed" ? await needSince(config.root, now) : undefined;
+  const report = since === undefined ? found : { ...found, since };
+  out(config.json ? `${JSON.stringify(report)}\n` : renderNeed(report, await describeSince(since, now)));
   return EXIT[report.need];
+}
+
+/** As the daemon that runs says, or as the last one remembered for who may read that. */
+async function needSince(root: string, now: number): Promise<string | undefined> {
+  const { readMachineFile } = await import("../host/machine_file.ts");
+  const daemon = await readMachineFile(root, now);
+  if (daemon?.need.since !== undefined) return daemon.need.since;
+  return await (await import("../host/need_memory.ts")).readNeedSince(root);
 }
 
 function reportOf(answers: ReadonlyMap<string, Answer>): NeedReport {
@@ -38,6 +56,7 @@ function reportOf(answers: ReadonlyMap<string, Answer>): NeedReport {
   return {
     need: need.kind,
     reasons: need.kind === "needed" ? need.reasons : need.kind === "unknown" ? need.why : [],
+    ...(need.kind === "needed" ? { level: need.level ?? "reboot" } : {}),
     sources: [...answers].map(([name, answer]) => ({
       name,
       answer: answer.kind,
@@ -66,9 +85,10 @@ const WORDS = {
   "silent": "cannot tell",
 } as const;
 
-function renderNeed({ need, reasons, sources }: NeedReport): string {
+function renderNeed({ need, reasons, level, sources }: NeedReport, since: string): string {
+  const less = level === undefined || level === "reboot" ? "" : ` (a ${level} would do)`;
   const head = need === "needed"
-    ? "a reboot is needed"
+    ? `a reboot is needed${since}${less}`
     : need === "not-needed"
     ? "no reboot is needed"
     : "unknown whether a reboot is needed";
@@ -78,4 +98,12 @@ function renderNeed({ need, reasons, sources }: NeedReport): string {
   const why = reasons.length > 0 ? `: ${reasons.join("; ")}` : "";
   const rows = sources.map(({ name, answer, reasons }) => [name, WORDS[answer], reasons.join("; ")]);
   return `${head}${why}\n\n${table([["SOURCE", "REBOOT", "WHY"], ...rows])}`;
+}
+
+/** ` since Sat 2026-11-28 02:00 +01:00, 2 days ago`; nothing where it is not known. */
+async function describeSince(since: string | undefined, now: number): Promise<string> {
+  if (since === undefined) return "";
+  const { describeDistance, describeInstant } = await import("../description.ts");
+  const ms = Math.trunc(Date.parse(since) / 1000) * 1000;
+  return ` since ${describeInstant(ms, zoneOfHost())}, ${describeDistance(Math.min(-1, ms - now))}`;
 }

@@ -23,10 +23,12 @@ import {
   parseRebootTime,
   parseRole,
   parseServer,
+  parseSessions,
   parseShare,
   parseStrategy,
   parseTextfile,
   parseToken,
+  parseUsers,
   parseWait,
   parseWithin,
 } from "./values.ts";
@@ -46,6 +48,7 @@ export const COMMAND_NAMES = [
   "freeze",
   "history",
   "reboot",
+  "postpone",
   "needs-reboot",
   "send-need-reboot",
   "reset",
@@ -343,12 +346,48 @@ export const OPTIONS = {
   },
   "session-grace": {
     value: "DURATION",
-    help: "how long people have to log out before the reboot",
+    help: "how long people have to log out before the reboot; 0: none",
     by: ["daemon"],
     variable: "prefixed",
     fallback: "5m",
     sample: "10m",
     parse: parseLength,
+  },
+  "sessions": {
+    value: "MODE",
+    help:
+      "people who are logged in: wait until they are gone, warn them and give them the grace, or ignore them",
+    by: ["daemon"],
+    variable: "prefixed",
+    fallback: "warn",
+    sample: "wait",
+    parse: parseSessions,
+  },
+  "session-ignore-users": {
+    value: "USERS",
+    help: "users whose sessions do not count, separated by commas",
+    by: ["daemon"],
+    variable: "prefixed",
+    fallback: "",
+    sample: "backup,monitoring",
+    parse: parseUsers,
+  },
+  "ignore-inhibitors": {
+    help: "reboot although somebody inhibits a shutdown; from systemd 257 on polkit must allow it",
+    by: ["daemon", "reboot"],
+    variable: "prefixed",
+    fallback: "false",
+    sample: "false",
+    parse: parseSwitch,
+  },
+  "max-reboots": {
+    value: "N",
+    help: "stop after so many reboots by the daemon within 24 hours, until 'locksmith reset'; 0: no limit",
+    by: ["daemon"],
+    variable: "prefixed",
+    fallback: "3",
+    sample: "3",
+    parse: wholeNumber(0, 1000),
   },
   "wait": {
     value: "DURATION",
@@ -403,7 +442,7 @@ export const OPTIONS = {
   "reason": {
     value: "TEXT",
     help: "why; 'status --verbose' and 'history' show it",
-    by: ["lock", "unlock", "set-max", "pause", "resume", "reboot"],
+    by: ["lock", "unlock", "set-max", "pause", "resume", "reboot", "postpone"],
     parse: parseReason,
   },
   "for": {
@@ -617,6 +656,16 @@ export const OPTIONS = {
   "dry-run": {
     help: "do everything but the last step, and say what it would be",
     by: ["repair", "reboot", "daemon"],
+    ...SWITCH,
+  },
+  "cancel": {
+    help: "take it back, and reboot later",
+    by: ["reboot", "postpone"],
+    ...SWITCH,
+  },
+  "force": {
+    help: "although reboots are disabled or postponed on this host",
+    by: ["reboot"],
     ...SWITCH,
   },
   "reset": {

@@ -98,6 +98,11 @@ export function rowsOf(): number {
   }
 }
 
+/** This machine's zone, to tell times in; UTC where it cannot be understood. */
+export function zoneOfHost(): string {
+  return displayZone() ?? "UTC";
+}
+
 /** A zone that cannot be understood is no reason to show nothing: times are shown as they are stored. */
 function displayZone(): string | undefined {
   try {

@@ -75,12 +75,19 @@ interface Serving extends Ground {
 /** The doors of the server; another one is another line. */
 function doorsOf(serving: Serving): Door[] {
   const { context: { surroundings, config }, store, mirror, meter, slots, groups } = serving;
+  const fleet = new Fleet({
+    store,
+    mirror,
+    surroundings,
+    overdueMs: config["hold-overdue"],
+    ...listedBy(groups),
+  });
   const metrics = new Metrics({
     mirror,
     store,
     meter,
     surroundings,
-    overdueMs: config["hold-overdue"],
+    overdueOf: (...judged) => fleet.overdueOf(...judged),
     version: VERSION,
     waiting: () => slots.waiting,
     ...listedBy(groups),
@@ -98,7 +105,7 @@ function doorsOf(serving: Serving): Door[] {
       close: () => slots.close(),
     }),
     metricsDoor(metrics),
-    ...peopleDoors(serving),
+    ...peopleDoors(serving, fleet),
   ];
 }
 
@@ -114,16 +121,10 @@ function listedBy(groups: ServedGroups | undefined) {
 }
 
 /** The page, and the API for what looks like it. */
-function peopleDoors({ context, access, groups, ...ground }: Serving): Door[] {
+function peopleDoors({ context, access, groups, store }: Serving, fleet: Fleet): Door[] {
   const { surroundings, config } = context;
-  const fleet = new Fleet({
-    ...ground,
-    surroundings,
-    overdueMs: config["hold-overdue"],
-    ...listedBy(groups),
-  });
   const isListed = (group: string) => groups === undefined || groups.rulesOf(group) !== undefined;
-  const operations = new Operations(ground.store, surroundings, isListed);
+  const operations = new Operations(store, surroundings, isListed);
   const judge = (token: string) => {
     const identity = access.byToken(token);
     return identity.kind === "known" ? identity.caller : undefined;

@@ -15,14 +15,18 @@ import { type GroupReading, readGroups } from "../groups.ts";
 import { LockError } from "../lock.ts";
 import { machineName } from "../machine.ts";
 import { openStore } from "./open_store.ts";
+import { type Overdue, overdueIn } from "../overdue.ts";
 import { oneLine } from "./output.ts";
 import { available, overdueHolders, type Pause, pauseInForce } from "../semaphore.ts";
 import { shellWord } from "../shell_word.ts";
-import { StoreError } from "../store.ts";
+import { type Store, StoreError } from "../store.ts";
 import type { CheckLimits } from "./together.ts";
 
 /** What is to be judged of a group. */
-export type Checked = Pick<GroupReading, "group" | "semaphore" | "queue">;
+export type Checked = Pick<GroupReading, "group" | "semaphore" | "queue"> & {
+  /** The machines whose reboot takes too long; absent: by the configured time alone. */
+  readonly late?: Overdue;
+};
 
 /** `status --check`: one group. */
 export function checkGroup(context: Context<"status">, limits: CheckLimits): Promise<number> {
@@ -31,7 +35,7 @@ export function checkGroup(context: Context<"status">, limits: CheckLimits): Pro
     withLock(context, async (lock) => {
       try {
         const { semaphore, all, queue } = await lock.readWithQueue();
-        return [{ group, semaphore, queue }, ...pauseOfAll(all)];
+        return [await judged(context, limits, lock.store, { group, semaphore, queue }), ...pauseOfAll(all)];
       } catch (error) {
         if (error instanceof LockError) return [{ group, semaphore: error, queue: [] }];
         throw error;
@@ -45,9 +49,22 @@ export function checkGroups(context: Context<"groups">, limits: CheckLimits): Pr
     const store = await openStore(context.config.store);
     return await closing(store, async () => {
       const { groups, all } = await readGroups(store);
-      return [...groups, ...pauseOfAll(all)];
+      const checked = groups.map((group) => judged(context, limits, store, group));
+      return [...await Promise.all(checked), ...pauseOfAll(all)];
     });
   });
+}
+
+/** A group with its machines judged by what its last reboots took. */
+async function judged(
+  { surroundings }: Pick<Context<"status">, "surroundings">,
+  { rebootMs }: CheckLimits,
+  store: Store,
+  checked: Checked,
+): Promise<Checked> {
+  const { group, semaphore } = checked;
+  if (semaphore instanceof LockError) return checked;
+  return { ...checked, late: await overdueIn(store, group, semaphore, surroundings.now(), rebootMs) };
 }
 
 /** What counts for all groups is judged like a group where it is a pause, or cannot be read. */
@@ -80,16 +97,21 @@ async function report(
 }
 
 /** What needs a person, a line each, with what to do. `now` in milliseconds since the epoch. */
-export function problemsOf({ group, semaphore }: Checked, limits: CheckLimits, now: number): string[] {
+export function problemsOf(
+  { group, semaphore, late: judgement }: Checked,
+  limits: CheckLimits,
+  now: number,
+): string[] {
   const subject = groupPhrase(group);
   if (semaphore instanceof LockError) return [withHint(semaphore)];
   const option = groupFlag(group);
-  const late = overdueHolders(semaphore, now, limits.rebootMs).map((id) => {
+  const afterMs = judgement?.afterMs ?? limits.rebootMs;
+  const late = overdueHolders(semaphore, now, afterMs).map((id) => {
     const hold = semaphore.holds.get(id);
     return `${subject}: ${machineName(id, hold?.host)} has held a slot for ${
       lasted(hold?.since, now)
     }, longer than ` +
-      `${formatDuration(limits.rebootMs)}; if it will not come back: locksmith unlock ${
+      `${formatDuration(Math.ceil(afterMs / 1000) * 1000)}; if it will not come back: locksmith unlock ${
         shellWord(hold?.host ?? id)
       }${option}`;
   });

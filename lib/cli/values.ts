@@ -13,6 +13,7 @@ import { AUTO, STRATEGIES, type StrategySetting } from "../strategy.ts";
 import { credentialNameFault, type Role, ROLES } from "../serve/door.ts";
 import { formatListenAddress, parseListenAddress } from "../serve/listen_address.ts";
 import { holderFault } from "../semaphore.ts";
+import { SESSION_MODES, type SessionMode } from "../session_mode.ts";
 import { didYouMean } from "../suggest.ts";
 import { hostZone } from "./process.ts";
 import { parseInstant } from "./window_report.ts";
@@ -190,6 +191,25 @@ export function parsePauseLength(text: string): number {
 }
 
 const PAUSE_MS = { least: 1_000, most: 365 * 24 * 3_600_000 };
+
+/** What people who are logged in mean for a reboot. */
+export function parseSessions(text: string): SessionMode {
+  const mode = SESSION_MODES.find((mode) => mode === text);
+  if (mode !== undefined) return mode;
+  const meant = didYouMean(text, SESSION_MODES);
+  throw new ValueError(
+    `unknown mode '${text}'${meant === "" ? "; " : `${meant} `}allowed: ${SESSION_MODES.join(", ")}`,
+  );
+}
+
+/** Names of users, separated by commas. */
+export function parseUsers(text: string): readonly string[] {
+  const names = text.split(",").map((name) => name.trim()).filter((name) => name !== "");
+  // as systemd allows them
+  const strange = names.find((name) => !/^[A-Za-z0-9_][A-Za-z0-9_.@$-]{0,255}$/.test(name));
+  if (strange !== undefined) throw new ValueError(`${quoted(strange)} is not the name of a user`);
+  return names;
+}
 
 /** A strategy, or `auto`. */
 export function parseStrategy(text: string): StrategySetting {

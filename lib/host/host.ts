@@ -5,21 +5,33 @@
 
 import { reasonOf } from "./child.ts";
 import type { Coordinator } from "./coordinator.ts";
-import type { Host } from "../daemon.ts";
+import type { Host, RebootOutcome } from "../daemon.ts";
 import { type Bus, BusError } from "./bus.ts";
-import { formatDuration } from "../duration.ts";
 import type { HookRequest } from "./hooks.ts";
 import type { Detector } from "../need.ts";
 import type { Log, LogLevel } from "../surroundings.ts";
-import type { LoggedIn, ScheduledShutdown } from "../agent.ts";
+import type { Clearance, Event, HoldOff, LoggedIn, ScheduledShutdown } from "../agent.ts";
+import { enumerate } from "../enumeration.ts";
 import { scheduledShutdown } from "./logind.ts";
 import type { OwnWork } from "./own_work.ts";
+import type { RebootLimit } from "./reboot_limit.ts";
 import type { RebootMemory } from "./reboot_memory.ts";
 import { mayReboot, rebootMachine, type RebootMethod } from "./reboot.ts";
+import type { SessionMessages } from "./session_messages.ts";
+import type { SessionMode } from "../session_mode.ts";
 import { listSessions, wall } from "./sessions.ts";
 
 const QUESTION_TIMEOUT_MS = 10_000;
 const WALL_TIMEOUT_MS = 10_000;
+
+/** Who is looked for. */
+export interface SessionRules {
+  readonly mode: SessionMode;
+  /** How long people have to log out, in milliseconds; with none nobody is looked for where they are to be told. */
+  readonly graceMs: number;
+  /** Users who do not count. */
+  readonly ignored: ReadonlySet<string>;
+}
 
 export interface HostOptions {
   readonly bus: Bus;
@@ -30,41 +42,55 @@ export interface HostOptions {
   readonly memory: RebootMemory;
   /** The checks and hooks of this host. */
   readonly own: Pick<OwnWork, "inquire" | "runHooks" | "prove">;
+  readonly limit: RebootLimit;
   readonly strategy: string;
-  /** How long people who are logged in have, in milliseconds; with none nobody is looked for. */
-  readonly graceMs: number;
+  readonly sessions: SessionRules;
+  readonly messages: SessionMessages;
+  /** Who holds reboots off now. */
+  heldOff(): Promise<HoldOff | null>;
+  /** Something that the daemon is to know has been found out. */
+  tell(event: Event): void;
+  /** Makes sure that everybody can see that the reboot is being called. */
+  calling(): Promise<void>;
   readonly log: Log;
 }
 
-export function realHost(
-  { bus, rebootMethod, coordinator, memory, own, strategy, graceMs, log }: HostOptions,
-): Host {
+export function realHost(options: HostOptions): Host {
+  const { bus, rebootMethod, coordinator, limit, own, strategy, sessions, messages, log } = options;
   return {
     log,
     async inquire(phase) {
+      const stopped = await mayNotYet(options);
       const [clearance, loggedIn, scheduled] = await Promise.all([
-        mayReboot(rebootMethod, { timeoutMs: QUESTION_TIMEOUT_MS }),
-        graceMs === 0 ? { kind: "known", users: [] } as const : whoIsLoggedIn(bus),
+        stopped ?? mayReboot(rebootMethod, { timeoutMs: QUESTION_TIMEOUT_MS }),
+        sessions.mode === "ignore" || (sessions.mode === "warn" && sessions.graceMs === 0)
+          ? NOBODY
+          : whoIsLoggedIn(bus, sessions.ignored),
         whatIsScheduled(bus),
       ]);
+      // whoever is waited for need not be told
+      const waits = sessions.mode === "wait";
+      const now = waits && clearance.kind === "clear" ? untilNobodyIsLoggedIn(loggedIn) : clearance;
       // the checks of a machine that cannot go anyway are not asked
-      const answer = await own.inquire(phase, clearance.kind === "clear");
-      return { clearance, loggedIn, scheduled, ...answer };
+      const answer = await own.inquire(phase, now.kind === "clear");
+      return { clearance: now, loggedIn: waits ? NOBODY : loggedIn, scheduled, ...answer };
     },
-    async warn(graceMs, reasons) {
-      const message = `locksmith reboots this machine in ${formatDuration(graceMs)}: ${reasons.join("; ")}`;
-      const outcome = await wall(message, { timeoutMs: WALL_TIMEOUT_MS });
-      if (outcome.kind === "failed") {
-        log("warning", `cannot send a message to logged-in users: ${outcome.why}`);
-      }
-    },
+    warn: (graceMs, reasons) => messages.announce(graceMs, reasons),
     async reboot(timeoutMs, fingerprint) {
-      await memory.rebootingFor(fingerprint);
-      return await rebootMachine(rebootMethod, { timeoutMs });
+      const startedMs = performance.now();
+      const refused = await refusedAtLast(options, timeoutMs);
+      if (refused !== null) return refused;
+      const unwritten = await limit.rebooting();
+      if (unwritten !== null) return { kind: "refused", why: unwritten };
+      await options.memory.rebootingFor(fingerprint);
+      const leftMs = Math.max(1, Math.floor(timeoutMs - (performance.now() - startedMs)));
+      const outcome = await rebootMachine(rebootMethod, { timeoutMs: leftMs });
+      if (outcome.kind === "refused") await limit.refused();
+      return outcome;
     },
     runHooks: (run: HookRequest) => own.runHooks(run),
     prove: () => own.prove(),
-    forgetServed: () => void memory.forget(),
+    forgetServed: () => void options.memory.forget(),
     report(state) {
       // a file that only tells others is no reason to stop
       coordinator.set(strategy, state).catch((error) => log("warning", reasonOf(error)));
@@ -72,10 +98,55 @@ export function realHost(
   };
 }
 
-async function whoIsLoggedIn(bus: Bus): Promise<LoggedIn> {
-  const answer = await listSessions(bus, { timeoutMs: QUESTION_TIMEOUT_MS });
+const NOBODY: LoggedIn = { kind: "known", users: [] };
+
+/** Whether this machine has rebooted too often, or too many reboots would go unnoticed; `null`: neither. */
+async function mayNotYet({ limit, tell }: HostOptions): Promise<Clearance | null> {
+  const why = await limit.weigh();
+  if (why === null) return null;
+  const stopped = await limit.stopped();
+  if (stopped !== null) tell({ kind: "stopped", why: stopped });
+  return { kind: "impossible", why };
+}
+
+/** What somebody may have said since the machine was asked last. */
+async function refusedAtLast(options: HostOptions, timeoutMs: number): Promise<RebootOutcome | null> {
+  const { bus, sessions, calling, heldOff, tell } = options;
+  // first, so that who holds it off now either sees that it is too late or is seen
+  await calling();
+  const holdOff = await heldOff();
+  if (holdOff !== null) {
+    tell({ kind: "held-off", holdOff });
+    return { kind: "refused", why: holdOff.why };
+  }
+  if (sessions.mode !== "wait") return null;
+  const limitMs = Math.min(QUESTION_TIMEOUT_MS, Math.ceil(timeoutMs / 4));
+  const clearance = untilNobodyIsLoggedIn(await whoIsLoggedIn(bus, sessions.ignored, limitMs));
+  return clearance.kind === "clear" ? null : { kind: "refused", why: clearance.why, blocked: true };
+}
+
+function untilNobodyIsLoggedIn(loggedIn: LoggedIn): Exclude<Clearance, { kind: "impossible" }> {
+  if (loggedIn.kind === "unknown") return loggedIn;
+  const { users } = loggedIn;
+  if (users.length === 0) return { kind: "clear" };
+  return { kind: "blocked", why: `${enumerate(users)} ${users.length === 1 ? "is" : "are"} logged in` };
+}
+
+/** Shows a message on every terminal; resolves to why it could not. */
+export async function showOnTerminals(message: string): Promise<string | null> {
+  const outcome = await wall(message, { timeoutMs: WALL_TIMEOUT_MS });
+  return outcome.kind === "failed" ? outcome.why : null;
+}
+
+async function whoIsLoggedIn(
+  bus: Bus,
+  ignored: ReadonlySet<string>,
+  timeoutMs = QUESTION_TIMEOUT_MS,
+): Promise<LoggedIn> {
+  const answer = await listSessions(bus, { timeoutMs });
   if (answer.kind === "unknown") return answer;
-  return { kind: "known", users: [...new Set(answer.sessions.map(({ user }) => user))] };
+  const users = new Set(answer.sessions.map(({ user }) => user));
+  return { kind: "known", users: [...users].filter((user) => !ignored.has(user)) };
 }
 
 /** What somebody else has scheduled is news and no reason to wait: without an answer there is none. */

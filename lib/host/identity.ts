@@ -111,6 +111,14 @@ export async function readHostname(root: string): Promise<string> {
   return "unknown";
 }
 
+/** For how long the kernel has been running, in milliseconds. Below another root than `/` by its `/proc/uptime`, if there is one. */
+export async function readUptimeMs(root: string): Promise<number> {
+  const seconds = below(root, "/") === "/"
+    ? NaN
+    : Number.parseFloat(await readKernelFile(below(root, "/proc/uptime")).catch(() => ""));
+  return (Number.isFinite(seconds) ? seconds : Deno.osUptime()) * 1000;
+}
+
 /**
  * A small file that the kernel makes up (below `/proc`). The runtime lets only a program with every permission open
  * one, so that one with fewer asks the shell, which it may run. Throws an `Error` that says why.

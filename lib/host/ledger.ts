@@ -8,6 +8,7 @@ import { type Ledger, PHASES, type Taken } from "../ledger.ts";
 import type { Log } from "../surroundings.ts";
 import { reasonOf } from "./child.ts";
 import { OwnedFileError, readOwned, removeOwned, writeOwned } from "./owned_file.ts";
+import { setAside } from "./state_file.ts";
 
 /** Where it lies, below the root directory. */
 export const LEDGER = "/var/lib/locksmith/taken";
@@ -96,11 +97,9 @@ export class DiskLedger implements Ledger {
     if (text === null) return undefined;
     const taken = parse(text);
     if (taken !== undefined && `${taken.grant}${SUFFIX}` === name) return taken;
-    await Deno.rename(path, `${path}.damaged`).catch(() => {});
-    this.#tell(
-      `${path} is damaged and was renamed to ${name}.damaged: its slot is looked for only ` +
-        "in the groups of the configured store; find it with 'locksmith groups'",
-    );
+    const loss =
+      "its slot is looked for only in the groups of the configured store; find it with 'locksmith groups'";
+    await setAside(path, loss, (_, text) => this.#tell(text));
     return undefined;
   }
 

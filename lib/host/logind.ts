@@ -7,7 +7,7 @@
  */
 import type { Clearance, ScheduledShutdown } from "../agent.ts";
 import type { RebootOutcome } from "../daemon.ts";
-import { type Bus, BusError, type Method } from "./bus.ts";
+import { type Bus, BusError, type BusErrorKind, type Method } from "./bus.ts";
 
 const SERVICE = "org.freedesktop.login1";
 const INTERFACE = "org.freedesktop.login1.Manager";
@@ -61,19 +61,29 @@ export function describeInhibitor({ who, why, uid, pid }: Inhibitor): string {
   return `${who} (uid ${uid}, pid ${pid}): ${why}`;
 }
 
+/** How a reboot is asked for. */
+export interface RebootOptions {
+  readonly timeoutMs: number;
+  /** Whether those who block a shutdown are passed over. */
+  readonly ignoreInhibitors?: boolean;
+}
+
 /**
  * Asks logind, in two questions, whether it would reboot this machine for us: who blocks a shutdown (up to 256 logind
  * itself passes over them for root), and `CanReboot`. Never throws.
  */
-export async function canReboot(bus: Bus, options: { readonly timeoutMs: number }): Promise<Clearance> {
+export async function canReboot(bus: Bus, options: RebootOptions): Promise<Clearance> {
   const endMs = performance.now() + options.timeoutMs;
+  const ignore = options.ignoreInhibitors ?? false;
   try {
-    const blockers = await blockingInhibitors(bus, options);
+    const blockers = ignore ? [] : await blockingInhibitors(bus, options);
     if (blockers.length > 0) return { kind: "blocked", why: describeInhibitors(blockers) };
     const timeoutMs = Math.max(1, Math.floor(endMs - performance.now()));
     const [answer] = await bus.call(managerMethod("CanReboot"), "", [], { timeoutMs });
     if (typeof answer !== "string") throw malformed("CanReboot", answer);
-    return clearanceOf(answer);
+    const clearance = clearanceOf(answer);
+    // those are passed over by the call itself, or it says what is missing
+    return clearance.kind === "blocked" && ignore ? { kind: "clear" } : clearance;
   } catch (error) {
     if (!(error instanceof BusError)) throw error;
     return {
@@ -82,6 +92,26 @@ export async function canReboot(bus: Bus, options: { readonly timeoutMs: number 
     };
   }
 }
+
+/**
+ * Whether nobody blocks a shutdown, for who reboots without logind. Where there is no logind there is nobody who could.
+ * Never throws.
+ */
+export async function nobodyInhibits(bus: Bus, options: { readonly timeoutMs: number }): Promise<Clearance> {
+  try {
+    const blockers = await blockingInhibitors(bus, options);
+    return blockers.length > 0 ? { kind: "blocked", why: describeInhibitors(blockers) } : { kind: "clear" };
+  } catch (error) {
+    if (!(error instanceof BusError)) throw error;
+    if (NOBODY_THERE.has(error.kind)) return { kind: "clear" };
+    const why =
+      `cannot ask logind who inhibits a shutdown: ${error.detail}; --ignore-inhibitors does not ask`;
+    return { kind: "unknown", why };
+  }
+}
+
+/** What a bus says where no logind runs. */
+const NOBODY_THERE: ReadonlySet<BusErrorKind> = new Set(["no-busctl", "no-bus", "no-service"]);
 
 /** What an answer of `CanReboot` means to us, who cannot type a password. Pure. */
 export function clearanceOf(answer: string): Clearance {
@@ -119,27 +149,58 @@ export async function scheduledShutdown(
   return type === "" ? null : { type: plain(type), atMs: atMicros / 1000 };
 }
 
-/** Calls `Reboot(false)`: up to 256 it honours nothing by itself, so ask {@linkcode canReboot} before. Never throws. */
-export async function reboot(bus: Bus, options: { readonly timeoutMs: number }): Promise<RebootOutcome> {
+/**
+ * Calls `Reboot(false)`: up to 256 it honours nothing by itself, so ask {@linkcode canReboot} before. From 257 on it is
+ * refused while somebody blocks a shutdown; who passes over them then calls once more with a flag for that, which polkit
+ * must allow. Never throws.
+ */
+export async function reboot(bus: Bus, options: RebootOptions): Promise<RebootOutcome> {
   const endMs = performance.now() + options.timeoutMs;
+  const leftMs = () => Math.max(1, Math.floor(endMs - performance.now()));
   try {
     await bus.call(managerMethod("Reboot"), "b", ["false"], options);
     return { kind: "accepted" };
   } catch (error) {
     if (!(error instanceof BusError)) throw error;
-    if (INHIBITED.test(error.detail)) {
-      const timeoutMs = Math.max(1, Math.floor(endMs - performance.now()));
-      const blockers = await blockingInhibitors(bus, { timeoutMs }).catch((fault) => {
-        if (fault instanceof BusError) return [];
-        throw fault;
-      });
-      return { kind: "refused", why: describeInhibitors(blockers), blocked: true };
-    }
-    // logind's refusal of a second shutdown while a first is under way: the machine does go down.
-    const underWay = /already .*in progress/i.test(error.detail);
-    const unknown = error.kind === "timeout" || error.kind === "lost" || underWay;
-    return { kind: unknown ? "unknown" : "refused", why: `logind: ${error.detail}` };
+    if (!INHIBITED.test(error.detail)) return refusal(error);
+    if (options.ignoreInhibitors) return await rebootAllTheSame(bus, leftMs);
+    const why = describeInhibitors(await inhibitorsIfTold(bus, leftMs()));
+    return { kind: "refused", why, blocked: true };
   }
+}
+
+/** `SD_LOGIND_SKIP_INHIBITORS`, systemd 257 and later. */
+const SKIP_INHIBITORS = "16";
+/** What polkit is asked before it. */
+const SKIP_ACTION = "org.freedesktop.login1.reboot-ignore-inhibit";
+
+async function rebootAllTheSame(bus: Bus, leftMs: () => number): Promise<RebootOutcome> {
+  try {
+    await bus.call(managerMethod("RebootWithFlags"), "t", [SKIP_INHIBITORS], { timeoutMs: leftMs() });
+    return { kind: "accepted" };
+  } catch (error) {
+    if (!(error instanceof BusError)) throw error;
+    const outcome = refusal(error);
+    if (outcome.kind !== "refused") return outcome;
+    const blockers = describeInhibitors(await inhibitorsIfTold(bus, leftMs()));
+    const why =
+      `${blockers}; --ignore-inhibitors needs a polkit rule that allows ${SKIP_ACTION} (${outcome.why})`;
+    return { kind: "refused", why, blocked: true };
+  }
+}
+
+async function inhibitorsIfTold(bus: Bus, timeoutMs: number): Promise<Inhibitor[]> {
+  return await blockingInhibitors(bus, { timeoutMs }).catch((fault) => {
+    if (fault instanceof BusError) return [];
+    throw fault;
+  });
+}
+
+function refusal(error: BusError): RebootOutcome {
+  // logind's refusal of a second shutdown while a first is under way: the machine does go down.
+  const underWay = /already .*in progress/i.test(error.detail);
+  const unknown = error.kind === "timeout" || error.kind === "lost" || underWay;
+  return { kind: unknown ? "unknown" : "refused", why: `logind: ${error.detail}` };
 }
 
 /** A reply of another shape than documented. */

@@ -8,20 +8,28 @@
  */
 import { OPERATORS_ENVIRONMENT, runChild } from "./child.ts";
 import type { Bus } from "./bus.ts";
-import { canReboot, plain, reboot } from "./logind.ts";
+import { canReboot, nobodyInhibits, plain, reboot } from "./logind.ts";
 import type { Clearance } from "../agent.ts";
 import type { RebootOutcome } from "../daemon.ts";
 
 /** How this machine is rebooted. */
 export type RebootMethod =
-  | { readonly kind: "logind"; readonly bus: Bus }
-  | {
-    readonly kind: "command";
-    /** A line for `sh -c`. */
-    readonly command: string;
-    /** Set for the command, beside what it inherits. */
-    readonly env: Readonly<Record<string, string>>;
-  };
+  & {
+    /** Whether it goes on although somebody blocks a shutdown. */
+    readonly ignoreInhibitors?: boolean;
+  }
+  & (
+    | { readonly kind: "logind"; readonly bus: Bus }
+    | {
+      readonly kind: "command";
+      /** By which logind is asked who blocks a shutdown, where one runs. */
+      readonly bus: Bus;
+      /** A line for `sh -c`. */
+      readonly command: string;
+      /** Set for the command, beside what it inherits. */
+      readonly env: Readonly<Record<string, string>>;
+    }
+  );
 
 /** How long an attempt may take unless told otherwise. */
 export const REBOOT_TIMEOUT_MS = 90_000;
@@ -33,30 +41,30 @@ export async function rebootMachine(
   options: { readonly timeoutMs?: number } = {},
 ): Promise<RebootOutcome> {
   const timeoutMs = options.timeoutMs ?? REBOOT_TIMEOUT_MS;
+  const startedMs = performance.now();
+  const limitMs = Math.min(QUESTION_TIMEOUT_MS, Math.ceil(timeoutMs / 2));
+  const clearance = await mayReboot(method, { timeoutMs: limitMs });
+  if (clearance.kind === "blocked") return { kind: "refused", why: clearance.why, blocked: true };
+  if (clearance.kind !== "clear") return { kind: "refused", why: clearance.why };
+  const leftMs = Math.max(1, Math.floor(timeoutMs - (performance.now() - startedMs)));
+  const { ignoreInhibitors = false } = method;
   return await (method.kind === "logind"
-    ? rebootByLogind(method.bus, timeoutMs)
-    : rebootByCommand(method.command, method.env, timeoutMs));
+    ? reboot(method.bus, { timeoutMs: leftMs, ignoreInhibitors })
+    : rebootByCommand(method.command, method.env, leftMs, timeoutMs));
 }
 
 /**
  * Whether a reboot could be called now, to be asked before a slot is taken: one who cannot go must not keep others from
- * going. Of a command of the operator's nothing can be told before it is run. `timeoutMs` bounds the question. Never throws.
+ * going. Of a command of the operator's nothing more can be told before it is run than who blocks a shutdown. `timeoutMs`
+ * bounds the question. Never throws.
  */
 export async function mayReboot(
   method: RebootMethod,
   options: { readonly timeoutMs: number },
 ): Promise<Clearance> {
-  return method.kind === "logind" ? await canReboot(method.bus, options) : { kind: "clear" };
-}
-
-async function rebootByLogind(bus: Bus, timeoutMs: number): Promise<RebootOutcome> {
-  const startedMs = performance.now();
-  const limitMs = Math.min(QUESTION_TIMEOUT_MS, Math.ceil(timeoutMs / 2));
-  const clearance = await canReboot(bus, { timeoutMs: limitMs });
-  if (clearance.kind === "blocked") return { kind: "refused", why: clearance.why, blocked: true };
-  if (clearance.kind !== "clear") return { kind: "refused", why: clearance.why };
-  const leftMs = Math.max(1, Math.floor(timeoutMs - (performance.now() - startedMs)));
-  return await reboot(bus, { timeoutMs: leftMs });
+  const { ignoreInhibitors = false } = method;
+  if (method.kind === "logind") return await canReboot(method.bus, { ...options, ignoreInhibitors });
+  return ignoreInhibitors ? { kind: "clear" } : await nobodyInhibits(method.bus, options);
 }
 
 /**
@@ -75,16 +83,20 @@ const WHOLE_REBOOT = { SYSTEMCTL_SKIP_AUTO_SOFT_REBOOT: "1", SYSTEMCTL_SKIP_AUTO
 async function rebootByCommand(
   command: string,
   env: Readonly<Record<string, string>>,
-  timeoutMs: number,
+  leftMs: number,
+  allowedMs: number,
 ): Promise<RebootOutcome> {
   const end = await runChild("sh", ["-c", WRAPPER, "sh", command], {
     env: { ...WHOLE_REBOOT, ...env },
-    timeoutMs,
+    timeoutMs: leftMs,
     ownGroup: true,
   });
   if (end.kind === "not-started") return { kind: "refused", why: `cannot run sh: ${end.why}` };
   if (end.kind !== "exited") {
-    return { kind: "unknown", why: `the reboot command did not end within ${timeoutMs} ms and was killed` };
+    return {
+      kind: "unknown",
+      why: `the reboot command did not end within ${allowedMs} ms and was killed`,
+    };
   }
   if (end.signal !== null) return { kind: "unknown", why: `the reboot command was ended by ${end.signal}` };
   if (end.code === 0) return { kind: "accepted" };

@@ -8,19 +8,20 @@
 
 import type { Served } from "../agent.ts";
 import { isCoveredBy } from "../need.ts";
-import { type Log, sleep, type Surroundings } from "../surroundings.ts";
-import { OwnedFileError, readOwned, removeOwned, writeOwned } from "./owned_file.ts";
+import type { Log } from "../surroundings.ts";
+import { OwnedFileError } from "./owned_file.ts";
+import { STATE_FOLDER, StateFile } from "./state_file.ts";
 
 /** Where it lies, below the root directory. */
-export const MEMORY_FILE = "/var/lib/locksmith/rebooted-for";
-const LOOK_MS = 5_000;
+export const MEMORY_FILE = `${STATE_FOLDER}/rebooted-for`;
 
 export class RebootMemory {
-  readonly #path: string;
+  readonly #file: StateFile<Record>;
 
   /** `boot`: the identity of this boot. */
   constructor(root: string, private readonly boot: string, private readonly log: Log) {
-    this.#path = root.replace(/\/+$/, "") + MEMORY_FILE;
+    const loss = "the reason for the last reboot is unknown";
+    this.#file = new StateFile(root, { file: MEMORY_FILE, parse, loss }, log);
   }
 
   /** A reboot for this is about to be called. Never throws. */
@@ -30,8 +31,7 @@ export class RebootMemory {
     const same = last !== null && isCoveredBy(fingerprint, last.fingerprint);
     // a call that was refused before in this boot is no reboot
     const repeated = same && (last.boot !== this.boot || last.repeated);
-    const text = `${JSON.stringify({ boot: this.boot, fingerprint, repeated })}\n`;
-    await writeOwned(this.#path, text, { mode: 0o600, durable: true }).catch((error) => {
+    await this.#file.write({ boot: this.boot, fingerprint, repeated }).catch((error) => {
       this.#tell(error, "a reboot that does not help would not be noticed");
     });
   }
@@ -46,33 +46,16 @@ export class RebootMemory {
 
   /** The last reboot has helped, or a person wants another. Never throws. */
   async forget(): Promise<void> {
-    await removeOwned(this.#path).catch((error) =>
+    await this.#file.remove().catch((error) =>
       this.#tell(error, "the reason for the last reboot stays on record")
     );
   }
 
-  /** Tells `listener` what was served: at once, and again when that changes, until `signal` aborts. */
-  async watch(
-    surroundings: Surroundings,
-    signal: AbortSignal,
-    listener: (served: Served | null) => void,
-  ): Promise<void> {
-    let last: string | undefined;
-    while (!signal.aborted) {
-      const served = await this.served();
-      const text = JSON.stringify(served);
-      if (text !== last && !signal.aborted) listener(served);
-      last = text;
-      await sleep(surroundings, LOOK_MS);
-    }
-  }
-
   async #read(failed: (error: unknown) => void): Promise<Record | null> {
-    const text = await readOwned(this.#path).catch((error) => {
+    return await this.#file.read().catch((error) => {
       failed(error);
       return null;
     });
-    return text === null ? null : parse(text);
   }
 
   #tell(error: unknown, consequence: string): void {
@@ -85,12 +68,8 @@ interface Record extends Served {
   readonly boot: string;
 }
 
-function parse(text: string): Record | null {
-  try {
-    const { boot, fingerprint, repeated } = Object(JSON.parse(text));
-    if (typeof boot !== "string" || typeof fingerprint !== "string") return null;
-    return { boot, fingerprint, repeated: repeated === true };
-  } catch {
-    return null;
-  }
+function parse(value: unknown): Record | null {
+  const { boot, fingerprint, repeated } = Object(value);
+  if (typeof boot !== "string" || typeof fingerprint !== "string") return null;
+  return { boot, fingerprint, repeated: repeated === true };
 }

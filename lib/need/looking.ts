@@ -2,12 +2,15 @@
 
 import { pause } from "../host/child.ts";
 
-/** Looks every `recheckMs` (5 s) until `signal` aborts, and tells each answer that is another than the one before. */
+/** How often files are looked at, in milliseconds. */
+const FILE_INTERVAL_MS = 1_000;
+
+/** Looks every `recheckMs` (1 s) until `signal` aborts, and tells each answer that is another than the one before. */
 export async function watchByLooking<T>(
   look: () => Promise<T>,
   signal: AbortSignal,
   listener: (answer: T) => void,
-  recheckMs = 5000,
+  recheckMs = FILE_INTERVAL_MS,
 ): Promise<void> {
   let last = "";
   while (!signal.aborted) {

@@ -3,7 +3,7 @@
  * dnf and yum, and zypper's file.
  */
 
-import type { Answer } from "../need.ts";
+import { type Answer, NEED_LEVELS, type NeedLevel } from "../need.ts";
 import type { ChildEnd } from "../host/child.ts";
 import { whoElseWrites } from "../host/owned_file.ts";
 import { digest } from "./looking.ts";
@@ -48,7 +48,7 @@ async function someIsThere(ground: Ground, paths: readonly string[]): Promise<bo
 const REBOOT_NEEDED = "/run/reboot-needed";
 const PURGE_KERNELS = "/boot/do_purge_kernels";
 /** What zypper writes into its file; empty means the first. */
-const LEVELS = ["reboot", "kexec", "soft-reboot", "none"] as const;
+const LEVELS = [...NEED_LEVELS, "none"] as const;
 
 export const ZYPPER: Source = {
   name: "zypper",
@@ -60,6 +60,7 @@ export const ZYPPER: Source = {
 
 async function askZypper(ground: Ground): Promise<Answer> {
   const reasons: string[] = [];
+  let asked: NeedLevel = "reboot";
   const text = await readIfThere(ground.path(REBOOT_NEEDED));
   if (text !== null) {
     const fault = await whoElseWrites(ground.path(REBOOT_NEEDED));
@@ -69,10 +70,16 @@ async function askZypper(ground: Ground): Promise<Answer> {
       return unknown(`${REBOOT_NEEDED} has '${text.trim().slice(0, 40)}', not one of ${LEVELS.join(", ")}`);
     }
     if (level === "reboot") reasons.push(`${REBOOT_NEEDED} exists`);
-    else if (level !== "none") reasons.push(`${REBOOT_NEEDED} asks for a ${level}`);
+    else if (level !== "none") {
+      reasons.push(`${REBOOT_NEEDED} asks for a ${level}`);
+      asked = level;
+    }
   }
-  if (await has(ground, PURGE_KERNELS)) reasons.push(`${PURGE_KERNELS}: a kernel was installed`);
-  return reasons.length === 0 ? NOT_NEEDED : needed(reasons, await digest(reasons));
+  if (await has(ground, PURGE_KERNELS)) {
+    reasons.push(`${PURGE_KERNELS}: a kernel was installed`);
+    asked = "reboot";
+  }
+  return reasons.length === 0 ? NOT_NEEDED : needed(reasons, await digest(reasons), asked);
 }
 
 async function readIfThere(path: string): Promise<string | null> {

@@ -3,11 +3,12 @@
  *
  * The word is left in a file that only root can write, for whoever merely sends a signal over the bus proves nothing: its
  * sender is gone before anybody can ask who it was. The file names the boot in which the reboot was asked for. After the
- * next one the request is met, whether or not the file is still there.
+ * next one the request is met, whether or not the file is still there. A soft reboot keeps the kernel and does not meet it.
  */
 
 import { OwnedFileError, readOwned, writeOwned } from "../host/owned_file.ts";
 import type { Answer } from "../need.ts";
+import { kernelBoot } from "../machine.ts";
 import { watchByLooking } from "./looking.ts";
 
 /** Where the word is left, below the root directory. */
@@ -43,7 +44,7 @@ export async function readRequest(path: string, boot: string): Promise<Answer> {
   if (request === null) {
     return { kind: "unknown", why: [`${path} was not written by send-need-reboot`] };
   }
-  if (request.boot !== boot) return { kind: "silent" };
+  if (kernelBoot(request.boot) !== kernelBoot(boot)) return { kind: "silent" };
   return {
     kind: "needed",
     reasons: [`${request.by} asked for it (send-need-reboot)`],
@@ -51,7 +52,7 @@ export async function readRequest(path: string, boot: string): Promise<Answer> {
   };
 }
 
-/** Watches the file until `signal` aborts, by looking every `recheckMs` (5 s). */
+/** Watches the file until `signal` aborts, by looking every `recheckMs` (1 s). */
 export async function watchRequest(
   path: string,
   boot: string,

@@ -5,7 +5,7 @@
  * nobody expects makes the answer unknown, never needed: a check that failed must not reboot machines.
  */
 
-import type { Answer, Detector } from "../need.ts";
+import type { Answer, Detector, NeedLevel } from "../need.ts";
 import { type ChildEnd, pause, runChild } from "../host/child.ts";
 import { isThere } from "../host/regular_file.ts";
 import type { Surroundings } from "../surroundings.ts";
@@ -35,8 +35,6 @@ export interface Source {
 
 /** How long a program has, in milliseconds: some load the metadata of a package manager. */
 const PROGRAM_LIMIT_MS = 5 * 60_000;
-/** How often files are looked at, in milliseconds. */
-const FILE_INTERVAL_MS = 1_000;
 /** So much of an output is told where it is not understood. */
 const TOLD_LENGTH = 120;
 
@@ -59,7 +57,7 @@ export function detectorOf(
   turns: Turns,
 ): Detector {
   if (source.cost === "file") {
-    return (signal, listener) => watchByLooking(() => source.ask(ground), signal, listener, FILE_INTERVAL_MS);
+    return (signal, listener) => watchByLooking(() => source.ask(ground), signal, listener);
   }
   return async (signal, listener) => {
     let last = "";
@@ -85,8 +83,13 @@ export class Turns {
   }
 }
 
-export function needed(reasons: readonly string[], fingerprint: string): Answer {
-  return { kind: "needed", reasons, fingerprint };
+/** `level`: what would meet the need at least. */
+export function needed(
+  reasons: readonly string[],
+  fingerprint: string,
+  level: NeedLevel = "reboot",
+): Answer {
+  return { kind: "needed", reasons, ...(level === "reboot" ? {} : { level }), fingerprint };
 }
 
 export const NOT_NEEDED: Answer = { kind: "not-needed" };

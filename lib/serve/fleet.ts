@@ -7,6 +7,7 @@ import { ROOT } from "../group.ts";
 import { readingOf } from "../groups.ts";
 import { LockError } from "../lock.ts";
 import type { Mirror, MirrorState } from "../mirror.ts";
+import { overdueAfterMs } from "../overdue.ts";
 import type { Place } from "../queue.ts";
 import {
   available,
@@ -16,6 +17,7 @@ import {
   overdueHolders,
   type Pause,
   pauseInForce,
+  type Semaphore,
 } from "../semaphore.ts";
 import type { Seen } from "../status.ts";
 import type { Store } from "../store.ts";
@@ -36,7 +38,7 @@ export interface FleetSources {
   readonly mirror: Mirror;
   readonly store: Store;
   readonly surroundings: Surroundings;
-  /** From how long on a reboot is overdue, in milliseconds. */
+  /** From how long on a reboot is overdue at the earliest, in milliseconds. */
   readonly overdueMs: number;
   /** Groups that are listed, whether or not anybody used them. */
   listed?(): readonly string[];
@@ -109,10 +111,23 @@ export class Fleet {
         faulty.push({ group, fault: semaphore.message, hint: semaphore.hint, waiting: queue });
         continue;
       }
-      const overdue = overdueHolders(semaphore, now, this.sources.overdueMs);
+      const overdue = this.overdueOf(group, semaphore, now);
       groups.push(this.#group(group, { semaphore, all, stored, queue, overdue }, now));
     }
     return { now, state: mirror.state, pauseOfAll: pauseInForce(all, now), groups, faulty };
+  }
+
+  /**
+   * The machines whose reboot takes too long, as far as the group's history is known: it is asked for where a machine has
+   * exceeded the configured time. `now` in milliseconds since the epoch.
+   */
+  overdueOf(group: string, semaphore: Semaphore, now: number): readonly string[] {
+    const { overdueMs } = this.sources;
+    const late = overdueHolders(semaphore, now, overdueMs);
+    if (late.length === 0) return late;
+    void this.#past.load(group);
+    const rebootsMs = this.#past.day(group)?.rebootsMs ?? [];
+    return overdueHolders(semaphore, now, overdueAfterMs(rebootsMs, overdueMs));
   }
 
   /**

@@ -22,7 +22,7 @@ import { type GroupReading, readingOf } from "../groups.ts";
 import { LockError, parseEntry } from "../lock_error.ts";
 import type { Mirror, MirrorNews } from "../mirror.ts";
 import { phaseOf } from "../description.ts";
-import { FRESH, type Hold, overdueHolders, pauseInForce, REBOOTING, type Semaphore } from "../semaphore.ts";
+import { FRESH, type Hold, pauseInForce, REBOOTING, type Semaphore } from "../semaphore.ts";
 import type { SlotAnswer } from "../slot_server.ts";
 import type { Entry, Store } from "../store.ts";
 import type { StoreMeter } from "./store_meter.ts";
@@ -33,7 +33,7 @@ export interface MetricsOptions {
   readonly store: Pick<Store, "name">;
   readonly meter: StoreMeter;
   readonly surroundings: Surroundings;
-  readonly overdueMs: number;
+  overdueOf(group: string, semaphore: Semaphore, now: number): readonly string[];
   readonly version: string;
   /** Groups that are listed, whether or not anybody used them. */
   listed?(): readonly string[];
@@ -89,7 +89,7 @@ export class Metrics {
 
   /** What the groups are now. */
   #groups(): Family[] {
-    const { mirror, store, surroundings, overdueMs, listed, openingsOf } = this.options;
+    const { mirror, store, surroundings, overdueOf, listed, openingsOf } = this.options;
     const now = surroundings.now();
     const reading = readingOf(mirror.entries({ from: ROOT, to: `${ROOT.slice(0, -1)}0` }), store);
     const all = reading.all instanceof LockError ? FRESH : reading.all;
@@ -118,7 +118,7 @@ export class Metrics {
       if (semaphore instanceof LockError) continue;
       put("slots", { group }, semaphore.max);
       put("holders", { group }, semaphore.holders.length);
-      put("overdue", { group }, overdueHolders(semaphore, now, overdueMs).length);
+      put("overdue", { group }, overdueOf(name, semaphore, now).length);
       const ill = [...semaphore.holds.values()].filter(({ trouble }) => trouble !== undefined);
       put("unhealthy", { group }, ill.length);
       const paused = pauseInForce(all, now) ?? pauseInForce(semaphore, now);

@@ -6,8 +6,15 @@ import { lives } from "../support/child.ts";
 import { until } from "../support/daemon_process.ts";
 
 const SOON = { timeoutMs: 20_000 };
-const byCommand = (command: string, env: Record<string, string> = {}): RebootMethod => ({
+const NO_BUS = new Bus({ address: "unix:path=/nonexistent/bus" });
+const byCommand = (
+  command: string,
+  env: Record<string, string> = {},
+  more: { readonly bus?: Bus; readonly ignoreInhibitors?: boolean } = {},
+): RebootMethod => ({
   kind: "command",
+  bus: NO_BUS,
+  ...more,
   command,
   env,
 });
@@ -51,13 +58,52 @@ Deno.test("rebootMachine() by logind is refused, uncalled, where logind says tha
   assertEquals(test.logind.rebootCalls(), 0);
 });
 
-Deno.test("mayReboot() asks logind, and of a command nothing is told before it runs", async () => {
+Deno.test("mayReboot() asks logind, and of a command nothing is told before it runs where there is none", async () => {
   await using test = await startBus();
   const method = { kind: "logind", bus: test.client() } as const;
   assertEquals(await mayReboot(method, SOON), { kind: "clear" });
   await test.logind.setCanReboot("inhibited");
   assertEquals(await mayReboot(method, SOON), { kind: "blocked", why: "shutdown is inhibited by somebody" });
   assertEquals(await mayReboot(byCommand("exit 1"), SOON), { kind: "clear" });
+});
+
+Deno.test("rebootMachine() passes over inhibitors where it is told to, on 257 and later by polkit's leave, and says what is missing", async () => {
+  await using test = await startBus();
+  const method = { kind: "logind", bus: test.client(), ignoreInhibitors: true } as const;
+  await test.logind.setInhibitors({ what: "shutdown", who: "apt", why: "upgrading", mode: "block", pid: 42 });
+  await test.logind.setCanReboot("inhibited");
+  assertEquals(await mayReboot(method, SOON), { kind: "clear" });
+  // up to 256
+  assertEquals(await rebootMachine(method, SOON), { kind: "accepted" });
+  await test.logind.refuseReboot("Operation denied due to active block inhibitor");
+  assertEquals(await rebootMachine(method, SOON), {
+    kind: "refused",
+    why:
+      "shutdown is inhibited by apt (uid 0, pid 42): upgrading; --ignore-inhibitors needs a polkit rule that " +
+      "allows org.freedesktop.login1.reboot-ignore-inhibit (logind: Access denied)",
+    blocked: true,
+  });
+  await test.logind.allowFlags();
+  assertEquals(await rebootMachine(method, SOON), { kind: "accepted" });
+});
+
+Deno.test("rebootMachine() by a command waits for inhibitors too, unless it is told not to, and not for who only delays", async () => {
+  await using test = await startBus();
+  const apt = { what: "shutdown:sleep", who: "apt", why: "upgrading", mode: "block", uid: 0, pid: 42 };
+  const bus = test.client();
+  await test.logind.setInhibitors(apt);
+  const blocked = "shutdown is inhibited by apt (uid 0, pid 42): upgrading";
+  assertEquals(await mayReboot(byCommand("true", {}, { bus }), SOON), { kind: "blocked", why: blocked });
+  assertEquals(await rebootMachine(byCommand("true", {}, { bus }), SOON), {
+    kind: "refused",
+    why: blocked,
+    blocked: true,
+  });
+  const ignoring = byCommand("true", {}, { bus, ignoreInhibitors: true });
+  assertEquals(await mayReboot(ignoring, SOON), { kind: "clear" });
+  assertEquals(await rebootMachine(ignoring, SOON), { kind: "accepted" });
+  await test.logind.setInhibitors({ ...apt, mode: "delay" }, { ...apt, mode: "block-weak" });
+  assertEquals(await rebootMachine(byCommand("true", {}, { bus }), SOON), { kind: "accepted" });
 });
 
 Deno.test("rebootMachine() by logind is refused where there is no bus", async () => {

@@ -28,17 +28,22 @@ Deno.test("zypper: the file says which kind, an empty one means a reboot, 'none'
     if (text === null) await Deno.remove(ground.path("/run/reboot-needed")).catch(() => {});
     else await ground.write("/run/reboot-needed", text);
     const answer = await ZYPPER.ask(ground);
-    return answer.kind === "needed" ? answer.reasons.join() : answer.kind;
+    if (answer.kind !== "needed") return answer.kind;
+    return answer.reasons.join() + (answer.level === undefined ? "" : `; ${answer.level}`);
   };
   assertEquals(await said(null), "not-needed");
   assertEquals(await said(""), "/run/reboot-needed exists");
   assertEquals(await said("reboot\n"), "/run/reboot-needed exists");
-  assertEquals(await said("soft-reboot\n"), "/run/reboot-needed asks for a soft-reboot");
-  assertEquals(await said("kexec"), "/run/reboot-needed asks for a kexec");
+  assertEquals(await said("soft-reboot\n"), "/run/reboot-needed asks for a soft-reboot; soft-reboot");
+  assertEquals(await said("kexec"), "/run/reboot-needed asks for a kexec; kexec");
   assertEquals(await said("none\n"), "not-needed");
   assertEquals(await said("perhaps"), "unknown");
   await ground.write("/boot/do_purge_kernels");
   assertEquals(await said("none\n"), "/boot/do_purge_kernels: a kernel was installed");
+  assertEquals(
+    await said("soft-reboot"),
+    "/run/reboot-needed asks for a soft-reboot,/boot/do_purge_kernels: a kernel was installed",
+  );
 });
 
 const NEEDED = `Core libraries or services have been updated since boot-up:

@@ -39,12 +39,13 @@ Deno.test("a request is heard when it is left, and no more when its file is remo
   });
 });
 
-Deno.test("a request is met by the next boot, also by one that keeps the file", async () => {
+Deno.test("a request is met by the next boot, also by one that keeps the file, and not by a soft one", async () => {
   await inDirectory(async (_, path) => {
     await leaveRequest(path, REQUEST);
     assertEquals(await readRequest(path, BOOT), NEEDED);
     assertEquals(await readRequest(path, NEXT_BOOT), SILENT);
-    assertEquals(await readRequest(path, `${BOOT}+1`), SILENT);
+    assertEquals(await readRequest(path, `${NEXT_BOOT}+1`), SILENT);
+    assertEquals(await readRequest(path, `${BOOT}+1`), NEEDED);
   });
 });
 

@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { exposition, Histogram } from "../../lib/exposition.ts";
 import { Metrics } from "../../lib/serve/metrics.ts";
 import { StoreMeter } from "../../lib/serve/store_meter.ts";
+import { overdueHolders } from "../../lib/semaphore.ts";
 import { leashed } from "../support/child.ts";
 import { MINUTE_MS, Service, SOON_MS } from "../support/service.ts";
 
@@ -35,7 +36,7 @@ async function measured() {
     store: server.store,
     meter: new StoreMeter(service.time),
     surroundings: service.time,
-    overdueMs: 60 * MINUTE_MS,
+    overdueOf: (_, semaphore, now) => overdueHolders(semaphore, now, 60 * MINUTE_MS),
     version: "1.2.3",
     listed: () => ["web", "quiet"],
     openingsOf: (group, from) =>

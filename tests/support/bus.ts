@@ -47,6 +47,8 @@ export interface TestLogind {
   acceptReboot(): Promise<void>;
   /** Reboot fails with this message, as logind's block inhibitors make it fail. */
   refuseReboot(message: string): Promise<void>;
+  /** Polkit lets `RebootWithFlags` pass over inhibitors. */
+  allowFlags(): Promise<void>;
   /** Reboot never answers, and neither does logind from then on, until `stop()`. */
   hangReboot(): Promise<void>;
   /** Reboot takes logind and the bus down with it, before it answers. */
@@ -143,6 +145,7 @@ export async function startBus(): Promise<TestBus> {
       addSession: (session) => tell("session", { seat: "seat0", class: "user", state: "active", ...session }),
       endSession: (id) => tell("end_session", { id }),
       listSessionsEx: () => tell("extended"),
+      allowFlags: () => tell("flags", { how: "accept" }),
       setInhibitors: (...list) =>
         tell("inhibit", { inhibitors: list.map((each) => ({ uid: 0, pid: 1, ...each })) }),
       rebootCalls: () => calls,

@@ -77,6 +77,9 @@ class Mock:
         self.sessions = {}
         self.on_reboot = {"how": "accept"}
         self.logind.AddMethod(MANAGER, "Reboot", "b", "", "import __main__; __main__.MOCK.rebooted(args)")
+        self.logind.AddMethod(MANAGER, "RebootWithFlags", "t", "",
+                              "import __main__; __main__.MOCK.rebooted_with_flags(args)")
+        self.on_flags = {"how": "refuse", "message": "Access denied", "name": "org.freedesktop.DBus.Error.AccessDenied"}
         self.logind.AddMethod(MANAGER, "ListInhibitors", "", "a(ssssuu)",
                               "import __main__; ret = __main__.MOCK.list_inhibitors()")
         self.logind.AddMethod(MANAGER, "CanReboot", "", "s", "import __main__; ret = __main__.MOCK.can_reboot")
@@ -96,6 +99,14 @@ class Mock:
                 GLib.MainContext.default().iteration(True)
         if how == "vanish":
             end()
+
+    def rebooted_with_flags(self, args):
+        if int(args[0]) != 16 or self.on_flags["how"] == "refuse":
+            raise dbus.exceptions.DBusException(self.on_flags["message"], name=self.on_flags["name"])
+        tell({"event": "reboot", "interactive": False})
+
+    def flags(self, command):
+        self.on_flags = {**self.on_flags, "how": command["how"]}
 
     def list_inhibitors(self):
         return dbus.Array([tuple(entry) for entry in self.inhibitors], signature="(ssssuu)")

@@ -659,7 +659,7 @@ export const OPTIONS = {
     ...SWITCH,
   },
   "cancel": {
-    help: "take it back, and reboot later",
+    help: "take it back: the reboot that is about to come, or the postponement",
     by: ["reboot", "postpone"],
     ...SWITCH,
   },

@@ -87,6 +87,28 @@ Deno.test("configure() gives a command a value for each of its options, from def
   ]);
 });
 
+Deno.test("configure() reads what people who are logged in mean, and refuses other words", () => {
+  const sessions = (given: Given) => {
+    const config = configOf("daemon", { "reboot-strategy": "off", ...given });
+    return [
+      config.sessions,
+      config["session-ignore-users"],
+      config["max-reboots"],
+      config["ignore-inhibitors"],
+    ];
+  };
+  assertEquals(sessions({}), ["warn", [], 3, false]);
+  assertEquals(
+    sessions({ sessions: "wait", "session-ignore-users": "backup, a.b@c", "max-reboots": "0" }),
+    ["wait", ["backup", "a.b@c"], 0, false],
+  );
+  assertEquals(daemonFaults({ sessions: "wai", "session-ignore-users": "root,a b", "max-reboots": "-1" }), [
+    "--sessions: unknown mode 'wai', did you mean 'wait'? allowed: wait, warn, ignore",
+    '--session-ignore-users: "a b" is not the name of a user',
+    "--max-reboots: '-1' is not a whole number from 0 to 1000",
+  ]);
+});
+
 Deno.test("configure() takes the last of several values, and of an endpoint all", () => {
   const { group, endpoint } = configOf("status", {
     group: ["a", "b"],

@@ -8,7 +8,8 @@
 
 import { ALL_GROUPS, ALL_KEY, groupOfKey, queuePrefix, semaphoreKey } from "../group.ts";
 import { queueRange } from "../queue.ts";
-import { type Cared, rebootFault, returnFault, tellsHealth } from "./care.ts";
+import { type Actor, nameOf, type Own, type Suspect } from "./actor.ts";
+import { rebootFault, returnFault, tellsHealth } from "./care.ts";
 import { FRESH, type Hold, pauseInForce, REBOOTING, type Semaphore } from "../semaphore.ts";
 import type { CommitOutcome, Transaction } from "../store.ts";
 import type { Memory } from "./memory.ts";
@@ -23,21 +24,6 @@ export interface Violation {
   readonly text: string;
 }
 
-/** Who sent a transaction. */
-export type Actor =
-  | { readonly kind: "administrator"; readonly machine?: undefined }
-  /** A server of slots, for whichever host has asked it. */
-  | { readonly kind: "server"; readonly machine?: undefined }
-  /** A daemon, or a person who reboots the machine by a command on it; under the boot in which it was started. */
-  | { readonly kind: "daemon" | "person"; readonly machine: Suspect; readonly boot: string };
-
-/** What the judge knows of a machine. */
-export interface Suspect extends Cared {
-  readonly group: string;
-  /** Whether a reboot was called that has yet to come, or may have. */
-  readonly goingDown: boolean;
-}
-
 /** A request that a machine makes of a server. */
 export interface Answered {
   readonly verb: "pre-reboot" | "steady-state";
@@ -46,8 +32,6 @@ export interface Answered {
   /** The machine has heard the answer. */
   told(kind: string): void;
 }
-
-type Own = Extract<Actor, { readonly boot: string }>;
 
 /** A transaction that the store committed. */
 interface Commit {
@@ -114,7 +98,7 @@ export class Judge {
       groupOfKey(key) === undefined && key !== ALL_KEY && this.memory.read(key) === null
     );
     if (actor.kind !== "administrator" && transaction.put.some(({ key }) => key === ALL_KEY)) {
-      this.#violated("I4", `${name(actor)} changed what counts for all groups`);
+      this.#violated("I4", `${nameOf(actor)} changed what counts for all groups`);
     }
     const hadPlace = (transaction.remove ?? []).some((key) => this.memory.read(key) !== null);
     const outcome = apply();
@@ -237,13 +221,13 @@ export class Judge {
     if (byHand && actor.kind !== "administrator") {
       this.#violated(
         "I4",
-        `${name(actor)} changed max, pause or freezes: ${show(before)} became ${show(after)}`,
+        `${nameOf(actor)} changed max, pause or freezes: ${show(before)} became ${show(after)}`,
       );
     }
     if (added.length + removed.length + altered.length > 1) {
       this.#violated(
         "I4",
-        `${name(actor)} did several things at once: ${show(before)} became ${show(after)}`,
+        `${nameOf(actor)} did several things at once: ${show(before)} became ${show(after)}`,
       );
     }
   }
@@ -252,14 +236,14 @@ export class Judge {
     this.grants++;
     if (before.holders.length + 1 === before.max) this.exercised.I1++;
     if (before.holders.length >= before.max) {
-      this.#violated("I1", `${name(actor)} got ${id} a slot that was not free: ${show(before)}`);
+      this.#violated("I1", `${nameOf(actor)} got ${id} a slot that was not free: ${show(before)}`);
     }
     const clock = this.clockOf(actor);
     if (pauseInForce(before, clock) !== undefined) {
-      this.#violated("I1", `${name(actor)} got ${id} a slot of a paused group`);
+      this.#violated("I1", `${nameOf(actor)} got ${id} a slot of a paused group`);
     }
     if (pauseInForce(this.document(ALL_GROUPS), clock) !== undefined) {
-      this.#violated("I1", `${name(actor)} got ${id} a slot while all groups are paused`);
+      this.#violated("I1", `${nameOf(actor)} got ${id} a slot while all groups are paused`);
     }
     this.#notFrozen(before, actor, `got ${id} a slot`);
     if (actor.machine !== undefined && actor.machine.id !== id) {
@@ -282,7 +266,7 @@ export class Judge {
     const now = this.clockOf(actor);
     const freezes = [before, this.document(ALL_GROUPS)].flatMap(({ freezes = [] }) => freezes);
     if (freezes.some(({ from, until }) => Date.parse(from) <= now && now < Date.parse(until))) {
-      this.#violated("I6", `${name(actor)} ${what} during a freeze`);
+      this.#violated("I6", `${nameOf(actor)} ${what} during a freeze`);
     }
   }
 
@@ -354,7 +338,7 @@ export class Judge {
     ) {
       return this.#violated(
         "I4",
-        `${name(actor)} changed the hold of ${id}: ${show(was)} became ${show(is)}`,
+        `${nameOf(actor)} changed the hold of ${id}: ${show(was)} became ${show(is)}`,
       );
     }
     this.#proofs.add(actor);
@@ -443,10 +427,6 @@ export class Judge {
 
 function visitKey(group: string, id: string): string {
   return `${group}\0${id}`;
-}
-
-function name(actor: Actor): string {
-  return actor.machine?.id ?? (actor.kind === "server" ? "a server" : "an administrator");
 }
 
 function unconfirmed(hold: Hold | undefined): Omit<Hold, "phase" | "confirm"> {

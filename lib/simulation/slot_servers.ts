@@ -6,7 +6,8 @@
  * takes its connections with it, and what it had sent to the store still arrives there.
  */
 
-import type { Actor, Answered, Judge } from "./judge.ts";
+import type { Actor } from "./actor.ts";
+import type { Answered, Judge } from "./judge.ts";
 import {
   type Patience,
   type SlotAnswer,

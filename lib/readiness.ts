@@ -3,7 +3,7 @@
  * what would change a no. Pure: the facts come in, words come out.
  */
 
-import type { HoldOff, Inquiry } from "./agent.ts";
+import type { HoldOff, Inquiry, LoggedIn } from "./agent.ts";
 import {
   type Clock,
   describeDistance,
@@ -15,6 +15,7 @@ import {
 import { groupFlag, groupLabel } from "./group.ts";
 import type { Need } from "./need.ts";
 import { available, endsInMs, pauseInForce } from "./semaphore.ts";
+import type { SessionMode } from "./session_mode.ts";
 import type { Seen } from "./status.ts";
 import type { WindowState } from "./strategy.ts";
 
@@ -89,13 +90,17 @@ export function limitCircumstance(stopped: string | null): Circumstance {
     : { what, answer: "no", why: stopped, change: "'locksmith reset'" };
 }
 
+/** How people who are logged in are treated; `graceMs` in milliseconds. */
+export interface Courtesy {
+  readonly mode: SessionMode;
+  readonly graceMs: number;
+}
+
 /** What the host says: its checks, who inhibits a shutdown, and who is logged in. */
 export function hostCircumstances(
-  { verdict, clearance, loggedIn }: Inquiry,
-  { graceMs }: { readonly graceMs: number },
+  { verdict, clearance, loggedIn }: Pick<Inquiry, "verdict" | "clearance" | "loggedIn">,
+  courtesy: Courtesy,
 ): Circumstance[] {
-  const users = loggedIn.kind === "known" ? loggedIn.users : [];
-  const grace = graceMs === 0 ? "without grace" : `with ${describeDuration(graceMs)} of grace`;
   return [
     verdict.kind === "well"
       ? { what: "checks", answer: "yes", why: "none says no" }
@@ -110,14 +115,24 @@ export function hostCircumstances(
         why: clearance.why,
         ...(clearance.kind === "blocked" ? { change: "it ends; 'systemd-inhibit --list' shows all" } : {}),
       },
-    loggedIn.kind === "unknown"
-      ? { what: "sessions", answer: "yes", why: `${loggedIn.why}: as if somebody were logged in, ${grace}` }
-      : {
-        what: "sessions",
-        answer: "yes",
-        why: users.length === 0 ? "nobody is logged in" : `${users.join(", ")} logged in: ${grace}`,
-      },
+    sessionsCircumstance(loggedIn, courtesy),
   ];
+}
+
+function sessionsCircumstance(loggedIn: LoggedIn, { mode, graceMs }: Courtesy): Circumstance {
+  const what = "sessions";
+  if (mode === "ignore") return { what, answer: "yes", why: "people who are logged in are ignored" };
+  const grace = graceMs === 0 ? "without grace" : `with ${describeDuration(graceMs)} of grace`;
+  if (loggedIn.kind === "unknown") {
+    if (mode === "wait") return notKnown(what, loggedIn.why);
+    return { what, answer: "yes", why: `${loggedIn.why}: as if somebody were logged in, ${grace}` };
+  }
+  const { users } = loggedIn;
+  if (users.length === 0) return { what, answer: "yes", why: "nobody is logged in" };
+  const who = `${users.join(", ")} logged in`;
+  return mode === "wait"
+    ? { what, answer: "no", why: who, change: "they log out" }
+    : { what, answer: "yes", why: `${who}: ${grace}` };
 }
 
 /** What the group says to this machine, whose priority is `priority`: whether grants are paused, and whether a slot is free. */

@@ -15,6 +15,7 @@ import {
 } from "../lib/readiness.ts";
 import { FRESH, type Semaphore } from "../lib/semaphore.ts";
 import type { Place } from "../lib/queue.ts";
+import type { SessionMode } from "../lib/session_mode.ts";
 
 const NOW = Date.UTC(2026, 0, 1, 12);
 const HOUR_MS = 3_600_000;
@@ -33,8 +34,8 @@ function line({ what, answer, why, change }: Circumstance): string {
   return `${what}: ${answer}: ${why}${change === undefined ? "" : ` -> ${change}`}`;
 }
 
-function host(inquiry: Partial<Inquiry>): string[] {
-  return hostCircumstances({ ...CLEAR, ...inquiry }, { graceMs: 300_000 }).map(line);
+function host(inquiry: Partial<Inquiry>, mode: SessionMode = "warn"): string[] {
+  return hostCircumstances({ ...CLEAR, ...inquiry }, { mode, graceMs: 300_000 }).map(line);
 }
 
 function group(semaphore: Partial<Semaphore>, queue: readonly Partial<Place>[] = [], all = FRESH): string[] {
@@ -104,6 +105,10 @@ Deno.test("the host's circumstances: checks, inhibitors, and who is logged in, w
     "inhibitors: unknown: logind is masked",
     "sessions: yes: logind is masked: as if somebody were logged in, with 5 min of grace",
   ]);
+  const anna = { loggedIn: { kind: "known", users: ["anna"] } } as const;
+  assertEquals(host(anna, "wait")[2], "sessions: no: anna logged in -> they log out");
+  assertEquals(host({ loggedIn: unknown }, "wait")[2], "sessions: unknown: logind is masked");
+  assertEquals(host(anna, "ignore")[2], "sessions: yes: people who are logged in are ignored");
 });
 
 Deno.test("the group's circumstances: a pause by whom, and a slot for this machine, which those before it get first", () => {

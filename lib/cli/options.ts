@@ -81,7 +81,7 @@ const GROUP = [
   "repair",
   "daemon",
 ] as const;
-const STORE = [...GROUP, "groups", "serve", "window --group"] as const;
+const STORE = [...GROUP, "groups", "serve", "window"] as const;
 const WINDOW = ["daemon", "window", "simulate"] as const;
 
 /**
@@ -339,7 +339,7 @@ export const OPTIONS = {
   "reboot-command": {
     value: "COMMAND",
     help: "reboot with this shell command instead of logind",
-    by: ["daemon", "reboot"],
+    by: ["daemon", "reboot", "window"],
     variable: "prefixed",
     sample: "systemctl reboot",
     parse: parseText,
@@ -347,7 +347,7 @@ export const OPTIONS = {
   "session-grace": {
     value: "DURATION",
     help: "how long people have to log out before the reboot; 0: none",
-    by: ["daemon"],
+    by: ["daemon", "window"],
     variable: "prefixed",
     fallback: "5m",
     sample: "10m",
@@ -357,7 +357,7 @@ export const OPTIONS = {
     value: "MODE",
     help:
       "people who are logged in: wait until they are gone, warn them and give them the grace, or ignore them",
-    by: ["daemon"],
+    by: ["daemon", "window"],
     variable: "prefixed",
     fallback: "warn",
     sample: "wait",
@@ -366,7 +366,7 @@ export const OPTIONS = {
   "session-ignore-users": {
     value: "USERS",
     help: "users whose sessions do not count, separated by commas",
-    by: ["daemon"],
+    by: ["daemon", "window"],
     variable: "prefixed",
     fallback: "",
     sample: "backup,monitoring",
@@ -374,7 +374,7 @@ export const OPTIONS = {
   },
   "ignore-inhibitors": {
     help: "reboot although somebody inhibits a shutdown; from systemd 257 on polkit must allow it",
-    by: ["daemon", "reboot"],
+    by: ["daemon", "reboot", "window"],
     variable: "prefixed",
     fallback: "false",
     sample: "false",
@@ -399,7 +399,7 @@ export const OPTIONS = {
   "priority": {
     value: "NUMBER",
     help: `place in the queue, higher first, from -${PRIORITY_LIMIT} to ${PRIORITY_LIMIT}`,
-    by: ["lock --wait", "daemon"],
+    by: ["lock --wait", "daemon", "window"],
     variable: "prefixed",
     fallback: "0",
     sample: "10",
@@ -408,7 +408,7 @@ export const OPTIONS = {
   "hold-overdue": {
     value: "DURATION",
     help: "report machines whose reboot takes longer than this",
-    by: ["status", "groups", "lock --wait", "daemon", "serve"],
+    by: ["status", "groups", "lock --wait", "daemon", "serve", "window"],
     variable: "prefixed",
     fallback: "1h",
     sample: "30m",

@@ -9,13 +9,15 @@ const SECOND_MS = 1_000;
 const DAY_MS = 24 * 3_600_000;
 
 const OF_DAEMON = { by: ["daemon"], variable: "prefixed" } as const;
+/** `window` asks the checks too. */
+const OF_CHECKS = { by: ["daemon", "window"], variable: "prefixed" } as const;
 
 export const OWN_WORK_OPTIONS = {
   "require-units": {
     value: "UNITS",
     repeatable: ",",
     help: "reboot, and give the slot back, only while these systemd units are active; separated by commas",
-    ...OF_DAEMON,
+    ...OF_CHECKS,
     sample: "nginx.service",
     parse: parseUnit,
   },
@@ -23,14 +25,14 @@ export const OWN_WORK_OPTIONS = {
     value: "URL",
     repeatable: ",",
     help: "the same while this URL answers with a status of 2xx; several separated by commas or repeated",
-    ...OF_DAEMON,
+    ...OF_CHECKS,
     sample: "http://localhost:8080/health",
     parse: parseCheckUrl,
   },
   "check-timeout": {
     value: "DURATION",
     help: "how long a check may take, of /etc/locksmith/check.d too",
-    ...OF_DAEMON,
+    ...OF_CHECKS,
     fallback: "1m",
     sample: "30s",
     parse: lengthBetween(SECOND_MS, DAY_MS),

@@ -269,7 +269,7 @@ Deno.test("Lock.confirm() never says lost by a guess alone: it reads first", asy
   // what it saw last is a document without the hold; what is there has it
   lock.saw({ entry: null, all: null });
   assertEquals((await line.time.ended(lock.confirm(proof, "mark"))).kind, "confirmed");
-  assertEquals(store.takeCalls(), ["read", "commit"]);
+  assertEquals(store.takeCalls(), ["view", "commit"]);
 });
 
 // ----------------------------------------------------------------------------------------------------------- taken back

@@ -33,7 +33,11 @@ export async function tellRefusal(
       return 1;
     }
     case "paused":
-      context.err(`Error locking: ${decision.all ? "all groups are" : "group is"} paused\n`);
+      context.err(
+        `Error locking: ${decision.all ? "all groups are" : "group is"} ${
+          decision.pause.frozen ? "frozen" : "paused"
+        }\n`,
+      );
       printHint(
         context,
         `no slots are granted in ${decision.all ? "any group" : groupPhrase(lock.group)}${

@@ -45,8 +45,9 @@ export class Computer {
   wellAt = 0;
   /** Whether its checks let it go when they were asked last. */
   allowed = true;
-  /** How far its clock is off, and how far ahead it ever was, in milliseconds. */
+  /** How far its clock is off, and how far behind and ahead it ever was, in milliseconds. */
   clockOffMs = 0;
+  leastClockOffMs = 0;
   mostClockOffMs = 0;
   process: Process | undefined;
   /** Commands that people have typed on it. */
@@ -77,6 +78,7 @@ export class Computer {
   /** Its clock leaps by so many milliseconds. */
   leapClock(ms: number): void {
     this.clockOffMs += ms;
+    this.leastClockOffMs = Math.min(this.leastClockOffMs, this.clockOffMs);
     this.mostClockOffMs = Math.max(this.mostClockOffMs, this.clockOffMs);
   }
 }

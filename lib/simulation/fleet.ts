@@ -85,7 +85,10 @@ export class Fleet {
     this.judge = new Judge(
       this.memory,
       (id) => byId.get(id),
-      ({ machine }) => this.now + (byId.get(machine?.id ?? "")?.mostClockOffMs ?? 0),
+      ({ machine }) => {
+        const { leastClockOffMs = 0, mostClockOffMs = 0 } = byId.get(machine?.id ?? "") ?? {};
+        return { earliest: this.now + leastClockOffMs, latest: this.now + mostClockOffMs };
+      },
     );
     for (const [group, max] of config.max) {
       const key = semaphoreKey(group);

@@ -4,6 +4,7 @@
  * It sees every transaction that reached the store, and every reboot, from outside: what a machine believes counts for
  * nothing. It keeps its own account of who came when, who was proven, and which machines an administrator set loose, and
  * counts how often each invariant was really put to the test; a check that nothing exercised counts as none.
+ * One noun: what it knows of the past is one state, by which all of its rules judge.
  */
 
 import { ALL_GROUPS, ALL_KEY, groupOfKey, queuePrefix, semaphoreKey } from "../group.ts";
@@ -14,6 +15,9 @@ import { FRESH, type Hold, pauseInForce, REBOOTING, type Semaphore } from "../se
 import type { CommitOutcome, Transaction } from "../store.ts";
 import type { Memory } from "./memory.ts";
 import { parseSemaphore, serializeSemaphore } from "../document.ts";
+
+/** So long after it was decided a commit may arrive. */
+const LATE_MS = 5 * 60_000;
 
 export const INVARIANTS = ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8"] as const;
 export type Invariant = (typeof INVARIANTS)[number];
@@ -80,13 +84,13 @@ export class Judge {
   readonly #loose = new Map<string, string>();
 
   /**
-   * `machineOf` gives the machine of an id, as it is at the moment; `clockOf` the latest that the clock of an actor may have
-   * shown when it decided, in milliseconds since the epoch: a pause that is over by then binds it no more.
+   * `machineOf` gives the machine of an id, as it is at the moment; `clockOf` the earliest and the latest that the clock of an
+   * actor may show by now, in milliseconds since the epoch: a pause that is over by then binds it no more.
    */
   constructor(
     private readonly memory: Memory,
     private readonly machineOf: (id: string) => Suspect | undefined,
-    private readonly clockOf: (actor: Actor) => number,
+    private readonly clockOf: (actor: Actor) => { readonly earliest: number; readonly latest: number },
   ) {}
 
   /** Lets a transaction happen, and looks at what it did. */
@@ -238,11 +242,11 @@ export class Judge {
     if (before.holders.length >= before.max) {
       this.#violated("I1", `${nameOf(actor)} got ${id} a slot that was not free: ${show(before)}`);
     }
-    const clock = this.clockOf(actor);
-    if (pauseInForce(before, clock) !== undefined) {
+    const clock = this.clockOf(actor).latest;
+    if (pauseInForce(pausesOf(before), clock) !== undefined) {
       this.#violated("I1", `${nameOf(actor)} got ${id} a slot of a paused group`);
     }
-    if (pauseInForce(this.document(ALL_GROUPS), clock) !== undefined) {
+    if (pauseInForce(pausesOf(this.document(ALL_GROUPS)), clock) !== undefined) {
       this.#violated("I1", `${nameOf(actor)} got ${id} a slot while all groups are paused`);
     }
     this.#notFrozen(before, actor, `got ${id} a slot`);
@@ -261,11 +265,12 @@ export class Judge {
     this.#forced.delete(id);
   }
 
-  /** By the freezes themselves, not by the rules that are on trial. */
   #notFrozen(before: Semaphore, actor: Actor, what: string): void {
-    const now = this.clockOf(actor);
+    const { earliest, latest } = this.clockOf(actor);
     const freezes = [before, this.document(ALL_GROUPS)].flatMap(({ freezes = [] }) => freezes);
-    if (freezes.some(({ from, until }) => Date.parse(from) <= now && now < Date.parse(until))) {
+    if (
+      freezes.some(({ from, until }) => Date.parse(from) + LATE_MS <= earliest && latest < Date.parse(until))
+    ) {
       this.#violated("I6", `${nameOf(actor)} ${what} during a freeze`);
     }
   }
@@ -441,4 +446,9 @@ function same(a: unknown, b: unknown): boolean {
 function show(value: unknown): string {
   return JSON.stringify(value, (_, inner) => inner instanceof Map ? Object.fromEntries(inner) : inner) ??
     "nothing";
+}
+
+/** A freeze is looked at by itself. */
+function pausesOf({ paused }: Semaphore): Pick<Semaphore, "paused"> {
+  return paused === undefined ? {} : { paused };
 }

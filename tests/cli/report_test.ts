@@ -96,6 +96,8 @@ Deno.test("statusJson() has the promised fields, with details and pause as they 
     },
     paused: { since: "2026-05-20T23:01:05Z", by: "admin@ops", reason: "freeze", ticket: 12 },
     pausedAll: null,
+    freezes: [],
+    freezesAll: [],
     overdue: [],
     queue: [],
   });

@@ -1,7 +1,7 @@
 /**
  * To hold the reboots of this host off: `postpone` until a time, `reboot --cancel` what is under way now.
  *
- * Both leave a file that the daemon sees within a second. They wait until it has, or until it shows that it is too late, and
+ * Both leave a file that the daemon sees within seconds. They wait until it has, or until it shows that it is too late, and
  * say which.
  */
 

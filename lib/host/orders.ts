@@ -1,6 +1,6 @@
 /**
  * What people and files on this host tell the daemon while it runs: that reboots are postponed or disabled, or that what
- * the last reboots were for is to be forgotten. It is looked for every second, which costs microseconds.
+ * the last reboots were for is to be forgotten. It is looked for every other second, which costs microseconds.
  */
 
 import type { Event, HoldOff } from "../agent.ts";
@@ -8,7 +8,7 @@ import { sleep, type Surroundings } from "../surroundings.ts";
 import type { RebootLimit } from "./reboot_limit.ts";
 import type { RebootMemory } from "./reboot_memory.ts";
 
-const LOOK_MS = 1_000;
+const LOOK_MS = 2_000;
 
 export interface Orders {
   readonly memory: RebootMemory;

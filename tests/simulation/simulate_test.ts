@@ -5,7 +5,7 @@ import { EXIT, simulate, unexercised } from "./simulate.ts";
 import { FAULT_KINDS } from "./mischief.ts";
 
 /** So many histories a run of the tests plays; `deno task simulate --histories` plays more. */
-const QUICK_HISTORIES = 1_500;
+const QUICK_HISTORIES = 1_000;
 
 Deno.test("simulate() finds nothing wrong in the quick set, puts every check to the test and makes every fault", async () => {
   const figures = await simulate(1, QUICK_HISTORIES);

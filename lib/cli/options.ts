@@ -10,6 +10,7 @@ import { MAX_LIMIT } from "../semaphore.ts";
 import { MACHINES_LIMIT } from "../simulation/plan.ts";
 import { parseNeed, parseNeedInterval } from "./need_values.ts";
 import { OWN_WORK_OPTIONS } from "./own_work_options.ts";
+import { UPKEEP_OPTIONS } from "./upkeep_options.ts";
 import {
   parseCredentialName,
   parseEndpoint,
@@ -502,6 +503,7 @@ export const OPTIONS = {
     fallback: "0%",
     parse: parseShare,
   },
+  ...UPKEEP_OPTIONS,
   "within": {
     value: "N",
     help: "find the smallest max that finishes within N windows, or within a time such as 48h",

@@ -29,6 +29,10 @@ export interface RolloutReport {
   readonly longestWaitSeconds: number;
   /** How many machines did not come back, and keep their slots. */
   readonly lost: number;
+  /** How many came back, are not well, and keep their slots. */
+  readonly unhealthy: number;
+  /** How many did not reboot because their checks said no. */
+  readonly heldOff: number;
   readonly windows: readonly { readonly start: string; readonly end: string; readonly reboots: number }[];
   /** In the order in which they stood in line. Seconds are from the start. */
   readonly machines: readonly {
@@ -44,6 +48,7 @@ export interface RolloutReport {
 /** The report of a roll-out, on the clock of `zone`. */
 export function rolloutReport(rollout: Rollout, zone: string): RolloutReport {
   const { plan, machines, windows, throughMs, why, idealMs, busyShare, longestWaitMs, lost } = rollout;
+  const { unhealthy, heldOff } = rollout;
   const at = (ms: number) => instant(plan, zone, ms).toString({ timeZoneName: "never" });
   return {
     max: plan.max,
@@ -56,6 +61,8 @@ export function rolloutReport(rollout: Rollout, zone: string): RolloutReport {
     busyShare: Math.floor(busyShare * 10_000) / 10_000,
     longestWaitSeconds: seconds(longestWaitMs),
     lost,
+    unhealthy,
+    heldOff,
     windows: windows.map(({ startMs, endMs, reboots }) => ({ start: at(startMs), end: at(endMs), reboots })),
     machines: machines.map(({ id, spans }) => ({
       machine: id,
@@ -71,6 +78,7 @@ export function rolloutReport(rollout: Rollout, zone: string): RolloutReport {
 /** A roll-out for people. Ends with a newline. `note` says more of its window. */
 export function rolloutText(rollout: Rollout, zone: string, note = ""): string {
   const { plan, windows, throughMs, why = "", idealMs, longestWaitMs, lost } = rollout;
+  const { unhealthy, heldOff } = rollout;
   const clock = (ms: number) => clockUp(plan, zone, ms);
   const ideal = Number.isFinite(idealMs) ? `ideal: ${wholeSeconds(idealMs)}` : "";
   const of = !isLimited(plan.schedule) ? "" : " of the time that the window is open";
@@ -78,6 +86,8 @@ export function rolloutText(rollout: Rollout, zone: string, note = ""): string {
     ["Start:", clock(0)],
     ["Done:", throughMs === null ? why : clock(throughMs)],
     ...(lost > 0 && throughMs !== null ? [["Lost:", lostText(lost)]] : []),
+    ...(unhealthy > 0 && throughMs !== null ? [["Unhealthy:", unhealthyText(unhealthy)]] : []),
+    ...(heldOff > 0 ? [["Held off:", heldOffText(heldOff)]] : []),
     ...(throughMs === null
       ? ideal === "" ? [] : [["Takes:", `more than 8784h, ${ideal}`]]
       : [["Takes:", `${wholeSeconds(throughMs)}, ${ideal}`]]),
@@ -100,6 +110,18 @@ function lostText(lost: number): string {
   }`;
 }
 
+function unhealthyText(unhealthy: number): string {
+  return unhealthy === 1
+    ? "1 machine does not get well after its boot and keeps its slot"
+    : `${unhealthy} machines do not get well after their boots and keep their slots`;
+}
+
+function heldOffText(heldOff: number): string {
+  return heldOff === 1
+    ? "1 machine does not reboot because its checks say no"
+    : `${heldOff} machines do not reboot because their checks say no`;
+}
+
 /** What a picture of the roll-out says above it. `note` says more of its window. */
 export function rolloutCaption(rollout: Rollout, zone: string, note = ""): { title: string; lead: string } {
   const { plan, throughMs, why = "" } = rollout;
@@ -114,19 +136,35 @@ export function rolloutCaption(rollout: Rollout, zone: string, note = ""): { tit
 }
 
 /** The plan in words. */
-export function describePlan(
-  { machines, max, rebootMs, graceMs, schedule, spreadMs = 0, failShare = 0 }: RolloutPlan,
-  zone: string,
-): string {
+export function describePlan(plan: RolloutPlan, zone: string): string {
+  const { machines, max, rebootMs, graceMs, schedule, spreadMs = 0, failShare = 0 } = plan;
   const [from, to] = [formatDuration(rebootMs.from), formatDuration(rebootMs.to)];
   return [
     `${machines} ${machines === 1 ? "machine" : "machines"}, ${max} at once`,
     `a reboot takes ${from === to ? from : `${from} to ${to}`}`,
-    ...(failShare > 0 ? [`${Math.round(failShare * 1e8) / 1e6} % never come back`] : []),
+    ...(failShare > 0 ? [`${share(failShare)} never come back`] : []),
+    ...describeUpkeep(plan.upkeep),
     ...(graceMs > 0 ? [`grace of ${formatDuration(graceMs)}`] : []),
     describeSchedule(schedule, zone),
     ...(spreadMs > 0 ? [`spread over ${formatDuration(spreadMs)}`] : []),
   ].join("; ");
+}
+
+function describeUpkeep(upkeep: RolloutPlan["upkeep"]): string[] {
+  if (upkeep === undefined) return [];
+  const { hooksMs, checksMs, soakMs, heldOffShare, unhealthyShare, recoverMs } = upkeep;
+  const until = recoverMs === Infinity ? "" : ` for ${formatDuration(recoverMs)}`;
+  return [
+    ...(heldOffShare > 0 ? [`checks hold ${share(heldOffShare)} off${until}`] : []),
+    ...(unhealthyShare > 0 ? [`${share(unhealthyShare)} are unhealthy after the boot${until}`] : []),
+    ...(hooksMs > 0 ? [`hooks take ${formatDuration(hooksMs)}`] : []),
+    ...(checksMs > 0 ? [`checks take ${formatDuration(checksMs)}`] : []),
+    ...(soakMs > 0 ? [`soak of ${formatDuration(soakMs)}`] : []),
+  ];
+}
+
+function share(part: number): string {
+  return `${Math.round(part * 1e8) / 1e6} %`;
 }
 
 /** The moment `ms` after the start, or the next full second. */

@@ -9,6 +9,7 @@ import { choose, composeFleetLock, composeUnderFleetLock } from "./fleet_lock_co
 import { attempt } from "./option.ts";
 import { composeChecks } from "./own_work_config.ts";
 import { composeSchedule } from "./schedule_config.ts";
+import { composeUpkeep } from "./upkeep_config.ts";
 import { composeServer, type ServerConfig } from "./server_config.ts";
 import { exampleLine, OWN_FILE } from "./settings.ts";
 import {
@@ -274,11 +275,14 @@ function composePlan(composer: Composer): Omit<RolloutPlan, "startMs" | "schedul
     part("grace").value,
   ];
   const [seed, failShare, spreadMs] = [part("seed").value, part("fail").value, part("spread").value];
+  const upkeep = composeUpkeep(composer);
   if (
     machines === undefined || rebootMs === undefined || graceMs === undefined || seed === undefined ||
-    failShare === undefined || spreadMs === undefined || (max.value === undefined && max.origin !== undefined)
+    failShare === undefined || spreadMs === undefined || upkeep === FAULTY ||
+    (max.value === undefined && max.origin !== undefined)
   ) return FAULTY;
-  const plan = { machines, max: max.value ?? 1, rebootMs, graceMs, seed, failShare, spreadMs };
+  const drawn = { graceMs, seed, failShare, spreadMs, ...present({ upkeep }) };
+  const plan = { machines, max: max.value ?? 1, rebootMs, ...drawn };
   faults.push(...planFaults(plan).map((fault) => `--machines, --max: ${fault}`));
   return faults.length > before ? FAULTY : plan;
 }

@@ -32,7 +32,8 @@ export function careFor(
   machine: Computer,
   { faults, elapsed, later, touched }: CareOptions,
 ): Pick<Host, "inquire" | "runHooks" | "prove"> {
-  const { hooksMs, checksMs, soakMs } = machine.config.care ?? NO_CARE;
+  const { hooksMs, checksMs, soakMs, ...limits } = machine.config.care ?? NO_CARE;
+  const { hooksLimitMs = hooksMs, checksLimitMs = checksMs } = limits;
   const verdict = (): Verdict => {
     const said = machine.config.care && faults.verdict?.(machine) || { kind: "well" };
     machine.allowed = said.kind === "well";
@@ -43,7 +44,8 @@ export function careFor(
       touched(() =>
         later(faults.hostMs(machine) + checksMs, () =>
           touched((): Inquiry => {
-            return { ...faults.inquiry(machine), verdict: verdict(), hooksMs, checksMs };
+            const room = { hooksMs: hooksLimitMs, checksMs: checksLimitMs };
+            return { ...faults.inquiry(machine), verdict: verdict(), ...room };
           }))
       ),
     runHooks: ({ when }) =>
@@ -58,7 +60,8 @@ export function careFor(
     prove: () =>
       touched(() =>
         later(checksMs, () => {
-          const upMs = elapsed() - machine.upSinceMs;
+          // whole, as a clock shows it: else the rest of a soak could be too short to pass at all
+          const upMs = Math.round(elapsed() - machine.upSinceMs);
           const proved = { kind: "proved", verdict: touched(verdict), upMs } as const;
           if (proved.verdict.kind === "well" && upMs >= soakMs) machine.wellAt = machine.boots;
           return proved;

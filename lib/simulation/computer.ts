@@ -24,8 +24,12 @@ export interface MachineConfig {
 export interface Care {
   /** How long its hooks take, in milliseconds; 0: it has none. */
   readonly hooksMs: number;
+  /** How long they may take at most, which a window must have room for; absent: no longer. */
+  readonly hooksLimitMs?: number;
   /** How long its checks take, in milliseconds. */
   readonly checksMs: number;
+  /** The same of checks. */
+  readonly checksLimitMs?: number;
   /** How long it must have been up before its slot goes back, in milliseconds. */
   readonly soakMs: number;
 }

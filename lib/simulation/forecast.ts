@@ -3,7 +3,7 @@
  * as long as one of the last reboots held its own. Pure.
  *
  * It is an estimate and no more: who asks later, who is gone from the line and whose reboot takes longer than any before
- * are not in it. A machine that is overdue, or whose slot was taken by hand, is expected to keep it.
+ * are not in it. A machine that is overdue or not well, or whose slot was taken by hand, is expected to keep it.
  */
 
 import type { Opening } from "../schedule.ts";
@@ -46,7 +46,8 @@ export function forecastFacts(
   const late = new Set(overdue);
   const holders = semaphore.holders.map((id) => {
     const hold = semaphore.holds.get(id);
-    return { sinceMs: heldSinceMs(hold, more.now), stays: late.has(id) || isByHand(hold) };
+    const stays = late.has(id) || isByHand(hold) || hold?.trouble !== undefined;
+    return { sinceMs: heldSinceMs(hold, more.now), stays };
   });
   return { ...more, max: semaphore.max, holders, waiting: queue.length };
 }
@@ -90,7 +91,7 @@ function estimate(facts: ForecastFacts, of: "end" | "turn"): Forecast {
   const idle = Math.max(0, max - holders.length);
   const until: number[] = first.startMs > 0 ? new Array(idle).fill(first.startMs) : [];
   const waitersMs = Array.from({ length: waiting }, (_, index) => rebootsMs[index % rebootsMs.length] ?? 0);
-  const reboots = [...idealReboots({ max: Math.max(max, holders.length), graceMs: 0 }, [
+  const reboots = [...idealReboots({ max: Math.max(max, holders.length), beforeMs: 0, roomMs: 0 }, [
     ...leftMs,
     ...until,
     ...waitersMs,

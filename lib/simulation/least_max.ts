@@ -6,7 +6,7 @@
  */
 
 import { idealEnd, openingsOf, type RolloutPlan, WORK_LIMIT } from "./plan.ts";
-import { drawMachines, type Rollout, simulateRollout } from "./rollout.ts";
+import { drawMachines, idealTimes, type Rollout, simulateRollout } from "./rollout.ts";
 
 /** By when a roll-out has to have finished: before the window after so many, or after so many milliseconds. */
 export type Limit = { readonly windows: number } | { readonly ms: number };
@@ -18,7 +18,7 @@ export async function leastMax(
   progress: (max: number, done: number) => void = () => {},
 ): Promise<Rollout | null> {
   const openings = openingsOf({ ...plan, max: 1 });
-  const rebootsMs = drawMachines({ ...plan, max: 1 }).map(({ rebootMs }) => rebootMs);
+  const rebootsMs = idealTimes(plan, drawMachines({ ...plan, max: 1 }));
   const endMs = "ms" in limit ? limit.ms : openings[limit.windows]?.startMs ?? Infinity;
   const most = Math.max(1, Math.min(plan.machines, Math.floor(WORK_LIMIT / plan.machines)));
   const ideal = await least(1, most, (max) => {

@@ -4,6 +4,7 @@
  */
 
 import { isLimited, openingsOf as openingsAhead, openSince, type Schedule } from "../schedule.ts";
+import type { Care } from "./computer.ts";
 
 /** What is asked. */
 export interface RolloutPlan {
@@ -23,7 +24,28 @@ export interface RolloutPlan {
   readonly seed: number;
   /** From 0 to 1: which share of the machines goes down and never comes back, rounded up to whole machines; else none. */
   readonly failShare?: number;
+  /** What each machine does before its reboot and after its boot, and whose checks say no; absent: nothing, and nobody's. */
+  readonly upkeep?: Upkeep;
 }
+
+/** How the machines of a roll-out are cared for. Shares are from 0 to 1, rounded up to whole machines. */
+export interface Upkeep extends Care {
+  /** How many machines have checks that say no before the reboot. */
+  readonly heldOffShare: number;
+  /** How many machines are not well after their boot. */
+  readonly unhealthyShare: number;
+  /** How long after the first no such a machine is well, in milliseconds; `Infinity`: it never is. */
+  readonly recoverMs: number;
+}
+
+/** What goes wrong with a machine. */
+export type Fate =
+  /** It goes down and never comes back. */
+  | "lost"
+  /** Its checks say no before its reboot. */
+  | "held-off"
+  /** It is not well after its boot. */
+  | "unhealthy";
 
 /** The most machines that one roll-out has. */
 export const MACHINES_LIMIT = 20_000;
@@ -36,8 +58,9 @@ export const LENGTH_LIMIT_MS = 24 * 3_600_000;
 
 /** What is wrong with a plan, each a sentence; what an operator typed is checked by who took it. */
 export function planFaults(
-  { machines, max, rebootMs, graceMs, failShare = 0 }: Omit<RolloutPlan, "schedule" | "startMs">,
+  plan: Omit<RolloutPlan, "schedule" | "startMs">,
 ): string[] {
+  const { machines, max, rebootMs, graceMs, failShare = 0, upkeep } = plan;
   const faults: string[] = [];
   if (!Number.isInteger(machines) || machines < 1 || machines > MACHINES_LIMIT) {
     faults.push(`${machines} machines: allowed are 1 to ${MACHINES_LIMIT}`);
@@ -52,6 +75,15 @@ export function planFaults(
   if (!(failShare >= 0 && failShare <= 1)) {
     faults.push(`a share of ${failShare} that fails: it is from 0 to 1`);
   }
+  for (const share of [upkeep?.heldOffShare ?? 0, upkeep?.unhealthyShare ?? 0]) {
+    if (!(share >= 0 && share <= 1)) {
+      faults.push(`a share of ${share} whose checks say no: it is from 0 to 1`);
+    }
+  }
+  const ill = Object.values(fateCounts(plan)).reduce((sum, count) => sum + count);
+  if (faults.length === 0 && ill > machines) {
+    faults.push(`${ill} machines that fail, each in one way, are more than there are: ${machines}`);
+  }
   const work = machines * Math.min(max, machines);
   if (faults.length === 0 && work > WORK_LIMIT) {
     faults.push(
@@ -59,6 +91,30 @@ export function planFaults(
     );
   }
   return faults;
+}
+
+/** How many machines have each fate. */
+export function fateCounts(
+  { machines, failShare = 0, upkeep }: Pick<RolloutPlan, "machines" | "failShare" | "upkeep">,
+): Readonly<Record<Fate, number>> {
+  const count = (share: number) => Math.ceil(share * machines);
+  return {
+    "lost": count(failShare),
+    "held-off": count(upkeep?.heldOffShare ?? 0),
+    "unhealthy": count(upkeep?.unhealthyShare ?? 0),
+  };
+}
+
+/** How long a slot is held before the machine goes down, in milliseconds. */
+export function beforeMs({ graceMs, upkeep }: Pick<RolloutPlan, "graceMs" | "upkeep">): number {
+  return graceMs + (upkeep === undefined ? 0 : upkeep.checksMs + upkeep.hooksMs);
+}
+
+/** How much of a window must be left for a machine to get in line, in milliseconds. */
+export function roomMs({ graceMs, upkeep }: Pick<RolloutPlan, "graceMs" | "upkeep">): number {
+  if (upkeep === undefined) return graceMs;
+  const { hooksMs, checksMs, hooksLimitMs = hooksMs, checksLimitMs = checksMs } = upkeep;
+  return graceMs + hooksLimitMs + checksLimitMs;
 }
 
 /** A stretch of open time, both ends included. */
@@ -95,12 +151,21 @@ export interface IdealReboot {
   readonly returnedMs: number;
 }
 
+/** How slots are used. */
+export interface IdealSlots {
+  readonly max: number;
+  /** From the grant to going down, in milliseconds. */
+  readonly beforeMs: number;
+  /** How much of a window must be left for a grant, in milliseconds. */
+  readonly roomMs: number;
+}
+
 /**
  * When each would reboot, of reboots that take so long and in this order, if a slot passed on in no time. Ends early, with
  * one that never goes down, where no slot is left or the window does not open again.
  */
 export function* idealReboots(
-  { max, graceMs }: Pick<RolloutPlan, "max" | "graceMs">,
+  { max, beforeMs, roomMs }: IdealSlots,
   rebootsMs: readonly number[],
   openings: readonly Stretch[],
 ): Generator<IdealReboot> {
@@ -114,11 +179,11 @@ export function* idealReboots(
     if (free === Infinity) return yield never;
     // both ends belong to a window, and only the call must lie in it
     while (
-      Math.max(free, openings[opening]?.startMs ?? Infinity) + graceMs > (openings[opening]?.endMs ?? 0)
+      Math.max(free, openings[opening]?.startMs ?? Infinity) + roomMs > (openings[opening]?.endMs ?? 0)
     ) {
       if (++opening >= openings.length) return yield never;
     }
-    const downMs = Math.max(free, openings[opening]?.startMs ?? 0) + graceMs;
+    const downMs = Math.max(free, openings[opening]?.startMs ?? 0) + beforeMs;
     const returnedMs = downMs + rebootMs;
     const later = slots.findLastIndex((slot) => slot <= returnedMs);
     slots.splice(later + 1, 0, returnedMs);
@@ -131,24 +196,31 @@ export function* idealReboots(
  * `Infinity` where the others have none left.
  */
 export function idealEnd(
-  plan: Pick<RolloutPlan, "max" | "graceMs">,
+  plan: Pick<RolloutPlan, "max" | "graceMs" | "upkeep">,
   rebootsMs: readonly number[],
   openings: readonly Stretch[],
 ): number {
   let end = 0;
-  for (const { downMs, returnedMs } of idealReboots(plan, rebootsMs, openings)) {
+  for (const { downMs, returnedMs } of idealReboots(idealSlots(plan), rebootsMs, openings)) {
     end = Math.max(end, returnedMs === Infinity ? downMs : returnedMs);
   }
   return end;
 }
 
+function idealSlots(plan: Pick<RolloutPlan, "max" | "graceMs" | "upkeep">): IdealSlots {
+  return { max: plan.max, beforeMs: beforeMs(plan), roomMs: roomMs(plan) };
+}
+
 /** Why a roll-out does not finish, for people. */
-export function whyNot({ max, graceMs, schedule }: RolloutPlan): string {
+export function whyNot(plan: RolloutPlan): string {
+  const { max, schedule, upkeep } = plan;
   if (max === 0) return "never: max is 0, and no slot is ever granted";
   // clock changes may join windows to a longer one, once or twice a year: no plan to rely on
   const { windows } = schedule;
-  if (windows.length > 0 && windows.every(({ window }) => graceMs >= window.lengthMs)) {
-    return "never: the window is too short for the grace";
+  if (windows.length > 0 && windows.every(({ window }) => roomMs(plan) >= window.lengthMs)) {
+    return `never: the window is too short for the ${
+      upkeep === undefined ? "grace" : "checks, hooks and grace"
+    }`;
   }
   return "not within 366 days; stopped looking there";
 }

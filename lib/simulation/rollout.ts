@@ -2,14 +2,16 @@
  * A roll-out on a good day: how long it takes until every machine of a group has rebooted, and what each does meanwhile.
  *
  * It is played, not calculated: every machine runs the daemon, the queue, the lock and the window of the program in
- * virtual time (`fleet.ts`). All machines need the reboot at the start, in the order of their names. Some may never come
- * back, if the plan says so, and keep their slots; reboots that are refused and people who unlock are not in it: a real
- * one takes longer.
+ * virtual time (`fleet.ts`). All machines need the reboot at the start, in the order of their names. If the plan says so,
+ * some never come back or are not well then, and keep their slots, and the checks of others hold them off; reboots that
+ * are refused and people who unlock are not in it: a real one takes longer.
  *
  * Times are milliseconds since the start of the roll-out.
  */
 
 import {
+  type Fate,
+  fateCounts,
   idealEnd,
   LIMIT_MS,
   longestGap,
@@ -23,12 +25,18 @@ import type { Computer, MachineConfig } from "./computer.ts";
 import { CLEAR, NO_FAULTS } from "./faults.ts";
 import { Fleet, type Happening } from "./fleet.ts";
 import { delayOf, isLimited } from "../schedule.ts";
+import { awayMs, drawFates, Verdicts } from "./upkeep.ts";
+import { CHECK_RETRY_MS } from "../next_try.ts";
+import { HEALTH_RETRY_MS } from "../after_boot.ts";
 import { Random } from "./virtual_time.ts";
 
 const SOMEBODY = { ...CLEAR, loggedIn: { kind: "known", users: ["somebody"] } } as const;
 
-/** `waiting` for a window or a slot; `holding` a slot, up; `rebooting`, down. */
-export type SpanState = "waiting" | "holding" | "rebooting";
+/**
+ * `waiting` for a window or a slot; `holding` a slot, up; `rebooting`, down; then, if the plan has upkeep, `proving` itself
+ * by hooks, checks and soak, or `unhealthy`.
+ */
+export type SpanState = "waiting" | "holding" | "rebooting" | "proving" | "unhealthy";
 
 export interface Span {
   readonly state: SpanState;
@@ -58,11 +66,15 @@ export interface Rollout {
   readonly windows: readonly RolloutWindow[];
   /** How many went down and never came back. */
   readonly lost: number;
-  /** When the last slot was given back that is not lost; `null`: never, or not within {@linkcode LIMIT_MS}. */
+  /** How many came back, never got well, and keep their slots. */
+  readonly unhealthy: number;
+  /** How many never rebooted, for their checks hold them off. */
+  readonly heldOff: number;
+  /** When the last slot was given back that is not kept for ever; `null`: never, or not within {@linkcode LIMIT_MS}. */
   readonly throughMs: number | null;
   /** Why it is not through; `undefined` where it is. */
   readonly why: string | undefined;
-  /** The same if nothing but grace and reboot took time; `Infinity` where that is not through either. */
+  /** The same if nothing but grace, reboot and upkeep took time; `Infinity` where that is not through either. */
   readonly idealMs: number;
   /** The slots' time in use over all of their time, of the time in which the window is open, until the end. */
   readonly busyShare: number;
@@ -87,11 +99,14 @@ export async function simulateRollout(
   if (faults.length > 0) throw new RangeError(faults.join("; "));
   const machines = drawMachines(plan);
   const openings = openingsOf(plan);
-  const idealMs = idealEnd(plan, machines.map(({ rebootMs }) => rebootMs), openings);
-  // where machines are lost it is to be seen where it stops
-  if (idealMs > LIMIT_MS && !plan.failShare) return unplayed(plan, machines, idealMs);
+  const idealMs = idealEnd(plan, idealTimes(plan, machines), openings);
+  const counts = fateCounts(plan);
+  // where machines keep their slots it is to be seen where it stops
+  if (idealMs > LIMIT_MS && counts.lost + counts.unhealthy === 0) return unplayed(plan, machines, idealMs);
 
-  const record = new Record(machines, progress);
+  const record = new Record(machines, progress, plan.upkeep !== undefined);
+  const recoverMs = plan.upkeep?.recoverMs ?? Infinity;
+  const verdicts = new Verdicts(record.fates, recoverMs);
   const fleet: Fleet = new Fleet(
     {
       machines,
@@ -110,6 +125,16 @@ export async function simulateRollout(
         record.called(machine, fleet.time.elapsed);
         return NO_FAULTS.reboot(machine);
       },
+      verdict(machine) {
+        const verdict = verdicts.of(machine, fleet.time.elapsed);
+        if (machine.boots > 1) {
+          const forGood = recoverMs === Infinity;
+          // others have been told by then, and that it proves itself again and again changes nothing
+          const first = record.proved(machine, verdict.kind === "ill", forGood, fleet.time.elapsed);
+          if (first && forGood) fleet.time.after(HEALTH_RETRY_MS.last, () => fleet.freeze(machine, LIMIT_MS));
+        }
+        return verdict;
+      },
     },
     (machine, what, elapsedMs) => {
       record.happens(machine, what, elapsedMs);
@@ -119,9 +144,11 @@ export async function simulateRollout(
   for (const machine of fleet.machines) fleet.need(machine, true);
   fleet.start();
   // where three windows in a row bring nothing, none will
-  const patienceMs = 4 * longestGap(openings) + plan.rebootMs.to + plan.graceMs;
-  const through = () => record.done + record.lost === machines.length;
-  const over = () => through() || record.lost >= plan.max || fleet.time.elapsed - record.lastMs > patienceMs;
+  const patienceMs = 4 * longestGap(openings) + plan.rebootMs.to + plan.graceMs + upkeepMs(plan);
+  const behind = recoverMs === Infinity ? counts["held-off"] : 0;
+  const kept = () => record.lost + record.unhealthy;
+  const through = () => record.done + kept() + behind === machines.length;
+  const over = () => through() || kept() >= plan.max || fleet.time.elapsed - record.lastMs > patienceMs;
   await fleet.run(over, LIMIT_MS);
   const [bug] = [...fleet.crashes, ...fleet.judge.violations.map(({ text }) => new Error(text))];
   if (bug !== undefined) throw bug;
@@ -130,9 +157,21 @@ export async function simulateRollout(
   return account(plan, record, openings, idealMs, throughMs);
 }
 
+/** The longest that upkeep may let a roll-out stand still. */
+function upkeepMs({ upkeep }: RolloutPlan): number {
+  if (upkeep === undefined) return 0;
+  const { hooksMs, checksMs, soakMs, recoverMs } = upkeep;
+  return CHECK_RETRY_MS.last + 2 * (hooksMs + checksMs) + soakMs + (recoverMs === Infinity ? 0 : recoverMs);
+}
+
+/** A machine of a roll-out. */
+export interface RolloutMember extends MachineConfig {
+  readonly fate: Fate | undefined;
+}
+
 /** The machines of a roll-out, the same for the same seed. */
-export function drawMachines(plan: RolloutPlan): MachineConfig[] {
-  const { machines, rebootMs, schedule, spreadMs = 0, graceMs, seed, failShare = 0 } = plan;
+export function drawMachines(plan: RolloutPlan): RolloutMember[] {
+  const { machines, rebootMs, schedule, spreadMs = 0, graceMs, seed, upkeep } = plan;
   const random = new Random(seed);
   const digits = String(machines).length;
   const drawn = Array.from({ length: machines }, (_, index) => {
@@ -144,11 +183,22 @@ export function drawMachines(plan: RolloutPlan): MachineConfig[] {
       schedule: spreadMs === 0 ? schedule : { ...schedule, delayMs: delayOf(id, "", spreadMs) },
       rebootMs: rebootMs.from === rebootMs.to ? rebootMs.from : random.between(rebootMs.from, rebootMs.to),
       graceMs,
+      ...(upkeep === undefined ? {} : { care: upkeep }),
     };
   });
-  const lost = new Set<number>();
-  while (lost.size < Math.ceil(failShare * machines)) lost.add(random.integer(0, machines - 1));
-  return drawn.map((machine, index) => lost.has(index) ? { ...machine, rebootMs: Infinity } : machine);
+  const fates = drawFates(plan, random);
+  return drawn.map((machine, index) => {
+    const fate = fates.get(index);
+    return { ...machine, fate, ...(fate === "lost" ? { rebootMs: Infinity } : {}) };
+  });
+}
+
+/** How long each that reboots would be away under its slot, in milliseconds. */
+export function idealTimes(
+  plan: Pick<RolloutPlan, "upkeep">,
+  members: readonly RolloutMember[],
+): number[] {
+  return members.map(({ rebootMs, fate }) => awayMs(plan, rebootMs, fate)).filter((ms) => ms !== undefined);
 }
 
 /** Of a roll-out that cannot be through in time nothing is played. */
@@ -158,6 +208,8 @@ function unplayed(plan: RolloutPlan, machines: readonly MachineConfig[], idealMs
     machines: machines.map(({ id }) => ({ id, spans: [], calledMs: null })),
     windows: [],
     lost: 0,
+    unhealthy: 0,
+    heldOff: 0,
     throughMs: null,
     why: whyNot(plan),
     idealMs,
@@ -176,11 +228,21 @@ class Record {
   done = 0;
   /** Those that are down for ever. */
   lost = 0;
+  /** Those that came back and never get well. */
+  unhealthy = 0;
+  /** What goes wrong with a machine, by its id. */
+  readonly fates: ReadonlyMap<string, Fate>;
+  readonly #ill = new Set<string>();
   /** When something last went on. */
   lastMs = 0;
 
-  constructor(machines: readonly MachineConfig[], private readonly progress: (done: number) => void) {
+  constructor(
+    machines: readonly RolloutMember[],
+    private readonly progress: (done: number) => void,
+    private readonly proves: boolean,
+  ) {
     for (const { id } of machines) this.spans.set(id, []);
+    this.fates = new Map(machines.flatMap(({ id, fate }) => fate === undefined ? [] : [[id, fate]]));
   }
 
   called({ id }: Computer, elapsedMs: number): void {
@@ -198,13 +260,26 @@ class Record {
         if (config.rebootMs === Infinity) this.lost++;
         return this.#begin(id, "rebooting", elapsedMs);
       case "granted":
-      case "up":
         return this.#begin(id, "holding", elapsedMs);
+      case "up":
+        return this.#begin(id, this.proves ? "proving" : "holding", elapsedMs);
       case "released":
         if (!this.#rebooted.has(id)) return this.#begin(id, "waiting", elapsedMs);
         this.lastMs = elapsedMs;
         this.progress(++this.done);
     }
+  }
+
+  /** A machine is back, and its checks said how it is. Returns whether they said no for the first time. */
+  proved({ id }: Computer, ill: boolean, forGood: boolean, elapsedMs: number): boolean {
+    if (this.#ill.has(id) === ill) return false;
+    this.#end(id, elapsedMs);
+    this.#begin(id, ill ? "unhealthy" : "proving", elapsedMs);
+    if (!ill) return !this.#ill.delete(id);
+    this.#ill.add(id);
+    this.lastMs = elapsedMs;
+    if (forGood) this.unhealthy++;
+    return true;
   }
 
   /** What goes on for ever is drawn up to the end. */
@@ -225,7 +300,7 @@ class Record {
 
 function account(
   plan: RolloutPlan,
-  { spans, calls, lastMs, lost }: Record,
+  { spans, calls, lastMs, lost, unhealthy, fates }: Record,
   openings: readonly Stretch[],
   idealMs: number,
   throughMs: number | null,
@@ -246,8 +321,14 @@ function account(
       reboots: called.filter((ms) => ms >= startMs && ms <= endMs).length,
     })),
     lost,
+    unhealthy,
+    heldOff: machines.filter(({ id, calledMs }) => calledMs === null && fates.get(id) === "held-off").length,
     throughMs,
-    why: throughMs !== null ? undefined : lost >= plan.max && plan.max > 0 ? stuck(plan, lost) : whyNot(plan),
+    why: throughMs !== null
+      ? undefined
+      : lost + unhealthy >= plan.max && plan.max > 0
+      ? stuck(plan, lost, unhealthy)
+      : whyNot(plan),
     idealMs,
     busyShare: usable === 0 ? 0 : overlap(held, met) / usable,
     longestWaitMs: machines.reduce((longest, { spans }) => Math.max(longest, waitMs(spans)), 0),
@@ -272,8 +353,14 @@ function overlap(spans: readonly { fromMs: number; toMs: number }[], stretches: 
   return sum;
 }
 
-function stuck({ max }: RolloutPlan, lost: number): string {
-  return `never: ${lost} ${lost === 1 ? "machine does" : "machines do"} not come back and ${
-    lost === 1 ? "keeps" : "keep"
-  } ${max === 1 ? "the only slot" : `all ${max} slots`}`;
+function stuck({ max }: RolloutPlan, lost: number, unhealthy: number): string {
+  const one = lost + unhealthy === 1;
+  const slots = `${one ? "keeps" : "keep"} ${max === 1 ? "the only slot" : `all ${max} slots`}`;
+  const counted = (count: number) => `${count} ${count === 1 ? "machine" : "machines"}`;
+  const gone = `${counted(lost)} ${lost === 1 ? "does" : "do"} not come back`;
+  const ill = `${counted(unhealthy)} ${unhealthy === 1 ? "is" : "are"} unhealthy after the boot`;
+  if (lost === 0) return `never: ${ill} and ${slots}`;
+  return unhealthy === 0
+    ? `never: ${gone} and ${slots}`
+    : `never: ${gone}, ${ill}, and together they ${slots}`;
 }

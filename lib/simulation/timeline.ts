@@ -31,6 +31,12 @@ const STATES: readonly { readonly state: SpanState; readonly label: string }[] =
   { state: "rebooting", label: "rebooting" },
 ];
 
+/** Of machines that have checks, hooks or a soak. */
+const UPKEEP_STATES: typeof STATES = [
+  { state: "proving", label: "hooks, checks and soak" },
+  { state: "unhealthy", label: "unhealthy" },
+];
+
 /** Plain colours, since not every viewer knows variables; and the others where the screen is dark. */
 const COLORS = {
   light: {
@@ -45,6 +51,8 @@ const COLORS = {
     waiting: "#aeb8c8",
     holding: "#e8890c",
     rebooting: "#2b6fd6",
+    proving: "#8f5bd0",
+    unhealthy: "#cf2e3c",
   },
   dark: {
     paper: "#14171d",
@@ -58,6 +66,8 @@ const COLORS = {
     waiting: "#7a879c",
     holding: "#ffac3d",
     rebooting: "#5b9bff",
+    proving: "#b68cf0",
+    unhealthy: "#ff6b73",
   },
 };
 
@@ -66,6 +76,7 @@ function colorRules(color: typeof COLORS.light): string {
 .paper { fill: ${color.paper}; } .open { fill: ${color.open}; } .edge { fill: ${color.edge}; }
 .closed { fill: ${color.closed}; } .hatch { stroke: ${color.hatch}; }
 .waiting { fill: ${color.waiting}; } .holding { fill: ${color.holding}; } .rebooting { fill: ${color.rebooting}; }
+.proving { fill: ${color.proving}; } .unhealthy { fill: ${color.unhealthy}; }
 .line { stroke: ${color.line}; } .end { stroke: ${color.ink}; } .halo { stroke: ${color.paper}; }`;
 }
 
@@ -108,7 +119,7 @@ export function timelineSvg(rollout: Rollout, zone: string, { title, lead }: Cap
     `<rect class="paper" width="${WIDTH}" height="${bottom + PLOT.bottom}"/>`,
     text(PLOT.left, 38, title, { className: "title" }),
     text(PLOT.left, 62, lead, { className: "lead" }),
-    ...legend(isLimited(plan.schedule)),
+    ...legend(rollout, isLimited(plan.schedule)),
     ...background(rollout, axis, bottom),
     ...rowLabels(machines.length, rowsPx),
     ...bars(rollout, axis, rowsPx),
@@ -133,9 +144,14 @@ function axisOf({ machines, windows, plan, throughMs }: Rollout): TimeAxis {
   return new TimeAxis(endMs, openings, PLOT.left, WIDTH - PLOT.left - PLOT.right);
 }
 
-function legend(windows: boolean): string[] {
+/** The states that a machine of the roll-out may be in. */
+function statesOf({ plan }: Rollout): typeof STATES {
+  return plan.upkeep === undefined ? STATES : [...STATES, ...UPKEEP_STATES];
+}
+
+function legend(rollout: Rollout, windows: boolean): string[] {
   const entries = [
-    ...STATES.map(({ state, label }) => ({ className: state, label })),
+    ...statesOf(rollout).map(({ state, label }) => ({ className: state, label })),
     ...(windows ? [{ className: "edge", label: "window open" }] : []),
   ];
   let x = PLOT.left;
@@ -179,12 +195,13 @@ function rowLabels(count: number, rowsPx: number): string[] {
   return labels;
 }
 
-function bars({ machines }: Rollout, axis: TimeAxis, rowsPx: number): string[] {
+function bars(rollout: Rollout, axis: TimeAxis, rowsPx: number): string[] {
+  const { machines } = rollout;
   const pitch = rowsPx / machines.length;
   const height = pitch >= 4 ? pitch * 0.78 : pitch;
   // who stood first in line when a window closed may stand anywhere when the next one opens
   const rows = machines.toSorted((a, b) => (a.calledMs ?? Infinity) - (b.calledMs ?? Infinity) || 0);
-  return STATES.map(({ state }) => {
+  return statesOf(rollout).map(({ state }) => {
     const path = rows.flatMap(({ spans }, row) => {
       const y = PLOT.top + row * pitch + (pitch - height) / 2;
       return spans.filter((span) => span.state === state).map(({ fromMs, toMs }) => {

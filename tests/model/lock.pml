@@ -11,6 +11,9 @@
  *   covered   a machine that goes down for a call of ours holds a slot
  *   ends      a hold ends by its owner under a new boot, by its owner while no call may still come, or by force
  *   left      a daemon that gave a request up gets no grant by it, as long as it lives
+ *   hooked    no reboot call before the hooks have prepared the machine for it
+ *   undone    no slot goes back while what was prepared for a reboot has not been taken back
+ *   well      a slot that a machine went down with goes back only after a proof, under a later boot, that it is well
  *   live      where nothing can happen any more, who needed a reboot has booted and every slot is back
  *   settles   once faults stop it comes to that, if no process that could go on is kept waiting for ever (`-f`)
  *
@@ -18,7 +21,7 @@
  * fewer, for fairness multiplies the states. A machine needs one reboot; one that lost power comes up again, and may
  * need it still. What force was used on is excused until its next boot. A need that goes away does so before the
  * confirm: later, the slot stays until an administrator ends it, which `live` does not wait for. A window that closes
- * opens again. A machine that is idle, or whose window is closed, looks again and again: here, where that finds
+ * opens again. A machine that is not well after its boot keeps its slot, and gets well some time. A machine that is idle, or whose window is closed, looks again and again: here, where that finds
  * something, for else it changes nothing.
  * Document and queue are read in one step; a transaction checks both again, so an older look only means another try. Of
  * each machine one swap and one place can be late at a time. Priorities are two: that of machine HIGH, and that of all
@@ -63,7 +66,7 @@ mtype:phase = {
   none
 }
 
-mtype = { slots, order, proof, window, covered, ends, left, live }
+mtype = { slots, order, proof, window, covered, ends, left, hooked, undone, well, live }
 
 /* Replayed with `spin -t`, a trail ends by naming the promise that was broken. */
 #define PROMISE(name, condition) if :: (condition) :: else -> printf("broken: %e\n", name); assert(false) fi
@@ -93,6 +96,8 @@ mtype:phase at[N] = ready;
 bool need[N] = true;         /* a reboot is needed */
 bool open[N] = true;         /* its window */
 byte boot[N];                /* the boot id */
+byte prepared[N];            /* on its disk: its hooks have run for a reboot; of this boot, or of an earlier one */
+bool ill[N];                 /* a proof after the boot would fail */
 bool pending[N];             /* a reboot was accepted and will come, whether or not its caller knows */
 
 /* What the daemon remembers, until it dies. */
@@ -102,16 +107,27 @@ bool tried[N];               /* a reboot may have been called under this slot */
 bool lease[N];               /* keeps its place in the queue alive */
 bool direct[N];              /* the grant under way needs no place, for nobody is waiting */
 bool stale[N];               /* the request under way will be refused */
+#ifdef MUTANT_PREPARED_FORGOTTEN
+bool knows[N];               /* that its machine is prepared */
+#define TO_UNDO(i) (prepared[i] == THIS_BOOT && knows[i])
+#else
+/* A daemon that starts learns it from the disk. */
+#define TO_UNDO(i) (prepared[i] == THIS_BOOT)
+#endif
 
 /* ------------------------------------------------------------------- what only the promises look at, and faults */
 
 bool due[N];                 /* waits in line for a grant of its own */
 bool proven[N];              /* the last hold of this boot was confirmed */
 bool away[N];                /* is down for a call of ours */
+bool owes[N];                /* went down with its slot, has it still, and was not found well since */
 bool excused[N];             /* an administrator used force on it */
 byte faults = FAULTS;
 
 hidden byte k, count, where;
+
+#define THIS_BOOT 1
+#define EARLIER_BOOT 2
 
 #define SWAPS(phase) (phase == returning || phase == clearing || phase == acquiring || \
   phase == withdrawing || phase == confirming || phase == releasing)
@@ -125,12 +141,18 @@ hidden byte k, count, where;
 #define HELD_IN_ALL (HELD(0) + HELD(1) + HELD(2))
 #endif
 #define FULL (HELD_IN_ALL >= MAX)
+#define ASKS(i) (need[i] && open[i] && !TO_UNDO(i))
 
 /* Is it mine? With the mutant, who is not let in does not look whether it is inside. */
 #ifdef MUTANT_FULL_BEFORE_MINE
 #define MINE(i) (!FULL && hold[i].there && hold[i].boot == boot[i])
 #else
 #define MINE(i) (hold[i].there && hold[i].boot == boot[i])
+#endif
+#ifdef MUTANT_HOOKS_AFTER_THE_BOOT_FORGOTTEN
+#define WELCOMED(i) true
+#else
+#define WELCOMED(i) (prepared[i] != EARLIER_BOOT)
 #endif
 #define OF_EARLIER_BOOT(i) (hold[i].there && hold[i].boot != boot[i])
 
@@ -179,7 +201,8 @@ inline removeHold(i) {
   hold[i].there = false;
   hold[i].rebooting = false;
   hold[i].boot = 0;
-  hold[i].mark = 0
+  hold[i].mark = 0;
+  owes[i] = false
 }
 
 /* The place has another revision, or none: a grant that was to take it is refused. */
@@ -274,6 +297,7 @@ inline land(i, request, itsBoot, itsMark, straight) {
      bump()
   :: request == returning || request == clearing ->
      PROMISE(ends, hold[i].boot != boot[i]);
+     PROMISE(well, !owes[i]);
      removeHold(i);
      bump()
   :: request == releasing ->
@@ -298,6 +322,12 @@ inline land(i, request, itsBoot, itsMark, straight) {
 inline send(i, what) {
   at[i] = what;
   stale[i] = false
+}
+
+/* Under a new boot. */
+inline giveBack(i) {
+  PROMISE(undone, prepared[i] == 0);
+  send(i, returning)
 }
 
 /* A mark that no hold and no request of this machine bears. */
@@ -389,7 +419,21 @@ inline goAstray(i) {
 
 inline call(i) {
   PROMISE(proof, proven[i] && (excused[i] || (HELD_BY(i, mark[i]) && hold[i].rebooting)));
-  PROMISE(window, open[i])
+  PROMISE(window, open[i]);
+  PROMISE(hooked, prepared[i] == THIS_BOOT)
+}
+
+/* What was prepared is taken back by the hooks for after a boot. */
+inline undo(i) {
+  prepared[i] = 0
+}
+
+/* The disk remembers it before the first hook runs. */
+inline prepare(i) {
+#ifdef MUTANT_PREPARED_FORGOTTEN
+  knows[i] = true;
+#endif
+  prepared[i] = THIS_BOOT
 }
 
 inline notKnown(i) {
@@ -415,14 +459,22 @@ end:
      }
   :: d_step { UNDER_WAY(i) && faults > 0 -> faults--; goAstray(i); unknown(i) }
 
-  /* Recovering: a hold from before the boot goes back, one of this boot is gone on with. */
-  :: d_step { at[i] == recovering && OF_EARLIER_BOOT(i) -> send(i, returning) }
+  /*
+   * Recovering: a hold from before the boot goes back once the hooks for after it have run and the machine is proved to
+   * be well, one of this boot is gone on with. Who is not well proves itself again and again.
+   */
+  :: d_step { at[i] == recovering && prepared[i] == EARLIER_BOOT -> undo(i) }
+#ifdef MUTANT_RETURNED_BEFORE_THE_PROOF
+  :: d_step { at[i] == recovering && OF_EARLIER_BOOT(i) && WELCOMED(i) -> giveBack(i) }
+#else
+  :: d_step { at[i] == recovering && OF_EARLIER_BOOT(i) && WELCOMED(i) && !ill[i] -> owes[i] = false; giveBack(i) }
+#endif
 #ifdef MUTANT_RELEASE_UNDER_SAME_BOOT
   :: d_step { at[i] == recovering && hold[i].there && hold[i].boot == boot[i] -> send(i, returning) }
 #else
-  :: d_step { at[i] == recovering && hold[i].there && hold[i].boot == boot[i] -> adopt(i) }
+  :: d_step { at[i] == recovering && WELCOMED(i) && hold[i].there && hold[i].boot == boot[i] -> adopt(i) }
 #endif
-  :: d_step { at[i] == recovering && !hold[i].there -> forget(i) }
+  :: d_step { at[i] == recovering && WELCOMED(i) && !hold[i].there -> forget(i) }
 
   /*
    * Idle or before its window, and a grant came whose asker had died: the daemon before this one, perhaps before the boot. A daemon that
@@ -432,10 +484,13 @@ end:
   :: d_step { at[i] == ready && !(need[i] && open[i]) && !doubt[i] && !lease[i] && hold[i].there -> at[i] = recovering }
 #endif
 
+  /* What was prepared under a slot that is gone is taken back before anything else. */
+  :: d_step { at[i] == ready && TO_UNDO(i) -> undo(i) }
+
   /* Asking for a slot. "Is it mine?" comes first: the grant that nobody heard of, or one from before a crash. */
-  :: d_step { at[i] == ready && need[i] && open[i] && MINE(i) -> adopt(i) }
+  :: d_step { at[i] == ready && ASKS(i) && MINE(i) -> adopt(i) }
 #ifndef MUTANT_LATE_HOLD_LEFT_ALONE
-  :: d_step { at[i] == ready && need[i] && open[i] && OF_EARLIER_BOOT(i) -> send(i, clearing) }
+  :: d_step { at[i] == ready && ASKS(i) && OF_EARLIER_BOOT(i) -> send(i, clearing) }
 #endif
   /*
    * Leaving. A grant in doubt is gone on with if it is there, and not forgotten before a write of ours ended it or made
@@ -449,36 +504,42 @@ end:
   :: d_step { at[i] == ready && doubt[i] -> send(i, withdrawing) }
 #endif
   :: d_step {
-       at[i] == ready && need[i] && open[i] && !hold[i].there && !FULL && length == 0 && !lease[i] ->
+       at[i] == ready && ASKS(i) && !hold[i].there && !FULL && length == 0 && !lease[i] ->
        if :: doubt[i] :: else -> newMark(i) fi;
        direct[i] = true;
        send(i, acquiring)
      }
   :: d_step {
-       at[i] == ready && need[i] && open[i] && !hold[i].there && !(IN_LINE(i) && lease[i]) &&
+       at[i] == ready && ASKS(i) && !hold[i].there && !(IN_LINE(i) && lease[i]) &&
        (FULL || length > 0 || lease[i]) ->
        lease[i] = true;
        latePlace[i] = false;
        send(i, queueing)
      }
   :: d_step {
-       at[i] == ready && need[i] && open[i] && !hold[i].there && !FULL && lease[i] && line[0] == i ->
+       at[i] == ready && ASKS(i) && !hold[i].there && !FULL && lease[i] && line[0] == i ->
        if :: doubt[i] :: else -> newMark(i) fi;
        send(i, acquiring)
      }
   /* Who may not reboot does not stand in the way of others. */
   :: d_step { at[i] == ready && !(need[i] && open[i]) && !doubt[i] && lease[i] -> forget(i) }
 
-  /* Holding: the last proof. Unlocked meanwhile, it starts over. */
+  /* Holding: the hooks prepare the machine, then comes the last proof. Unlocked meanwhile, it starts over. */
+#ifndef MUTANT_HOOKS_FORGOTTEN
+  :: d_step { at[i] == holding && need[i] && open[i] && prepared[i] == 0 -> prepare(i) }
+#define IS_PREPARED(i) (prepared[i] == THIS_BOOT)
+#else
+#define IS_PREPARED(i) true
+#endif
 #ifdef MUTANT_CONFIRM_FORGOTTEN
-  :: d_step { at[i] == holding && need[i] && open[i] -> at[i] = confirmed }
+  :: d_step { at[i] == holding && need[i] && open[i] && IS_PREPARED(i) -> at[i] = confirmed }
 #else
   :: d_step {
-       at[i] == holding && need[i] && open[i] && HELD_BY(i, mark[i]) ->
+       at[i] == holding && need[i] && open[i] && IS_PREPARED(i) && HELD_BY(i, mark[i]) ->
        doubt[i] = false;
        send(i, confirming)
      }
-  :: d_step { at[i] == holding && need[i] && open[i] && !HELD_BY(i, mark[i]) -> forget(i) }
+  :: d_step { at[i] == holding && need[i] && open[i] && IS_PREPARED(i) && !HELD_BY(i, mark[i]) -> forget(i) }
 #endif
   /* No reboot any more, or a confirm that nobody heard of: the slot goes back, unless a call may still come. */
   :: d_step {
@@ -512,8 +573,17 @@ end:
   /* Still up: look again. */
   :: d_step { at[i] == called -> at[i] = recovering }
 
-  /* Giving the slot back unused, with the proof that it is this one. */
-  :: d_step { at[i] == cancelling && HELD_BY(i, mark[i]) -> send(i, releasing) }
+  /* Giving the slot back unused, with the proof that it is this one, after what was prepared was taken back. */
+#ifdef MUTANT_CANCEL_WITHOUT_UNDOING
+  :: d_step { at[i] == cancelling && HELD_BY(i, mark[i]) -> PROMISE(undone, prepared[i] == 0); send(i, releasing) }
+#else
+  :: d_step { at[i] == cancelling && TO_UNDO(i) -> undo(i) }
+  :: d_step {
+       at[i] == cancelling && !TO_UNDO(i) && HELD_BY(i, mark[i]) ->
+       PROMISE(undone, prepared[i] == 0);
+       send(i, releasing)
+     }
+#endif
   :: d_step { at[i] == cancelling && !HELD_BY(i, mark[i]) -> forget(i) }
   od
 }
@@ -529,7 +599,19 @@ inline die(i) {
   doubt[i] = false;
   tried[i] = false;
   lease[i] = false;
+#ifdef MUTANT_PREPARED_FORGOTTEN
+  knows[i] = false;
+#endif
   direct[i] = false
+}
+
+/* The machine goes down. */
+inline goDown(i) {
+  owes[i] = owes[i] || (hold[i].there && hold[i].boot == boot[i]);
+  prepared[i] = (prepared[i] == 0 -> 0 : EARLIER_BOOT);
+  ill[i] = false;
+  at[i] = off;
+  pending[i] = false
 }
 
 inline start(i) {
@@ -567,8 +649,7 @@ end:
        pending[i] && at[i] != off ->
        PROMISE(covered, excused[i] || (hold[i].there && hold[i].boot == boot[i]));
        die(i);
-       at[i] = off;
-       pending[i] = false;
+       goDown(i);
        away[i] = true;
        inside();
        PROMISE(slots, count <= MAX)
@@ -578,7 +659,11 @@ end:
 
   /* The daemon crashes. Power fails. */
   :: d_step { at[i] != off && at[i] != recovering && faults > 0 -> faults--; die(i); at[i] = recovering }
-  :: d_step { at[i] != off && faults > 0 -> faults--; die(i); at[i] = off; pending[i] = false }
+  :: d_step { at[i] != off && faults > 0 -> faults--; die(i); goDown(i) }
+
+  /* It is not well after the boot; and gets well. */
+  :: d_step { at[i] == recovering && OF_EARLIER_BOOT(i) && !ill[i] && faults > 0 -> faults--; ill[i] = true }
+  :: d_step { ill[i] -> ill[i] = false }
 
   /* An administrator unlocks. */
   :: d_step { hold[i].there && faults > 0 -> faults--; removeHold(i); excused[i] = true; bump() }
@@ -604,7 +689,7 @@ end:
   od
 }
 
-#define QUIET(i) (!need[i] && !hold[i].there && at[i] == ready)
+#define QUIET(i) (!need[i] && !hold[i].there && prepared[i] == 0 && at[i] == ready)
 #if N == 2
 #define ALL_QUIET (QUIET(0) && QUIET(1))
 #else

@@ -271,6 +271,11 @@ export class Lock {
     return serializeSemaphore({ ...next, changed: { at, by: this.by, ...note, extra: {} } });
   }
 
+  /** What the document was when this object wrote or saw it last, as far as that is known. */
+  get seen(): Entry | null | undefined {
+    return this.#seen;
+  }
+
   /** Tells what the document is by now, as far as somebody else knows: see {@linkcode confirm}. */
   saw(entry: Entry | null): void {
     this.#seen = entry;

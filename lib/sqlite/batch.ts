@@ -44,8 +44,8 @@ export class Batch {
   }
 
   /**
-   * Writes by `work`. Throws what SQLite reports, and then nothing of the transaction comes to be. `lost` is called
-   * before anything else happens where the transaction is lost after this returned.
+   * Writes by `work`. Throws what SQLite reports, and then nothing of this one came to be. `lost` is called before anything
+   * else happens where the transaction is lost after this returned.
    */
   add<T>(
     database: DatabaseSync,
@@ -53,23 +53,26 @@ export class Batch {
     lost?: (error: unknown) => void,
   ): Added<T> {
     const open = this.#open ??= this.#begin(database);
+    let done: Written<T>;
     try {
-      const { result, written = [], gone = [] } = work(database);
-      for (const key of written) {
-        open.written.add(key);
-        open.gone.delete(key);
-      }
-      for (const key of gone) {
-        open.gone.add(key);
-        open.written.delete(key);
-      }
-      if (lost !== undefined) open.lost.add(lost);
-      return { result, lasting: open.lasting.promise };
+      database.exec("SAVEPOINT one");
+      done = work(database);
+      database.exec("RELEASE one");
     } catch (error) {
-      // what fails here is the file or the disk, and no matter of this one write
-      this.#lose(open, error);
+      this.#undo(open, error);
       throw error;
     }
+    const { result, written = [], gone = [] } = done;
+    for (const key of written) {
+      open.written.add(key);
+      open.gone.delete(key);
+    }
+    for (const key of gone) {
+      open.gone.add(key);
+      open.written.delete(key);
+    }
+    if (lost !== undefined) open.lost.add(lost);
+    return { result, lasting: open.lasting.promise };
   }
 
   /** Makes everything last that was written. Does not throw: whoever wrote hears of it. */
@@ -102,6 +105,15 @@ export class Batch {
       if (this.#open === open) this.end();
     });
     return open;
+  }
+
+  /** Undoes the last write alone; where it cannot be, as when SQLite has undone everything, all is lost. */
+  #undo(open: Open, error: unknown): void {
+    try {
+      open.database.exec("ROLLBACK TO one; RELEASE one");
+    } catch {
+      this.#lose(open, error);
+    }
   }
 
   #lose(open: Open, error: unknown): void {

@@ -61,6 +61,21 @@ Deno.test("commits that are asked for at once share one sync, and each keeps its
   assertEquals(changes.map(({ entry }) => entry?.value), ["0", "1"]);
 });
 
+Deno.test("a commit that fails by itself undoes none of those that it shares a sync with", async () => {
+  await using place = await opened();
+  const { store } = place;
+  await make(store, "a/key", "0");
+  const range = { from: "a", to: "b" };
+  const wrong = store.commit({
+    expect: [],
+    put: [{ key: "b", value: "half" }],
+    read: [{ range, createdBefore: "no number" }],
+  }, CALL);
+  const [first, outcome, last] = await Promise.all([make(store, "c", "1"), wrong, make(store, "d", "1")]);
+  assertEquals([outcome.kind, Number(last) - Number(first)], ["unknown", 1]);
+  assertEquals((await store.list("", CALL)).map(({ key }) => key), ["a/key", "c", "d"]);
+});
+
 Deno.test("ahead() answers a commit on which the next builds, and nobody else sees either before both last", async () => {
   await using place = await opened();
   const { store, file } = place;

@@ -204,13 +204,16 @@ export class Counter {
     const { lock, observer } = this.options;
     const fence = this.#granter.inDoubt(id);
     let ended: { readonly hold: Hold | undefined } | undefined;
-    const decision = await lock.change("release", (current, _, inDoubt) => {
+    const decision = await lock.change("release", (current, entry, inDoubt) => {
+      this.#document.found(entry);
       const decision = settle(current, { holder: id, boot });
       // a try of ours that nobody heard of may have been what ended it
       ended = decision.kind === "released" ? { hold: decision.hold } : inDoubt ? ended : undefined;
       const next = decision.kind === "released" ? decision.next : fence ? current : undefined;
       return { decision, ...(next === undefined ? {} : { next }), note: { what: "release", machine: id } };
-    });
+    }, { guess: { entry: this.#document.entry } });
+    // whoever waits for the slot need not wait for the mirror
+    this.#document.found(lock.seen ?? null);
     this.#granter.settled(id);
     if (ended !== undefined && decision.kind !== "kept") observer.released(lock.group, id, ended.hold);
   }

@@ -156,6 +156,7 @@ export class Desk {
       await this.#counter.settle(id, boot);
     });
     if (visitor?.wait?.over !== false) this.#visitors.delete(id);
+    this.pump();
     return { kind: "released" };
   }
 

@@ -271,6 +271,11 @@ export class Lock {
     return serializeSemaphore({ ...next, changed: { at, by: this.by, ...note, extra: {} } });
   }
 
+  /** What the document was when this object wrote or saw it last; `undefined`: not known. */
+  get seen(): Entry | null | undefined {
+    return this.#seen?.entry;
+  }
+
   /** Tells what the documents are by now, as far as somebody else knows: see {@linkcode confirm}. */
   saw(sight: Sight): void {
     this.#seen = sight;

@@ -5,6 +5,10 @@
  * It keeps no state of its own that would be missed: documents and places are in the store, and any number of servers stand
  * side by side on one. What only looks is answered from a mirror of the store, which costs the store nothing however many
  * hosts there are; what grants or ends a slot is a commit. All waiting hosts together cost two leases.
+ *
+ * Where the store can, what is decided builds on what was decided just before, while neither lasts yet; no host is told
+ * of anything before it does. Should it not come to last, all that is known here is forgotten, as if the server had
+ * been killed and started again.
  */
 
 import type { SlotObserver } from "./counter.ts";
@@ -19,7 +23,7 @@ import { POLL_PLACE_TTL_MS } from "./polling.ts";
 import { awayRange, PLACE_TTL_MS, queueRange } from "./queue.ts";
 import { SeenDocument } from "./seen_document.ts";
 import type { Patience, SlotAnswer, SlotRequest, SlotServer } from "./slot_server.ts";
-import { type Store, StoreError } from "./store.ts";
+import { type AheadStore, type Store, StoreError } from "./store.ts";
 import type { Surroundings, Timer } from "./surroundings.ts";
 
 export interface SlotsOptions {
@@ -43,10 +47,18 @@ export interface SlotsOptions {
 const SWEEPS = 10;
 const UNOBSERVED: SlotObserver = { granted() {}, released() {} };
 
+/** What all desks stand on. */
+interface Ground {
+  readonly store: Store;
+  /** The same store, where it answers before what it did lasts. */
+  readonly ahead: AheadStore | undefined;
+  readonly all: SeenDocument;
+  readonly footings: Footings;
+}
+
 export class Slots implements SlotServer {
   readonly #desks = new Map<string, Desk>();
-  readonly #all: SeenDocument;
-  readonly #footings: Footings;
+  #ground: Ground;
   readonly #placeTtlMs: number;
   readonly #groups: KnownGroups;
   readonly #subscription: { close(): void };
@@ -54,15 +66,10 @@ export class Slots implements SlotServer {
   #closed = false;
 
   constructor(private readonly options: SlotsOptions) {
-    const { store, mirror, surroundings, by, placeTtlMs = POLL_PLACE_TTL_MS, groups = ANY_GROUP } = options;
+    const { mirror, placeTtlMs = POLL_PLACE_TTL_MS, groups = ANY_GROUP } = options;
     this.#placeTtlMs = placeTtlMs;
     this.#groups = groups;
-    this.#all = new SeenDocument(ALL_KEY, ALL_GROUPS, new Lock(store, ALL_GROUPS, surroundings, by), mirror);
-    const lost = () => this.#desks.forEach((desk) => desk.leaseLost());
-    this.#footings = {
-      present: new Footing(store, PLACE_TTL_MS, lost),
-      away: new Footing(store, placeTtlMs, lost),
-    };
+    this.#ground = this.#newGround();
     this.#subscription = mirror.subscribe((news) => this.#hear(news));
     this.#sweepLater();
   }
@@ -102,9 +109,34 @@ export class Slots implements SlotServer {
     this.#closed = true;
     this.#sweep?.cancel();
     this.#subscription.close();
-    this.#desks.forEach((desk) => desk.close());
-    this.#footings.present.abandon();
-    this.#footings.away.abandon();
+    this.#leaveGround();
+  }
+
+  #newGround(): Ground {
+    const { options: { mirror, surroundings, by } } = this;
+    const ahead = this.options.store.ahead?.(() => {
+      this.#leaveGround();
+      if (!this.#closed) this.#ground = this.#newGround();
+    });
+    const store = ahead ?? this.options.store;
+    const lost = () => this.#desks.forEach((desk) => desk.leaseLost());
+    return {
+      store,
+      ahead,
+      all: new SeenDocument(ALL_KEY, ALL_GROUPS, new Lock(store, ALL_GROUPS, surroundings, by), mirror),
+      footings: {
+        present: new Footing(store, PLACE_TTL_MS, lost),
+        away: new Footing(store, this.#placeTtlMs, lost),
+      },
+    };
+  }
+
+  #leaveGround(): void {
+    const { present, away } = this.#ground.footings;
+    for (const desk of this.#desks.values()) desk.close();
+    this.#desks.clear();
+    present.abandon();
+    away.abandon();
   }
 
   async #answered({ group }: SlotRequest, ask: (desk: Desk) => Promise<SlotAnswer>): Promise<SlotAnswer> {
@@ -116,8 +148,11 @@ export class Slots implements SlotServer {
     if (mirror.state.kind === "empty") {
       return { kind: "unavailable", value: mirror.state.error?.message ?? "the store has not been read yet" };
     }
+    const { ahead } = this.#ground;
     try {
-      return await ask(this.#desk(group));
+      const answer = await ask(this.#desk(group));
+      await ahead?.lasting();
+      return answer;
     } catch (error) {
       if (error instanceof LockError && error.kind === "document") {
         return { kind: "corrupt", value: error.message };
@@ -132,14 +167,15 @@ export class Slots implements SlotServer {
   #desk(group: string): Desk {
     const known = this.#desks.get(group);
     if (known !== undefined) return known;
-    const { store, mirror, surroundings, by, observer = UNOBSERVED, failed } = this.options;
+    const { mirror, surroundings, by, failed } = this.options;
+    const { store, all, footings } = this.#ground;
     const desk = new Desk({
       lock: new Lock(store, group, surroundings, by),
       mirror,
-      all: this.#all,
-      footings: this.#footings,
+      all,
+      footings,
       placeTtlMs: this.#placeTtlMs,
-      observer,
+      observer: this.#observer(),
       rules: () => this.#groups.rulesOf(group) ?? { windows: [], freezes: [] },
       newMark: this.options.newMark ?? newMark,
       failed,
@@ -147,6 +183,18 @@ export class Slots implements SlotServer {
     this.#desks.set(group, desk);
     this.#read(desk);
     return desk;
+  }
+
+  /** Hears of what lasts. */
+  #observer(): SlotObserver {
+    const { observer = UNOBSERVED } = this.options;
+    const { ahead } = this.#ground;
+    if (ahead === undefined) return observer;
+    const once = (tell: () => void) => ahead.lasting().then(tell, () => {});
+    return {
+      granted: (...of) => void once(() => observer.granted(...of)),
+      released: (...of) => void once(() => observer.released(...of)),
+    };
   }
 
   /** Takes all places of a group from the mirror. */
@@ -167,7 +215,7 @@ export class Slots implements SlotServer {
       case "changed": {
         const { key, entry, revision } = news;
         if (key === ALL_KEY) {
-          this.#all.refresh();
+          this.#ground.all.refresh();
           this.#desks.forEach((desk) => desk.pump());
           return;
         }
@@ -178,7 +226,7 @@ export class Slots implements SlotServer {
         return desk?.line.forgetBefore(mirror.revision);
       }
       case "reread":
-        this.#all.refresh();
+        this.#ground.all.refresh();
         return this.#desks.forEach((desk) => this.#read(desk));
       case "state":
         return this.#desks.forEach((desk) => desk.pump());

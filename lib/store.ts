@@ -217,6 +217,24 @@ export interface Store {
   /** What is still known of the past of `key`. Throws {@linkcode StoreError}. */
   history(key: string, options: CallOptions): Promise<History>;
 
+  /**
+   * The same store for a process that decides much in a short time: see {@linkcode AheadStore}. `lost` is called once, before
+   * anything else happens, where something was answered that will not last. Absent: whatever is committed lasts already.
+   */
+  ahead?(lost: (error: StoreError) => void): AheadStore;
+
   /** Ends every watch, every lease's keeping alive and every connection. The store cannot be used afterwards. */
   close(): Promise<void>;
+}
+
+/**
+ * A store that answers a commit before it lasts, so that the next one can build on it, and both share one sync. Until
+ * {@linkcode lasting} says so, nobody outside of this process may be told of it.
+ *
+ * What does not last, as for want of room on the disk, never was: with it goes everything that this object has said
+ * since, and it refuses every further call. Its user forgets all that it heard of it, and asks for another.
+ */
+export interface AheadStore extends Store {
+  /** Resolves once everything that was answered so far lasts. Throws {@linkcode StoreError} where it does not. */
+  lasting(): Promise<void>;
 }

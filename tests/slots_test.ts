@@ -219,7 +219,7 @@ Deno.test("Slots gives up the place of a host whose connection breaks, and a slo
   await service.time.advance(SOON_MS);
   server.store.callMs = 200;
   const steady = server.steady("holder");
-  await service.time.advance(500);
+  await service.time.advance(300);
   // the grant is under way
   a.hangUp();
   await steady;

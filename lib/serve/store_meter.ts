@@ -1,7 +1,7 @@
 /** How long the calls of a server to its store take, and how many fail. */
 
 import { Counts, type Family, Histogram } from "../exposition.ts";
-import { type CommitOutcome, type Store, StoreError } from "../store.ts";
+import { type AheadStore, type CommitOutcome, type Store, StoreError } from "../store.ts";
 import type { Surroundings } from "../surroundings.ts";
 
 /** Ends of the buckets, in seconds. */
@@ -19,31 +19,51 @@ export class StoreMeter {
 
   /** The same store, whose calls are measured. */
   measured(store: Store): Store {
-    const timed = async <T>(operation: CallKind, call: () => Promise<T>): Promise<T> => {
-      const { surroundings } = this;
-      const beganMs = surroundings.elapsed();
-      try {
-        const answer = await call();
-        if ((answer as Partial<CommitOutcome> | null)?.kind === "unknown") this.#failures.add({ operation });
-        return answer;
-      } catch (error) {
-        if (error instanceof StoreError) this.#failures.add({ operation });
-        throw error;
-      } finally {
-        this.#calls.observe({ operation }, (surroundings.elapsed() - beganMs) / 1000);
-      }
-    };
+    const ahead = store.ahead?.bind(store);
     return {
       name: store.name,
-      read: (...asked) => timed("read", () => store.read(...asked)),
-      list: (...asked) => timed("read", () => store.list(...asked)),
-      view: (...asked) => timed("read", () => store.view(...asked)),
-      commit: (...asked) => timed("commit", () => store.commit(...asked)),
-      lease: (...asked) => timed("lease", () => store.lease(...asked)),
-      history: (...asked) => timed("history", () => store.history(...asked)),
+      read: (...asked) => this.#timed("read", () => store.read(...asked)),
+      list: (...asked) => this.#timed("read", () => store.list(...asked)),
+      view: (...asked) => this.#timed("read", () => store.view(...asked)),
+      commit: (...asked) => this.#timed("commit", () => store.commit(...asked)),
+      lease: (...asked) => this.#timed("lease", () => store.lease(...asked)),
+      history: (...asked) => this.#timed("history", () => store.history(...asked)),
       watch: (...asked) => store.watch(...asked),
       close: () => store.close(),
+      ...(ahead === undefined ? {} : { ahead: (lost) => this.#measuredAhead(ahead(lost)) }),
     };
+  }
+
+  #measuredAhead(store: AheadStore): AheadStore {
+    return {
+      ...this.measured(store),
+      lasting: () => store.lasting(),
+      commit: (...asked) => {
+        const answered = store.commit(...asked);
+        // a commit takes until it lasts
+        this.#timed("commit", async () => {
+          const outcome = await answered;
+          await store.lasting();
+          return outcome;
+        }).catch(() => {});
+        return answered;
+      },
+    };
+  }
+
+  async #timed<T>(operation: CallKind, call: () => Promise<T>): Promise<T> {
+    const { surroundings } = this;
+    const beganMs = surroundings.elapsed();
+    try {
+      const answer = await call();
+      if ((answer as Partial<CommitOutcome> | null)?.kind === "unknown") this.#failures.add({ operation });
+      return answer;
+    } catch (error) {
+      if (error instanceof StoreError) this.#failures.add({ operation });
+      throw error;
+    } finally {
+      this.#calls.observe({ operation }, (surroundings.elapsed() - beganMs) / 1000);
+    }
   }
 
   get families(): Family[] {

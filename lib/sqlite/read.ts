@@ -7,6 +7,9 @@ import type { DatabaseSync } from "node:sqlite";
 import { prepared } from "./file.ts";
 import type { Entry, History, KeyRange, PastChange, Query, View } from "../store.ts";
 
+/** So many changes of a key are told of, the last ones. */
+export const PAST_MAX = 1000;
+
 type Value = string | number | bigint;
 
 /** The entries that are there at `:now`. */
@@ -93,13 +96,15 @@ function ofRange(database: DatabaseSync, what: string, { from, to }: KeyRange, e
   return row?.["answer"];
 }
 
+/** The past of a key, no more of it than is promised. */
 export function historyAt(database: DatabaseSync, key: string): History {
-  const changes = pastAt(database, key, 0n);
-  const first = prepared(database, "SELECT first FROM past WHERE key = :key ORDER BY revision LIMIT 1").get({
-    key,
-  });
-  const complete = first === undefined ? entryAt(database, key) === null : first["first"] === 1;
-  return { changes, complete };
+  const rows = prepared(
+    database,
+    "SELECT key, value, revision, created, first FROM past WHERE key = :key ORDER BY revision DESC LIMIT :kept",
+  ).all({ key, kept: PAST_MAX }).reverse();
+  const [oldest] = rows;
+  const complete = oldest === undefined ? entryAt(database, key) === null : oldest["first"] === 1;
+  return { changes: rows.map(toPastChange), complete };
 }
 
 /** What is kept of the changes of a key after this revision, the oldest first. */
@@ -107,10 +112,11 @@ export function pastAt(database: DatabaseSync, key: string, after: bigint): Past
   return prepared(
     database,
     "SELECT key, value, revision, created FROM past WHERE key = :key AND revision > :after ORDER BY revision",
-  ).all({ key, after }).map((row) => ({
-    revision: String(row["revision"]),
-    entry: row["value"] === null ? null : toEntry(row),
-  }));
+  ).all({ key, after }).map(toPastChange);
+}
+
+function toPastChange(row: Record<string, unknown>): PastChange {
+  return { revision: String(row["revision"]), entry: row["value"] === null ? null : toEntry(row) };
 }
 
 function queryAt(database: DatabaseSync, query: Query, now: number): Entry[] {

@@ -2,7 +2,8 @@
  * The embedded store: one SQLite file, for machines that share a disk and for trying locksmith without an etcd.
  *
  * Every process on the host may open the file; a transaction takes SQLite's write lock, so commits are atomic across
- * processes, and synced, so that a committed one survives a power failure. A watch hears of a change by a bell. Leases
+ * processes, and synced, so that a committed one survives a power failure; those that are asked for in one turn of the
+ * event loop share one sync. A watch hears of a change by a bell. Leases
  * expire by the clock of the host: one that is set forward ends them early, and their owners hear of it when they next
  * keep them alive. A file on a file system that hosts share is refused: SQLite's locks do not hold there.
  *
@@ -11,7 +12,8 @@
  */
 
 import type { DatabaseSync } from "node:sqlite";
-import { ring } from "./bell.ts";
+import { type Added, Batch, type Written } from "./batch.ts";
+import { SqliteAhead } from "./ahead.ts";
 import { isBusy, isFull, openDatabase } from "./file.ts";
 import { keepLease } from "../kept_lease.ts";
 import { requireOwnFileSystem } from "./place.ts";
@@ -20,6 +22,7 @@ import { beginLease, commitTransaction, endLease, renewLease } from "./write.ts"
 import { reasonOf } from "../system_error.ts";
 import { watchSqlite } from "./watch.ts";
 import {
+  type AheadStore,
   type CallOptions,
   type Change,
   type CommitOutcome,
@@ -57,13 +60,17 @@ class SqliteStore implements Store {
   readonly #path: string;
   readonly #watches = new Set<Watch>();
   readonly #leases = new Set<Lease>();
+  readonly #batch: Batch;
   #database: DatabaseSync | undefined;
+  /** For looks while something is written that does not last yet: they see what lasts. */
+  #reader: DatabaseSync | undefined;
   #closed = false;
   #placed = false;
 
   constructor(path: string) {
     this.#path = path;
     this.name = `sqlite:${path}`;
+    this.#batch = new Batch(path);
   }
 
   read(key: string, options: CallOptions): Promise<Entry | null> {
@@ -96,12 +103,7 @@ class SqliteStore implements Store {
     await this.#place("commit", options);
     await this.#attempt("commit", options, () => this.#open());
     try {
-      return await this.#attempt("commit", options, () => {
-        const { outcome, gone } = commitTransaction(this.#open(), transaction);
-        const written = outcome.kind === "committed" ? transaction.put.map(({ key }) => key) : [];
-        ring(this.#path, written, gone);
-        return outcome;
-      });
+      return await this.#write("commit", options, (database) => commitTransaction(database, transaction));
     } catch (error) {
       // an error in COMMIT itself may come after the change is durable, but for lack of room
       if (error instanceof StoreError && !isFull(error.cause)) return { kind: "unknown", cause: error };
@@ -109,15 +111,20 @@ class SqliteStore implements Store {
     }
   }
 
+  ahead(lost: (error: StoreError) => void): AheadStore {
+    return new SqliteAhead(this, this.#batch, {
+      commit: (transaction, options, lost) =>
+        this.#add("commit", options, (database) => commitTransaction(database, transaction), lost),
+      explain: (error) => this.#explain("commit", error),
+    }, lost);
+  }
+
   async lease(ttlMs: number, lost: () => void, options: CallOptions): Promise<Lease> {
-    const id = await this.#attempt("begin a lease", options, () => beginLease(this.#open(), ttlMs));
+    const id = await this.#write("begin a lease", options, (database) => beginLease(database, ttlMs));
     const lease: Lease = keepLease(id, ttlMs, {
       renew: (timeoutMs) =>
-        this.#attempt("keep a lease alive", { timeoutMs }, () => renewLease(this.#open(), id, ttlMs)),
-      end: (options) =>
-        this.#attempt("end a lease", options, () => {
-          ring(this.#path, [], endLease(this.#open(), id));
-        }),
+        this.#write("keep a lease alive", { timeoutMs }, (database) => renewLease(database, id, ttlMs)),
+      end: (options) => this.#write("end a lease", options, (database) => endLease(database, id)),
       ended: () => this.#leases.delete(lease),
       lost,
     });
@@ -167,17 +174,21 @@ class SqliteStore implements Store {
 
   close(): Promise<void> {
     this.#closed = true;
+    this.#batch.end();
     for (const watch of this.#watches) watch.close();
     for (const lease of this.#leases) lease.abandon();
     this.#database?.close();
-    this.#database = undefined;
+    this.#reader?.close();
+    this.#database = this.#reader = undefined;
     return Promise.resolve();
   }
 
   /** Looks at one moment, or answers `nothing` while there is no file. */
   #look<T, N>(look: (database: DatabaseSync) => T, nothing: N): T | N {
     if (this.#closed) throw new Error("the store is closed");
-    return this.#exists() ? moment(this.#open(), look) : nothing;
+    if (!this.#exists()) return nothing;
+    if (this.#batch.lasting === undefined) return moment(this.#open(), look);
+    return moment(this.#reader ??= openDatabase(this.#path), look);
   }
 
   #exists(): boolean {
@@ -194,6 +205,31 @@ class SqliteStore implements Store {
   #open(): DatabaseSync {
     if (this.#closed) throw new Error("the store is closed");
     return this.#database ??= openDatabase(this.#path);
+  }
+
+  /** Writes, and waits until it lasts. Throws {@linkcode StoreError}. */
+  async #write<T>(
+    what: string,
+    options: CallOptions,
+    work: (database: DatabaseSync) => Written<T>,
+  ): Promise<T> {
+    const { result, lasting } = await this.#add(what, options, work);
+    try {
+      await lasting;
+    } catch (error) {
+      throw this.#explain(what, error);
+    }
+    return result;
+  }
+
+  /** Writes what lasts soon. Throws {@linkcode StoreError}. */
+  #add<T>(
+    what: string,
+    options: CallOptions,
+    work: (database: DatabaseSync) => Written<T>,
+    lost?: (error: unknown) => void,
+  ): Promise<Added<T>> {
+    return this.#attempt(what, options, () => this.#batch.add(this.#open(), work, lost));
   }
 
   /** Does `work` again while another process has the file, until the deadline. Throws {@linkcode StoreError}. */

@@ -1,61 +1,55 @@
 /**
- * What the embedded store writes: commits, leases, and the past of keys, each in one transaction with the write lock.
- * Whoever writes first removes what stood under leases that have expired, as a change of its own.
+ * What the embedded store writes: commits, leases, and the past of keys, each inside of a transaction that has the write
+ * lock (`batch.ts`). Whoever writes first removes what stood under leases that have expired, as a change of its own.
  */
 
 import type { DatabaseSync } from "node:sqlite";
-import { prepared, writing } from "./file.ts";
-import { anyCreatedBefore, entryAt, viewAt } from "./read.ts";
+import type { Written } from "./batch.ts";
+import { prepared } from "./file.ts";
+import { anyCreatedBefore, entryAt, PAST_MAX, viewAt } from "./read.ts";
 import type { CommitOutcome, Expectation, Transaction } from "../store.ts";
 
-/** How many changes of a key are kept. */
-const PAST_MAX = 1000;
+/** After so many changes of a key by one process those that are too many are dropped: to find them costs a look at all. */
+const DROP_EVERY = 64;
 
-/** How a commit ended, and which keys are gone since: also a refused one removes what had expired. */
-export function commitTransaction(
-  database: DatabaseSync,
-  transaction: Transaction,
-): { readonly outcome: CommitOutcome; readonly gone: readonly string[] } {
-  return writing(database, () => {
-    const expired = removeExpired(database);
-    const { expect, put, remove = [], read = [], readRefused = read } = transaction;
-    const holds = expect.every((expectation) => isMet(database, expectation)) &&
-      put.every(({ lease }) => lease === undefined || isAlive(database, lease));
-    if (!holds) return { outcome: { kind: "refused", ...viewAt(database, readRefused) }, gone: expired };
-    const gone = remove.filter((key) => entryAt(database, key) !== null);
-    if (put.length + gone.length > 0) {
-      const revision = nextRevision(database);
-      for (const { key, value, lease } of put) write(database, key, value, revision, lease);
-      for (const key of gone) erase(database, key, revision);
-    }
-    return { outcome: { kind: "committed", ...viewAt(database, read) }, gone: [...expired, ...gone] };
-  });
+/** How a commit ended. Also a refused one removes what had expired. */
+export function commitTransaction(database: DatabaseSync, transaction: Transaction): Written<CommitOutcome> {
+  const expired = removeExpired(database);
+  const { expect, put, remove = [], read = [], readRefused = read } = transaction;
+  const holds = expect.every((expectation) => isMet(database, expectation)) &&
+    put.every(({ lease }) => lease === undefined || isAlive(database, lease));
+  if (!holds) return { result: { kind: "refused", ...viewAt(database, readRefused) }, gone: expired };
+  const gone = remove.filter((key) => entryAt(database, key) !== null);
+  if (put.length + gone.length > 0) {
+    const revision = nextRevision(database);
+    for (const { key, value, lease } of put) write(database, key, value, revision, lease);
+    for (const key of gone) erase(database, key, revision);
+  }
+  return {
+    result: { kind: "committed", ...viewAt(database, read) },
+    written: put.map(({ key }) => key),
+    gone: [...expired, ...gone],
+  };
 }
 
 /** The id of a new lease: a revision, and so never that of another. */
-export function beginLease(database: DatabaseSync, ttlMs: number): string {
-  return writing(database, () => {
-    const id = nextRevision(database);
-    prepared(database, "INSERT INTO lease (id, expires_ms) VALUES (?, ?)").run(id, expiry(ttlMs));
-    return String(id);
-  });
+export function beginLease(database: DatabaseSync, ttlMs: number): Written<string> {
+  const id = nextRevision(database);
+  prepared(database, "INSERT INTO lease (id, expires_ms) VALUES (?, ?)").run(id, expiry(ttlMs));
+  return { result: String(id) };
 }
 
 /** Whether the lease was still there. */
-export function renewLease(database: DatabaseSync, id: string, ttlMs: number): boolean {
-  return writing(database, () => {
-    if (!isAlive(database, id)) return false;
-    prepared(database, "UPDATE lease SET expires_ms = ? WHERE id = ?").run(expiry(ttlMs), BigInt(id));
-    return true;
-  });
+export function renewLease(database: DatabaseSync, id: string, ttlMs: number): Written<boolean> {
+  if (!isAlive(database, id)) return { result: false };
+  prepared(database, "UPDATE lease SET expires_ms = ? WHERE id = ?").run(expiry(ttlMs), BigInt(id));
+  return { result: true };
 }
 
-/** Ends a lease, and tells which keys went with it. */
-export function endLease(database: DatabaseSync, id: string): readonly string[] {
-  return writing(database, () => {
-    const { changes } = prepared(database, "DELETE FROM lease WHERE id = ?").run(BigInt(id));
-    return removeExpired(database, Number(changes));
-  });
+/** Ends a lease; what stood under it goes with it. */
+export function endLease(database: DatabaseSync, id: string): Written<void> {
+  const { changes } = prepared(database, "DELETE FROM lease WHERE id = ?").run(BigInt(id));
+  return { result: undefined, gone: removeExpired(database, Number(changes)) };
 }
 
 function expiry(ttlMs: number): number {
@@ -114,7 +108,7 @@ function erase(database: DatabaseSync, key: string, revision: bigint): void {
   if (row?.["lease"] === null) remember(database, key, revision, null, null, false);
 }
 
-/** Keeps a change of a key, and drops those that are too many. */
+/** Keeps a change of a key, and now and then drops those that are too many. */
 function remember(
   database: DatabaseSync,
   key: string,
@@ -128,6 +122,11 @@ function remember(
     : 0;
   prepared(database, "INSERT INTO past (key, revision, value, created, first) VALUES (?, ?, ?, ?, ?)")
     .run(key, revision, value, created, first);
+  let changes = CHANGES.get(database);
+  if (changes === undefined) CHANGES.set(database, changes = new Map());
+  const count = changes.get(key) ?? 0;
+  changes.set(key, count + 1);
+  if (count % DROP_EVERY > 0) return;
   prepared(
     database,
     `DELETE FROM past WHERE key = :key AND revision <= (
@@ -135,3 +134,6 @@ function remember(
   )`,
   ).run({ key, kept: PAST_MAX });
 }
+
+/** How many changes of each key this process has made. */
+const CHANGES = new WeakMap<DatabaseSync, Map<string, number>>();

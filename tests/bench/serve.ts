@@ -59,8 +59,8 @@ export async function servingSqlite(progress: (text: string) => void): Promise<S
     const syncs = syncsPerSecond(`${folder}/synced`);
     return {
       text: `${text}
-Changes of one group follow one another, and each is durable when it is answered, so a pair waits for two syncs. This disk
-syncs ${syncs.toFixed(0)} small writes per second.
+Every change is durable when it is answered; those that are asked for in the same moment share one sync. This disk syncs
+${syncs.toFixed(0)} small writes per second.
 `,
       figures,
     };

@@ -12,8 +12,11 @@ import { Pollers } from "./pollers.ts";
 
 const WAITING = 5_000;
 const WATCHED_SECONDS = 20;
-/** What the server does after the last host came, until it is at rest; in milliseconds. */
-const REST_MS = 5_000;
+/**
+ * Until a server is at rest, in milliseconds: what the arrival of thousands left behind the runtime sweeps up once it has
+ * had nothing to do for a while.
+ */
+const REST_MS = 40_000;
 const LIMIT_MS = 90_000;
 const PAINTS = 5;
 const MIB = 1024 * 1024;
@@ -50,9 +53,9 @@ export async function servedFleet(progress: (text: string) => void): Promise<Sec
   return {
     text:
       `A server on etcd without hosts, and with ${WAITING} that wait for the same slot, each over a connection of its own;
-over ${WATCHED_SECONDS} s in which nothing changes. All ${WAITING} were in line after ${
-        cameSeconds.toFixed(1)
-      } s.
+over ${WATCHED_SECONDS} s in which nothing changes, ${
+        REST_MS / 1000
+      } s after they came. All ${WAITING} were in line after ${cameSeconds.toFixed(1)} s.
 
 ${
         grid(["server", "resident", "processor", "calls to etcd"], [

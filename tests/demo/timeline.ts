@@ -33,6 +33,8 @@ export function demoTimeline({ startedMs, nowMs, rows, max }: Picture, title: st
       machines,
       windows: [],
       lost: 0,
+      unhealthy: 0,
+      heldOff: 0,
       throughMs: through ? lastMs : null,
       why: undefined,
       idealMs: lastMs,

@@ -93,8 +93,11 @@ function ofRange(database: DatabaseSync, what: string, { from, to }: KeyRange, e
   return row?.["answer"];
 }
 
-export function historyAt(database: DatabaseSync, key: string): History {
-  const changes = pastAt(database, key, 0n);
+/** `last`: so many of the newest changes will do. */
+export function historyAt(database: DatabaseSync, key: string, last = Infinity): History {
+  // one more tells whether there are older ones
+  const changes = pastAt(database, key, 0n, last + 1);
+  if (changes.length > last) return { changes: changes.slice(1), complete: false, leftOut: true };
   const first = prepared(database, "SELECT first FROM past WHERE key = :key ORDER BY revision LIMIT 1").get({
     key,
   });
@@ -102,12 +105,12 @@ export function historyAt(database: DatabaseSync, key: string): History {
   return { changes, complete };
 }
 
-/** What is kept of the changes of a key after this revision, the oldest first. */
-export function pastAt(database: DatabaseSync, key: string, after: bigint): PastChange[] {
-  return prepared(
-    database,
-    "SELECT key, value, revision, created FROM past WHERE key = :key AND revision > :after ORDER BY revision",
-  ).all({ key, after }).map((row) => ({
+/** What is kept of the changes of a key after this revision, or the newest of them, the oldest first. */
+export function pastAt(database: DatabaseSync, key: string, after: bigint, newest = Infinity): PastChange[] {
+  const sql = "SELECT key, value, revision, created FROM past WHERE key = :key AND revision > :after " +
+    "ORDER BY revision DESC LIMIT :limit";
+  const limit = Number.isFinite(newest) ? newest : -1;
+  return prepared(database, sql).all({ key, after, limit }).reverse().map((row) => ({
     revision: String(row["revision"]),
     entry: row["value"] === null ? null : toEntry(row),
   }));

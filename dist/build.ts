@@ -126,6 +126,9 @@ const ASKING: readonly string[] = [
   "etcd/store.ts",
 ];
 
+/** What the daemon imports, which stays in memory for weeks, and nothing that it does not need. */
+const DAEMON: readonly string[] = ["cli/agent_metrics.ts", "cli/daemon_command.ts"];
+
 /**
  * How the runtime is to work for commands. Before a short one is done, V8 would collect garbage three times and compile a
  * hundred functions to machine code that hardly run again.
@@ -267,7 +270,10 @@ async function selfExtracting(
   const runtime = tarEntry("locksmith", deno, 0o700);
   const program = concat(
     ...await Promise.all(
-      scripts.map(async (name) => tarEntry(name, await Deno.readFile(`${bundled}/${name}`), 0o600)),
+      scripts.map(async (name) => {
+        const text = unseen(await Deno.readTextFile(`${bundled}/${name}`), scripts);
+        return tarEntry(name, new TextEncoder().encode(text), 0o600);
+      }),
     ),
   );
   const end = new Uint8Array(1024);
@@ -298,6 +304,17 @@ async function selfExtracting(
   const header = new TextEncoder().encode(fill(new TextEncoder().encode(fill(0)).length + 1));
   await Deno.writeFile(made, concat(header, ...payload), { mode: 0o755 });
   await Deno.chmod(made, 0o755);
+}
+
+/**
+ * The runtime reads at each start, and keeps in memory, what a module says that it may import later. It does not see what
+ * a function has to tell.
+ */
+function unseen(text: string, scripts: readonly string[]): string {
+  return text.replaceAll(
+    /\bimport\("\.\/([^"/]+)"\)/g,
+    (whole, name: string) => scripts.includes(name) ? whole.replace(/\((.*)\)/, "(String($1))") : whole,
+  );
 }
 
 /** The gzip'd tar entry of the runtime, from the last build when it is the same. */
@@ -366,11 +383,15 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
+function inLib(path: string): string {
+  return `${DIST}../lib/${path}`;
+}
+
 if (import.meta.main) {
   try {
     const { way, path, sizeBytes } = await build({
       entry: `${DIST}../main.ts`,
-      groups: { asking: ASKING.map((path) => `${DIST}../lib/${path}`) },
+      groups: { run: [inLib("cli/run.ts")], asking: ASKING.map(inLib), daemon: DAEMON.map(inLib) },
       outDir: DIST.slice(0, -1),
     });
     const how = way === "compile" ? "by deno compile" : "self-extracting, as there is no denort";

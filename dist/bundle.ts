@@ -99,7 +99,10 @@ export async function bundle(
   }
 }
 
-/** The modules in TypeScript that each start of the program evaluates beside `entry`; and what is imported dynamically, by whatever of it. */
+/**
+ * The modules in TypeScript that each start of the program evaluates beside `entry`, those that it imports dynamically itself
+ * included; and what is imported dynamically, by whatever of it.
+ */
 async function imported(entry: string): Promise<{ atOnce: string[]; members: string[] }> {
   const { metafile: { inputs, outputs } } = await esbuild.build({
     ...OPTIONS,
@@ -115,9 +118,11 @@ async function imported(entry: string): Promise<{ atOnce: string[]; members: str
     }
   }
   const found = new Set(Object.values(outputs).flatMap(({ entryPoint }) => entryPoint ?? []));
+  const [first] = found;
   for (const module of found) {
     for (const { kind, path, external } of inputs[module]?.imports ?? []) {
-      if (kind !== "dynamic-import" && !external && inputs[path] !== undefined) found.add(path);
+      if (kind === "dynamic-import" && module !== first) continue;
+      if (!external && inputs[path] !== undefined) found.add(path);
     }
   }
   const own = [...found].filter((path) => path.endsWith(".ts")).map((path) => resolve(path));

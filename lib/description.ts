@@ -283,6 +283,7 @@ export function describeDistance(ms: number): string {
 export function describeInstant(ms: number, zone: string, unit?: "second"): string {
   const at = Temporal.Instant.fromEpochMilliseconds(Math.round(ms)).toZonedDateTimeISO(zone);
   const day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"][at.dayOfWeek - 1];
-  const time = at.toPlainTime().toString({ smallestUnit: unit ?? (at.second === 0 ? "minute" : "second") });
-  return `${day} ${at.toPlainDate()} ${time} ${at.offset}`;
+  const smallestUnit = unit ?? (at.second === 0 ? "minute" : "second");
+  const text = at.toString({ smallestUnit, timeZoneName: "never", offset: "never" });
+  return `${day} ${text.replace("T", " ")} ${at.offset}`;
 }

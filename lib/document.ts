@@ -43,7 +43,7 @@ const INSTANT_FIELDS: readonly string[] = ["since", "at", "until", "back", "from
  * contradicts itself.
  */
 export function parseSemaphore(text: string): Semaphore {
-  if (text.length < LONG_TEXT) return parseAnew(text);
+  if (text.length < LONG_TEXT) return parseShort(text);
   if (lastParsed?.text !== text) {
     lastParsed = { text, semaphore: parseAnew(text, lastParsed?.semaphore.holds) };
   }
@@ -57,6 +57,22 @@ const LONG_TEXT = 2_000;
  * holds takes long to check.
  */
 let lastParsed: { readonly text: string; readonly semaphore: Semaphore } | undefined;
+
+/** So many short documents are remembered: those of the groups that somebody changes now. */
+const SHORT_MAX = 16;
+const shortParsed = new Map<string, Semaphore>();
+
+function parseShort(text: string): Semaphore {
+  const known = shortParsed.get(text);
+  if (known !== undefined) return known;
+  const semaphore = parseAnew(text);
+  for (const oldest of shortParsed.keys()) {
+    if (shortParsed.size < SHORT_MAX) break;
+    shortParsed.delete(oldest);
+  }
+  shortParsed.set(text, semaphore);
+  return semaphore;
+}
 
 /** `sound`: holds that were checked already. */
 function parseAnew(text: string, sound: ReadonlyMap<string, Hold> = new Map()): Semaphore {

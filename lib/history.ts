@@ -94,7 +94,8 @@ export function eventsSince(events: readonly PastEvent[], since: number): PastEv
   return events.filter(({ at }, index) => at === undefined ? index > last : epochMs(at) >= since);
 }
 
-function epochMs(instant: string): number {
+/** Milliseconds since the epoch. */
+export function epochMs(instant: string): number {
   return Temporal.Instant.from(instant).epochMilliseconds;
 }
 
@@ -149,6 +150,8 @@ function newHolds(before: Semaphore, after: Semaphore, record: LastChange | unde
   const already = new Set(before.holders);
   return after.holders.flatMap((id): Told[] => {
     const hold = after.holds.get(id);
+    // a hold that did not change is read as the same one
+    if (hold !== undefined && hold === before.holds.get(id)) return [];
     if (!already.has(id) || isAnother(before, after, id)) {
       const what = isByHand(hold) ? "lock" : "grant";
       // an older version records a hold and no change
@@ -170,7 +173,7 @@ function newHolds(before: Semaphore, after: Semaphore, record: LastChange | unde
 /** Whether the same machine holds its slot by another grant now. */
 function isAnother(before: Semaphore, after: Semaphore, id: string): boolean {
   const [then, now] = [before.holds.get(id), after.holds.get(id)];
-  return then?.grant !== undefined && now?.grant !== undefined && then.grant !== now.grant;
+  return then !== now && then?.grant !== undefined && now?.grant !== undefined && then.grant !== now.grant;
 }
 
 function maxChange(before: Semaphore, after: Semaphore, record: LastChange | undefined): Told[] {

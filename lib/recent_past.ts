@@ -71,7 +71,7 @@ export class RecentPast {
 
   async #load(group: string): Promise<void> {
     try {
-      const { past: { changes }, events } = await readHistory(this.store, group);
+      const { past: { changes }, events } = await readHistory(this.store, group, -Infinity);
       const day = new PastDay();
       for (const event of events) day.take(event);
       this.#known.set(group, { day, last: changes.at(-1)?.entry ?? null, stale: false });

@@ -174,8 +174,16 @@ export interface PastChange {
 export interface History {
   /** The oldest first. */
   readonly changes: readonly PastChange[];
-  /** Whether the first of them is the first there was; else older ones were dropped. */
+  /** Whether the first of them is the first there was; else older ones were dropped, or left out. */
   readonly complete: boolean;
+  /** There where older ones were left out, as was asked; the store may still have them. */
+  readonly leftOut?: true;
+}
+
+/** How much of the past is wanted. */
+export interface HistoryOptions extends CallOptions {
+  /** So many of the newest changes will do, at least one: older ones may be left out. Default: all. */
+  readonly last?: number;
 }
 
 export interface Store {
@@ -215,7 +223,7 @@ export interface Store {
   watch(range: KeyRange, listener: (change: Change) => void, after?: string): Watch;
 
   /** What is still known of the past of `key`. Throws {@linkcode StoreError}. */
-  history(key: string, options: CallOptions): Promise<History>;
+  history(key: string, options: HistoryOptions): Promise<History>;
 
   /**
    * The same store for a process that decides much in a short time: see {@linkcode AheadStore}. `lost` is called once, before

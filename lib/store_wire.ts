@@ -42,6 +42,8 @@ const LIST_LIMIT = 128;
 /** The longest that a server lets a store take, and that a lease may live without a sign of life, in milliseconds. */
 export const TIMEOUT_LIMIT_MS = 60_000;
 const TTL_LIMIT_MS = 3_600_000;
+/** The most that can be asked for of the changes of a key. */
+const LAST_LIMIT = 1_000_000_000;
 /** How often a server says something on a watch of which there is nothing to tell, in milliseconds. */
 export const HEARTBEAT_MS = 15_000;
 
@@ -59,7 +61,7 @@ export interface Questions {
   readonly "lease/keep": { readonly id: string };
   readonly "lease/end": { readonly id: string };
   readonly watch: { readonly range: KeyRange; readonly after?: string };
-  readonly history: { readonly key: string };
+  readonly history: { readonly key: string; readonly last?: number };
 }
 
 /** A question, and how long the store may take for it, in milliseconds. */
@@ -171,7 +173,10 @@ const QUESTIONS: { readonly [C in StoreCall]: (fields: Fields) => Questions[C] }
     range: range(keys, "range"),
     ...after === undefined ? {} : { after: revision(after, "after") },
   }),
-  history: (fields) => ({ key: key(fields["key"], "key") }),
+  history: ({ key: name, last }) => ({
+    key: key(name, "key"),
+    ...last === undefined ? {} : { last: number(last, "last", LAST_LIMIT) },
+  }),
 };
 
 const ANSWERS: { readonly [A in keyof Answers]: (fields: Fields) => Answers[A] } = {
@@ -186,9 +191,10 @@ const ANSWERS: { readonly [A in keyof Answers]: (fields: Fields) => Answers[A] }
   lease: ({ id }) => ({ id: leaseId(id, "id") }),
   "lease/keep": ({ alive }) => ({ alive: boolean(alive, "alive") }),
   "lease/end": () => ({}),
-  history: ({ changes, complete }) => ({
+  history: ({ changes, complete, leftOut }) => ({
     changes: list(changes, "changes", (item, at) => pastChange(object(item, at), at), Infinity),
     complete: boolean(complete, "complete"),
+    ...leftOut === undefined || !boolean(leftOut, "leftOut") ? {} : { leftOut: true },
   }),
 };
 

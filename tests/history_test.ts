@@ -8,7 +8,7 @@ import { startEtcd } from "./support/etcd.ts";
 import { CACHE_DIR, locksmith } from "./support/executable.ts";
 import { eventsSince, type PastEvent, pastEvents, withEventsOfAll } from "../lib/history.ts";
 import { historyText } from "../lib/cli/history_command.ts";
-import { historyReport } from "../lib/group_history.ts";
+import { historyReport, readHistory } from "../lib/group_history.ts";
 import { semaphoreKey } from "../lib/group.ts";
 import { Lock } from "../lib/lock.ts";
 import { parseSemaphore } from "../lib/document.ts";
@@ -230,6 +230,30 @@ Deno.test("where the beginning is dropped, the oldest document tells what it say
     text.split("\n")[0],
     `Known: from revision 3, ${events[0]?.at}; the store has dropped what came before`,
   );
+});
+
+Deno.test("of a large group the newest events are read, and more where somebody wants to go further back", async () => {
+  const group = new Group();
+  const ballast = "x".repeat(1024 * 1024);
+  for (let turn = 0; turn < 80; turn++) {
+    const changed = { at: time(turn), by: "anna@desk", what: "set-max" };
+    group.write(JSON.stringify({ semaphore: turn, max: turn, holders: [], changed, ballast }));
+  }
+  const store = openMemory(group.memory);
+  const read = async (since?: number) => {
+    const { past, events } = await readHistory(store, "", since);
+    return { report: historyReport("", past, events, events), times: events.map(({ at }) => at) };
+  };
+  const soon = await read();
+  assertEquals(soon.times, Array.from({ length: 16 }, (_, index) => time(64 + index)));
+  assertEquals([soon.report.complete, soon.report.leftOut], [false, true]);
+  assertEquals(
+    historyText(soon.report).split("\n")[0],
+    `Known: from revision 65, ${time(64)}; what came before was not read, --since TIME reads it`,
+  );
+  assertEquals((await read(START_MS + 40_000)).times.length, 64);
+  const all = await read(START_MS);
+  assertEquals([all.times.length, all.report.complete, all.report.leftOut], [80, true, undefined]);
 });
 
 Deno.test("an oldest document that says nothing of itself is what the others are compared to", () => {

@@ -18,10 +18,9 @@ import { tellNotStored } from "./unknown_group.ts";
 export function history(context: Context<"history">): Promise<number> {
   const { since } = context.config;
   return withLock(context, async (lock) => {
-    const { past, events: all } = await readHistory(lock.store, lock.group);
-    const events = since === undefined
-      ? all
-      : eventsSince(all, "at" in since ? since.at : context.surroundings.now() - since.ago);
+    const from = since && ("at" in since ? since.at : context.surroundings.now() - since.ago);
+    const { past, events: all } = await readHistory(lock.store, lock.group, from);
+    const events = from === undefined ? all : eventsSince(all, from);
     const report = historyReport(lock.group, past, all, events);
     const { screen, config: { json } } = context;
     if (json) context.out(`${JSON.stringify(report)}\n`);
@@ -35,16 +34,18 @@ export function history(context: Context<"history">): Promise<number> {
 }
 
 /** What happened, for people: from when on it is known, and a table. */
-export function historyText({ complete, oldest, events }: HistoryReport): string {
+export function historyText(report: HistoryReport): string {
+  const { events } = report;
   const rows = events.map((event) =>
     row(event.at, what(event), event.machine, event.host, event.by, event.reason ?? event.fault)
   );
   const titles = ["TIME", "WHAT", "MACHINE ID", "HOST", "BY", "REASON"];
-  return `${knownFrom(complete, oldest)}\n${rows.length === 0 ? "" : `\n${table([titles, ...rows])}`}`;
+  return `${knownFrom(report)}\n${rows.length === 0 ? "" : `\n${table([titles, ...rows])}`}`;
 }
 
 /** The same on a terminal. */
-export function historyOn(screen: Screen, { complete, oldest, events }: HistoryReport): string {
+export function historyOn(screen: Screen, report: HistoryReport): string {
+  const { oldest, events } = report;
   const columns: readonly Column<PastEvent>[] = [
     { title: "TIME", cell: ({ at }) => timeOn(screen, at) },
     { title: "WHAT", cell: what },
@@ -54,16 +55,19 @@ export function historyOn(screen: Screen, { complete, oldest, events }: HistoryR
   ];
   const at = timeOn(screen, oldest?.at);
   const from = oldest === null || at === undefined ? oldest : { ...oldest, at };
-  return `${knownFrom(complete, from)}\n${
+  return `${knownFrom({ ...report, oldest: from })}\n${
     events.length === 0 ? "" : `\n${fitTable(screen, columns, events)}`
   }`;
 }
 
-function knownFrom(complete: boolean, oldest: HistoryReport["oldest"]): string {
+function knownFrom({ complete, leftOut, oldest }: Omit<HistoryReport, "group" | "events">): string {
   if (complete) return "Known: from the beginning";
   if (oldest === null) return "Known: nothing, the store has dropped it";
   const time = oldest.at === undefined ? "" : `, ${oldest.at}`;
-  return oneLine(`Known: from revision ${oldest.revision}${time}; the store has dropped what came before`);
+  const before = leftOut
+    ? "what came before was not read, --since TIME reads it"
+    : "the store has dropped what came before";
+  return oneLine(`Known: from revision ${oldest.revision}${time}; ${before}`);
 }
 
 /** `set-max 2 (was 1)` */

@@ -29,7 +29,7 @@ import { readSettings } from "./settings.ts";
 import { StoreError } from "../store.ts";
 import { REAL } from "../surroundings.ts";
 import { didYouMean } from "../suggest.ts";
-import { VERSION } from "./version.ts";
+import { VERSION, versionText } from "./version.ts";
 
 /** What is known of a command line when something goes wrong. */
 interface Asked {
@@ -127,7 +127,7 @@ function answerAtOnce(program: string, line: CommandLine, name: CommandName | un
     return 0;
   };
   if (isOn(line, "version") || word === "version") {
-    return answer(() => `${program} version ${VERSION}\n`, word === "version" ? 0 : Infinity);
+    return answer(() => versionText(program), word === "version" ? 0 : Infinity);
   }
   const topic = word === "help" ? operands[0] : isOn(line, "help") ? word : undefined;
   if (word === undefined || topic !== undefined || word === "help") {

@@ -2,6 +2,9 @@
  * The past of one key, as far as etcd has kept it: told by a watch that begins at the first revision and ends at the last
  * that the key has now. Where etcd has dropped the beginning (a compaction), it begins with what the key was then, and is
  * not complete: an earlier life of the key may be gone without a trace.
+ *
+ * Where only the newest changes are wanted, the revision of the first of them is looked for: etcd counts the changes of a
+ * key, and tells the count at any revision without the value.
  */
 
 import type { IKeyValue, IWatchRequest, IWatchResponse } from "etcd3/lib/rpc.js";
@@ -10,7 +13,7 @@ import { EtcdAnswerError, EtcdTimeoutError } from "./connection.ts";
 import type { EtcdEndpoints } from "./endpoints.ts";
 import type { EtcdServer, Stream } from "./server.ts";
 import { bytesOf, entryOf } from "./txn.ts";
-import { type CallOptions, type History, isBefore, type PastChange } from "../store.ts";
+import { type History, type HistoryOptions, isBefore, type PastChange } from "../store.ts";
 
 /** How many changes are kept at most; older ones are dropped. */
 const CHANGES_MAX = 10_000;
@@ -22,29 +25,46 @@ const COMPACTIONS_MAX = 3;
  * 3.4.25 and 3.5.8 the answer waits for the rounds by itself.)
  */
 const QUIET_MS = 300;
+/** How often the first of the newest changes is looked for. Half of the revisions that come into question go each time. */
+const LOOKS_MAX = 64;
+/** The code of gRPC for a revision that was compacted. */
+const OUT_OF_RANGE = 11;
 
 /** See {@linkcode Store.history}. */
 export async function etcdHistory(
   endpoints: EtcdEndpoints,
   key: string,
-  { timeoutMs }: CallOptions,
+  { timeoutMs, last }: HistoryOptions,
 ): Promise<History> {
   return await endpoints.ask({
     what: `cannot read the history of ${JSON.stringify(key)}`,
     timeoutMs,
-    call: (server, deadlineMs) => historyAt(server, key, deadlineMs),
+    call: (server, deadlineMs) => historyAt(server, { key, wanted: last, deadlineMs }),
   });
 }
 
-async function historyAt(server: EtcdServer, key: string, deadlineMs: number): Promise<History> {
+interface Asked {
+  readonly key: string;
+  /** So many of the newest changes will do; `undefined`: all. */
+  readonly wanted: number | undefined;
+  /** By the clock of `performance`. */
+  readonly deadlineMs: number;
+}
+
+async function historyAt(server: EtcdServer, { key, wanted, deadlineMs }: Asked): Promise<History> {
   const past = { changes: new Array<PastChange>(), cut: false };
   const { changes } = past;
-  const last = (await server.call(RANGE, { key: bytesOf(key) }, deadlineMs)).kvs[0]?.mod_revision ?? null;
-  let from = "1";
+  const now = (await server.call(RANGE, { key: bytesOf(key), keys_only: true }, deadlineMs)).kvs[0];
+  const last = now?.mod_revision ?? null;
+  const begin = now === undefined || wanted === undefined || Number(now.version) <= wanted
+    ? null
+    : await beginOfLast(server, now, wanted, deadlineMs);
+  let from = begin ?? "1";
   for (let compactions = 0;; compactions++) {
     const compacted = await replay(server, { key, from, last, deadlineMs, past });
     if (compacted === null) {
-      return { changes: past.changes, complete: compactions === 0 && !past.cut };
+      if (compactions === 0 && begin !== null) return { changes, complete: false, leftOut: true };
+      return { changes, complete: compactions === 0 && !past.cut };
     }
     if (compactions === COMPACTIONS_MAX) throw dropped(compactions);
     const then = await server.call(RANGE, { key: bytesOf(key), revision: compacted }, deadlineMs);
@@ -52,6 +72,52 @@ async function historyAt(server: EtcdServer, key: string, deadlineMs: number): P
     changes.push(...then.kvs.map((kv) => changeOf("Put", kv)));
     if (last !== null && changes.at(-1)?.revision === last) return { changes, complete: false };
     from = String(BigInt(compacted) + 1n);
+  }
+}
+
+/**
+ * The revision of the change that is `wanted`th from the end, or of one a little before it. Looks where it should be if
+ * the changes came evenly, and in the middle every other time, since they need not have.
+ *
+ * @param now the key as it is, changed more often than that
+ */
+async function beginOfLast(
+  server: EtcdServer,
+  now: IKeyValue,
+  wanted: number,
+  deadlineMs: number,
+): Promise<string> {
+  if (wanted === 1) return now.mod_revision;
+  const first = Number(now.version) - wanted + 1;
+  let before = { revision: Number(now.create_revision), version: 1 };
+  let after = { revision: Number(now.mod_revision), version: Number(now.version) };
+  for (let look = 0; look < LOOKS_MAX && after.revision - before.revision > 1; look++) {
+    const share = look % 2 === 1 ? 0.5 : (first - before.version) / (after.version - before.version);
+    const inside = Math.floor(before.revision + share * (after.revision - before.revision));
+    const revision = Math.min(Math.max(inside, before.revision + 1), after.revision - 1);
+    const then = await changeAt(server, now, revision, deadlineMs);
+    if (then === null) before = { revision, version: before.version };
+    else if (then.version > first) after = then;
+    else if (first - then.version <= wanted / 4) return String(then.revision);
+    else before = { revision, version: then.version };
+  }
+  return String(before.revision);
+}
+
+/** The last change of the key at a revision, and the how manieth it was; `null`: etcd has dropped that. */
+async function changeAt(
+  server: EtcdServer,
+  { key }: IKeyValue,
+  revision: number,
+  deadlineMs: number,
+): Promise<{ readonly revision: number; readonly version: number } | null> {
+  try {
+    const request = { key, revision: String(revision), keys_only: true };
+    const then = (await server.call(RANGE, request, deadlineMs)).kvs[0];
+    return then === undefined ? null : { revision: Number(then.mod_revision), version: Number(then.version) };
+  } catch (error) {
+    if (error instanceof EtcdAnswerError && error.code === OUT_OF_RANGE) return null;
+    throw error;
   }
 }
 

@@ -18,6 +18,7 @@ import {
   type Entry,
   exactly,
   type History,
+  type HistoryOptions,
   type KeyRange,
   type Lease,
   type Query,
@@ -107,8 +108,10 @@ class HttpStore implements Store {
     return watch;
   }
 
-  history(key: string, options: CallOptions): Promise<History> {
-    return this.#ask("history", `cannot read the history of ${JSON.stringify(key)}`, { key }, options);
+  history(key: string, options: HistoryOptions): Promise<History> {
+    const { last } = options;
+    const question = { key, ...last === undefined ? {} : { last } };
+    return this.#ask("history", `cannot read the history of ${JSON.stringify(key)}`, question, options);
   }
 
   close(): Promise<void> {

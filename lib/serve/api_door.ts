@@ -148,8 +148,9 @@ export class ApiDoor implements Door {
     const view = this.#view(asked, group);
     if (view.groups.length + view.faulty.length === 0) throw unknownGroup(group);
     const since = asked.query.get("since");
-    const { past, events } = await readHistory(this.fleet.sources.store, group);
-    const wanted = since === null ? events : eventsSince(events, momentOf(since, view.now));
+    const from = since === null ? undefined : momentOf(since, view.now);
+    const { past, events } = await readHistory(this.fleet.sources.store, group, from);
+    const wanted = from === undefined ? events : eventsSince(events, from);
     return json(200, historyReport(group, past, events, wanted));
   }
 

@@ -88,9 +88,9 @@ class StoreDoor implements Door {
         this.#requireKey(prefix);
         return said("list", { entries: await store.list(prefix, { timeoutMs }) });
       }),
-      this.#route("history", LOOKS, async ({ key, timeoutMs }) => {
+      this.#route("history", LOOKS, async ({ key, ...options }) => {
         this.#requireKey(key);
-        return said("history", await store.history(key, { timeoutMs }));
+        return said("history", await store.history(key, options));
       }),
       this.#route("watch", LOOKS, (question, asked) => this.#watch(question, asked)),
       this.#route("commit", ACTS, ({ transaction, timeoutMs }) => this.#commit(transaction, timeoutMs)),

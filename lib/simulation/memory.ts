@@ -117,8 +117,10 @@ export class Memory {
     };
   }
 
-  history(key: string): History {
+  /** `last`: so many of the newest changes will do. */
+  history(key: string, last = Infinity): History {
     const changes = this.#past.get(key) ?? [];
+    if (changes.length > last) return { changes: changes.slice(-last), complete: false, leftOut: true };
     const first = changes[0];
     return {
       changes: [...changes],
@@ -313,7 +315,7 @@ export function openMemory(memory: Memory): Store {
     list: (prefix) => answer(() => [...memory.view([{ range: prefixRange(prefix) }]).found[0] ?? []]),
     view: (queries) => answer(() => memory.view(queries)),
     commit: (transaction) => answer(() => memory.commit(transaction)),
-    history: (key) => answer(() => memory.history(key)),
+    history: (key, { last }) => answer(() => memory.history(key, last)),
     lease(ttlMs, lost) {
       return answer((): Lease => {
         const id = memory.lease();

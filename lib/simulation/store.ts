@@ -12,6 +12,7 @@ import {
   type CallOptions,
   type Change,
   type CommitOutcome,
+  type HistoryOptions,
   type KeyRange,
   type Lease,
   type Store,
@@ -126,8 +127,8 @@ export class SimulatedStore implements Store {
     return this.#ask("read", timeoutMs, () => this.server.memory.view(queries));
   }
 
-  history(key: string, { timeoutMs }: CallOptions) {
-    return this.#ask("read", timeoutMs, () => this.server.memory.history(key));
+  history(key: string, { timeoutMs, last }: HistoryOptions) {
+    return this.#ask("read", timeoutMs, () => this.server.memory.history(key, last));
   }
 
   async commit(transaction: Transaction, { timeoutMs }: CallOptions): Promise<CommitOutcome> {

@@ -96,23 +96,34 @@ function ofRange(database: DatabaseSync, what: string, { from, to }: KeyRange, e
   return row?.["answer"];
 }
 
-/** The past of a key, no more of it than is promised. */
-export function historyAt(database: DatabaseSync, key: string): History {
-  const rows = prepared(
-    database,
-    "SELECT key, value, revision, created, first FROM past WHERE key = :key ORDER BY revision DESC LIMIT :kept",
-  ).all({ key, kept: PAST_MAX }).reverse();
+/** The past of a key, no more of it than is promised. `last`: so many of the newest changes will do. */
+export function historyAt(database: DatabaseSync, key: string, last = Infinity): History {
+  const most = Math.min(last, PAST_MAX);
+  // one more tells whether there are older ones
+  const rows = pastRows(database, key, 0n, most + 1);
+  const changes = rows.slice(-most).map(toPastChange);
+  if (rows.length > most) return { changes, complete: false, ...(most === last ? { leftOut: true } : {}) };
   const [oldest] = rows;
   const complete = oldest === undefined ? entryAt(database, key) === null : oldest["first"] === 1;
-  return { changes: rows.map(toPastChange), complete };
+  return { changes, complete };
 }
 
-/** What is kept of the changes of a key after this revision, the oldest first. */
-export function pastAt(database: DatabaseSync, key: string, after: bigint): PastChange[] {
-  return prepared(
-    database,
-    "SELECT key, value, revision, created FROM past WHERE key = :key AND revision > :after ORDER BY revision",
-  ).all({ key, after }).map(toPastChange);
+/** What is kept of the changes of a key after this revision, or the newest of them, the oldest first. */
+export function pastAt(database: DatabaseSync, key: string, after: bigint, newest = Infinity): PastChange[] {
+  return pastRows(database, key, after, newest).map(toPastChange);
+}
+
+function pastRows(
+  database: DatabaseSync,
+  key: string,
+  after: bigint,
+  newest: number,
+): Record<string, unknown>[] {
+  const sql =
+    "SELECT key, value, revision, created, first FROM past WHERE key = :key AND revision > :after " +
+    "ORDER BY revision DESC LIMIT :limit";
+  const limit = Number.isFinite(newest) ? newest : -1;
+  return prepared(database, sql).all({ key, after, limit }).reverse();
 }
 
 function toPastChange(row: Record<string, unknown>): PastChange {

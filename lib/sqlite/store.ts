@@ -28,6 +28,7 @@ import {
   type CommitOutcome,
   type Entry,
   type History,
+  type HistoryOptions,
   type KeyRange,
   type Lease,
   type Query,
@@ -164,11 +165,11 @@ class SqliteStore implements Store {
     return watch;
   }
 
-  history(key: string, options: CallOptions): Promise<History> {
+  history(key: string, options: HistoryOptions): Promise<History> {
     return this.#attempt(
       `read the history of ${key}`,
       options,
-      () => this.#look((database) => historyAt(database, key), { changes: [], complete: true }),
+      () => this.#look((database) => historyAt(database, key, options.last), { changes: [], complete: true }),
     );
   }
 

@@ -11,6 +11,7 @@
 import { commandCalls, commandTimes, idleDaemons } from "./commands.ts";
 import { embeddedHandOvers } from "./embedded.ts";
 import { handOvers } from "./handover.ts";
+import { largeHistory } from "./history.ts";
 import { atLeast, figureGrid, type Section } from "./page.ts";
 import { callRates } from "./rates.ts";
 import { outages } from "./outage.ts";
@@ -35,6 +36,7 @@ const PARTS: readonly Part[] = [
   { name: "calls", title: "Calls to etcd", measure: async () => await commandCalls(await locksmith()) },
   { name: "rates", title: "Calls a second", measure: callRates },
   { name: "idle", title: "Idle daemons", measure: async () => await idleDaemons(await locksmith()) },
+  { name: "history", title: "History", measure: async () => await largeHistory(await locksmith()) },
   { name: "handover", title: "Hand-over", measure: handOvers },
   { name: "storm", title: "Storms", measure: storms },
   { name: "outage", title: "Outages", measure: outages },

@@ -205,6 +205,17 @@ Deno.test("what a run compiled is kept for the next, however short it was, and n
   assertEquals(foreign, [], "and nothing of the runtime is loaded, which it would wait for");
   const parts = names(home).filter((name) => name.endsWith(".js"));
   assert(kept().length < parts.length, "and not all of the program");
+  for (const suffix of ["", "-wal"]) {
+    Deno.copyFileSync(`${home}/deno/dep_analysis_cache_v2${suffix}`, `${dir.path}/studied${suffix}`);
+  }
+  using studied = new DatabaseSync(`${dir.path}/studied`);
+  assertEquals(
+    studied.prepare("SELECT specifier FROM moduleinfocache ORDER BY specifier").all().map((row) =>
+      row["specifier"]
+    ),
+    parts.map((name) => `${program}${name}`).sort(),
+    "all of it was studied before, by a process that has ended",
+  );
   assertEquals((await run([path, "status", "--endpoint", "http://127.0.0.1:1"], env)).code, 1);
   assert(kept().includes("node:http2"), "the way to etcd");
   for (const name of ["v8_code", "dep_analysis", "node_analysis"]) {
@@ -225,6 +236,17 @@ Deno.test("the daemon takes less memory: it is started otherwise than commands, 
   const [command, daemon] = [await flags(path, "version"), await flags(path, "-group", "db", "daemon")];
   assertEquals([command.length, daemon.length], [1, 2]);
   assertEquals(await flags(`${path}d`, "-group", "db"), daemon);
+
+  const log = `${dir.path}/trace`;
+  const started = [path, "daemon", "--root", `${dir.path}/nothing`, "--endpoint", "http://127.0.0.1:1"];
+  const traced = ["strace", "-f", "-qq", "-e", "trace=openat", "-o", log, ...started];
+  assertEquals((await run(traced, { ...env, PATH: Deno.env.get("PATH") ?? "" })).code, 1);
+  const read = (await Deno.readTextFile(log)).match(/[a-z]+\.js(?=")/g);
+  assertEquals(
+    new Set(read),
+    new Set(["locksmith.js", "run.js", "daemon.js"]),
+    "and reads what it needs alone",
+  );
 });
 
 Deno.test("every shell that is here runs it: dash, bash, busybox", async () => {

@@ -231,6 +231,15 @@ export function watchContract(test: ContractTest): void {
     );
     assert(changes.every(({ revision }, index) => isBefore(changes[index - 1]?.revision ?? "0", revision)));
     assert(complete);
+    for (const last of [1, 2, 20, 149]) {
+      const newest = await store.history("a/key", { ...CALL, last });
+      assertEquals(newest.changes, changes.slice(-newest.changes.length));
+      assert(newest.changes.length >= last && newest.changes.length <= last * 1.5);
+      assertEquals([newest.complete, newest.leftOut], [false, true]);
+    }
+    for (const last of [150, 1_000]) {
+      assertEquals(await store.history("a/key", { ...CALL, last }), { changes, complete });
+    }
   });
 }
 

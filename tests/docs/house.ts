@@ -157,9 +157,9 @@ async function readGraph(root: string, modules: readonly string[]): Promise<Grap
   }
 }
 
-/** What each start of the program evaluates, whatever it is asked for: modules and packages, sorted. */
+/** What each start of the program evaluates, whatever it is asked for but the version: modules and packages, sorted. */
 export function evaluatedAtStart(imports: readonly Import[]): string[] {
-  const found = new Set(["main.ts"]);
+  const found = new Set(["main.ts", "lib/cli/run.ts"]);
   // what is added meanwhile is visited too
   for (const module of found) {
     for (const { from, to, evaluates } of imports) if (evaluates && from === module) found.add(to);

@@ -62,6 +62,15 @@ Deno.test("a start evaluates no store, no detector, no bus, no command, and noth
   );
 });
 
+Deno.test("the version is told without anything of what commands need", async () => {
+  const imports = await readImports(ROOT);
+  const found = new Set(["main.ts"]);
+  for (const module of found) {
+    for (const { from, to, evaluates } of imports) if (evaluates && from === module) found.add(to);
+  }
+  assertEquals([...found].sort(), ["deno.json", "lib/cli/compiled_code.ts", "lib/cli/version.ts", "main.ts"]);
+});
+
 Deno.test("houseFaults() of a house that keeps the rules is empty", async () => {
   assertEquals(await houseWith({}), []);
 });

@@ -149,6 +149,38 @@ Deno.test("history() of a long past comes whole", async () => {
   await store.close();
 });
 
+Deno.test("history() of the last changes finds them among those of other keys, and where etcd has dropped the rest", async () => {
+  await using server = await startEtcd();
+  const store = openEtcd({ endpoints: [server.endpoint] });
+  const others = async (count: number) => {
+    const many = Array.from({ length: count }, () => ({ key: "other", value: "" }));
+    await Promise.all(many.map((other) => store.commit({ expect: [], put: [other] }, CALL)));
+  };
+  await others(50);
+  // close together at first, far apart then
+  for (let turn = 0; turn < 40; turn++) {
+    if (turn > 30) await others(100);
+    await write(store, String(turn));
+  }
+  await others(300);
+  const before = await server.requests();
+  const { changes } = await store.history(KEY, CALL);
+  for (const last of [1, 5, 9, 10, 30, 39]) {
+    const newest = await store.history(KEY, { ...CALL, last });
+    assertEquals(newest.changes, changes.slice(-newest.changes.length));
+    assert(newest.changes.length >= last && newest.changes.length <= last * 1.25);
+  }
+  const looks = (await server.requests())["KV/Range"] ?? 0;
+  assert(looks - (before["KV/Range"] ?? 0) < 80);
+
+  const [kept] = changes.slice(20);
+  await server.ctl("compact", kept?.revision ?? "");
+  const dropped = await store.history(KEY, { ...CALL, last: 30 });
+  assertEquals(dropped, { changes: changes.slice(20), complete: false });
+  assertEquals((await store.history(KEY, { ...CALL, last: 10 })).leftOut, true);
+  await store.close();
+});
+
 Deno.test("history() asks etcd once for what the key is, and watches once", async () => {
   await using server = await startEtcd();
   const store = openEtcd({ endpoints: [server.endpoint] });

@@ -15,6 +15,7 @@ import {
   type Entry,
   exactly,
   type History,
+  type HistoryOptions,
   isOneKey,
   type KeyRange,
   type Lease,
@@ -147,8 +148,8 @@ export class Connection implements Store {
     return this.#call("view", options, () => this.memory.view(queries));
   }
 
-  history(key: string, options: CallOptions): Promise<History> {
-    return this.#call(`history ${key}`, options, () => this.memory.history(key));
+  history(key: string, options: HistoryOptions): Promise<History> {
+    return this.#call(`history ${key}`, options, () => this.memory.history(key, options.last));
   }
 
   async commit(transaction: Transaction, options: CallOptions): Promise<CommitOutcome> {

@@ -196,8 +196,9 @@ export const COMMANDS: { readonly [C in CommandName]: Command<C> } = {
     summary: "Predict when a roll-out would finish",
     description:
       "Plays it in virtual time with the rules of the daemon, the queue and the windows. Every machine needs a reboot " +
-      "at the start, and nothing goes wrong except what --fail says. The window is this host's unless the options name " +
-      "one. No store is asked. Exits 1 if the roll-out never finishes, or not within 366 days.",
+      "at the start, and nothing goes wrong except what --fail, --check-fails and --unhealthy say. The window, the " +
+      "soak and the timeouts of checks and hooks are this host's unless the options name others. No store is asked. " +
+      "Exits 1 if the roll-out never finishes, or not within 366 days.",
     example: "locksmith simulate --machines 500 --max 5 --window 'Thu 23:00' --length 1h30m",
     run: async (context) => (await import("./simulate_command.ts")).simulate(context),
   },

@@ -18,7 +18,7 @@ import {
   type ListenAddress,
   parseListenAddress,
 } from "../serve/listen_address.ts";
-import { planFaults, type RolloutPlan } from "../simulation/plan.ts";
+import { fateFaults, planFaults, type RolloutPlan } from "../simulation/plan.ts";
 import type { StrategyChoice } from "../strategy.ts";
 import { reasonOf } from "../system_error.ts";
 import { parseInstant } from "./window_report.ts";
@@ -284,5 +284,6 @@ function composePlan(composer: Composer): Omit<RolloutPlan, "startMs" | "schedul
   const drawn = { graceMs, seed, failShare, spreadMs, ...present({ upkeep }) };
   const plan = { machines, max: max.value ?? 1, rebootMs, ...drawn };
   faults.push(...planFaults(plan).map((fault) => `--machines, --max: ${fault}`));
+  faults.push(...fateFaults(plan).map((fault) => `--fail, --check-fails, --unhealthy: ${fault}`));
   return faults.length > before ? FAULTY : plan;
 }

@@ -60,7 +60,7 @@ export const LENGTH_LIMIT_MS = 24 * 3_600_000;
 export function planFaults(
   plan: Omit<RolloutPlan, "schedule" | "startMs">,
 ): string[] {
-  const { machines, max, rebootMs, graceMs, failShare = 0, upkeep } = plan;
+  const { machines, max, rebootMs, graceMs, failShare = 0 } = plan;
   const faults: string[] = [];
   if (!Number.isInteger(machines) || machines < 1 || machines > MACHINES_LIMIT) {
     faults.push(`${machines} machines: allowed are 1 to ${MACHINES_LIMIT}`);
@@ -75,15 +75,6 @@ export function planFaults(
   if (!(failShare >= 0 && failShare <= 1)) {
     faults.push(`a share of ${failShare} that fails: it is from 0 to 1`);
   }
-  for (const share of [upkeep?.heldOffShare ?? 0, upkeep?.unhealthyShare ?? 0]) {
-    if (!(share >= 0 && share <= 1)) {
-      faults.push(`a share of ${share} whose checks say no: it is from 0 to 1`);
-    }
-  }
-  const ill = Object.values(fateCounts(plan)).reduce((sum, count) => sum + count);
-  if (faults.length === 0 && ill > machines) {
-    faults.push(`${ill} machines that fail, each in one way, are more than there are: ${machines}`);
-  }
   const work = machines * Math.min(max, machines);
   if (faults.length === 0 && work > WORK_LIMIT) {
     faults.push(
@@ -91,6 +82,16 @@ export function planFaults(
     );
   }
   return faults;
+}
+
+/** What is wrong with the shares of machines that fail. */
+export function fateFaults(plan: Pick<RolloutPlan, "machines" | "failShare" | "upkeep">): string[] {
+  const { heldOffShare = 0, unhealthyShare = 0 } = plan.upkeep ?? {};
+  const faults = [heldOffShare, unhealthyShare].filter((share) => !(share >= 0 && share <= 1))
+    .map((share) => `a share of ${share}: it is from 0 to 1`);
+  const ill = Object.values(fateCounts(plan)).reduce((sum, count) => sum + count);
+  if (faults.length > 0 || ill <= plan.machines) return faults;
+  return [`${ill} machines that fail, each in one way, are more than there are: ${plan.machines}`];
 }
 
 /** How many machines have each fate. */

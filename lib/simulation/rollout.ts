@@ -12,6 +12,7 @@
 import {
   type Fate,
   fateCounts,
+  fateFaults,
   idealEnd,
   LIMIT_MS,
   longestGap,
@@ -95,7 +96,7 @@ export async function simulateRollout(
   plan: RolloutPlan,
   progress: (done: number) => void = () => {},
 ): Promise<Rollout> {
-  const faults = planFaults(plan);
+  const faults = [...planFaults(plan), ...fateFaults(plan)];
   if (faults.length > 0) throw new RangeError(faults.join("; "));
   const machines = drawMachines(plan);
   const openings = openingsOf(plan);

@@ -1,8 +1,9 @@
 /** When the line will be through. */
 
 import { assert, assertEquals } from "@std/assert";
-import { forecast, type ForecastFacts } from "../../lib/simulation/forecast.ts";
+import { forecast, type ForecastFacts, forecastFacts } from "../../lib/simulation/forecast.ts";
 import { ALWAYS } from "../../lib/schedule.ts";
+import { FRESH } from "../../lib/semaphore.ts";
 import { simulateRollout } from "../../lib/simulation/rollout.ts";
 import { HOUR_MS, MINUTE_MS } from "../serve/site.ts";
 
@@ -34,6 +35,16 @@ Deno.test("forecast() does without slots that are kept, and says where none is l
   assertEquals(forecast({ ...facts, holders: [STAYS] }), { kind: "done", atMs: NOW + 10 * MINUTE_MS });
   assertEquals(forecast({ ...facts, holders: [STAYS, STAYS] }), { kind: "never", why: "stuck" });
   assertEquals(forecast({ ...facts, max: 0 }), { kind: "never", why: "no-slots" });
+});
+
+Deno.test("forecast() expects a machine that is unhealthy after its boot to keep its slot", () => {
+  const hold = { since: "2026-05-21T11:58:00Z", trouble: "nginx is down", extra: {} };
+  const semaphore = { ...FRESH, holders: ["ill"], holds: new Map([["ill", hold]]) };
+  const facts = forecastFacts({ semaphore, queue: [], overdue: [] }, {
+    now: NOW,
+    rebootsMs: [5 * MINUTE_MS],
+  });
+  assertEquals(facts.holders, [{ sinceMs: NOW - 2 * MINUTE_MS, stays: true }]);
 });
 
 Deno.test("forecast() waits for the window, but not with who holds a slot already", () => {

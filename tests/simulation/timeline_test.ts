@@ -106,6 +106,24 @@ Deno.test("timelineSvg() stays low with many machines, and has a row for each wi
   elements(many);
 });
 
+Deno.test("timelineSvg() shows who soaks and who is unhealthy, where machines prove themselves", async () => {
+  const upkeep = {
+    hooksMs: 0,
+    checksMs: 0,
+    soakMs: 60_000,
+    heldOffShare: 0,
+    unhealthyShare: 0.01,
+    recoverMs: Infinity,
+  };
+  const svg = draw(await play({ machines: 5, upkeep }));
+  elements(svg);
+  assertEquals([bars(svg, "proving").length, bars(svg, "unhealthy").length], [5, 1]);
+  for (const label of ["hooks, checks and soak", "unhealthy"]) {
+    assert(svg.includes(`>${label}</text>`), label);
+  }
+  assert(!draw(await play({ machines: 5 })).includes("unhealthy</text>"));
+});
+
 Deno.test("timelineSvg() says why nothing happens", async () => {
   const svg = draw(await play({ max: 0 }));
   elements(svg);

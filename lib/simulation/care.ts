@@ -5,7 +5,7 @@
 
 import type { Inquiry, Verdict } from "../agent.ts";
 import type { Host } from "../daemon.ts";
-import type { Hold } from "../semaphore.ts";
+import { type Hold, REBOOTING } from "../semaphore.ts";
 import type { Care, Computer } from "./computer.ts";
 import type { Faults } from "./faults.ts";
 
@@ -93,8 +93,9 @@ export function rebootFault({ id, boot, config: { care }, preparedIn, allowed }:
  * What is wrong with a slot that its machine, or in its name a server, gives back after the boot in which it was taken;
  * `undefined`: nothing. The request may come long after it was made, and after another boot.
  */
-export function returnFault(machine: Cared, taken: string): string | undefined {
-  return machine.config.care === undefined || machine.isWellSince(taken)
+export function returnFault(machine: Cared, { boot = "", phase }: Hold): string | undefined {
+  // under a grant that came after its asker had gone no machine went down
+  return machine.config.care === undefined || phase !== REBOOTING || machine.isWellSince(boot)
     ? undefined
     : `${machine.id} gave its slot back before it was known to be well`;
 }

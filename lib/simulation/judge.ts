@@ -289,7 +289,7 @@ export class Judge {
     if (actor.machine.id !== id) return this.#violated("I3", `${actor.machine.id} ended the hold of ${id}`);
     if (hold?.boot === undefined) return this.#violated("I3", `${id} ended a hold that was taken by hand`);
     if (hold.boot !== actor.boot) {
-      if (actor.kind === "daemon") this.#proven(actor.machine, hold.boot);
+      if (actor.kind === "daemon") this.#proven(actor.machine, hold);
       return this.#recorded(after, id, "release");
     }
     const { machine } = actor;
@@ -311,7 +311,7 @@ export class Judge {
       return this.#violated("I3", `a server ended the hold of ${id}, taken by hand`);
     }
     const machine = this.machineOf(id);
-    if (machine !== undefined && machine.boot !== hold.boot) this.#proven(machine, hold.boot);
+    if (machine !== undefined && machine.boot !== hold.boot) this.#proven(machine, hold);
     if (machine?.boot === hold.boot && machine.goingDown && !this.#isLoose(machine)) {
       this.#violated("I3", `${id} gave its slot back, and a reboot may still come`);
     }
@@ -319,9 +319,9 @@ export class Judge {
   }
 
   /** A machine gives back a slot from before its boot. */
-  #proven(machine: Suspect, taken: string): void {
+  #proven(machine: Suspect, hold: Hold): void {
     if (machine.config.care !== undefined) this.exercised.I8++;
-    const fault = returnFault(machine, taken);
+    const fault = returnFault(machine, hold);
     if (fault !== undefined) this.#violated("I8", fault);
   }
 

@@ -159,7 +159,7 @@ export function describeMachine(report: MachineReport, now: number, zone: string
   if (heldOff !== undefined && state === "awaiting-window") return lines;
   if (stopped !== undefined && state === "idle") return lines;
   const end = until === undefined ? "" : `; until ${at(until)}`;
-  lines.push(`${waitsFor ?? WORDS[state]}${end}`);
+  lines.push(`${waitsFor?.replace(/^this machine /, "") ?? WORDS[state]}${end}`);
   return lines;
 }
 

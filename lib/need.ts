@@ -68,7 +68,7 @@ export function combineNeed(answers: ReadonlyMap<string, Answer>): Need {
   if (parts.length > 0) {
     const level = NEED_LEVELS.find((level) => levels.has(level)) ?? "reboot";
     const less = level === "reboot" ? {} : { level };
-    return { kind: "needed", reasons, ...less, fingerprint: parts.sort().join(" ") };
+    return { kind: "needed", reasons: [...new Set(reasons)], ...less, fingerprint: parts.sort().join(" ") };
   }
   if (known) return { kind: "not-needed" };
   if (why.length > 0) return { kind: "unknown", why };

@@ -14,7 +14,9 @@ import {
 } from "./description.ts";
 import { groupFlag, groupLabel } from "./group.ts";
 import type { Need } from "./need.ts";
+import type { PlannedFreeze } from "./pause.ts";
 import { available, endsInMs, pauseInForce } from "./semaphore.ts";
+import { shellWord } from "./shell_word.ts";
 import type { SessionMode } from "./session_mode.ts";
 import type { Seen } from "./status.ts";
 import type { WindowState } from "./strategy.ts";
@@ -151,12 +153,27 @@ export function groupCircumstances(
   const paused = pauses.flatMap(([document, flag, text]): Circumstance[] => {
     const pause = pauseInForce(document, now);
     if (pause === undefined) return [];
-    const ends = endsInMs(pause, now) === Infinity ? "" : ", or waits for its end";
-    const why = `${text}${describeHold(pause, clock)}`;
-    return [{ what: "pause", answer: "no", why, change: `'locksmith resume${flag}'${ends}` }];
+    const ends = endsInMs(pause, now) === Infinity ? "" : ", or it ends by itself";
+    const why = `${pause.frozen ? text.replace("paused", "frozen") : text}${describeHold(pause, clock)}`;
+    const command = pause.frozen
+      ? `locksmith freeze remove${flag} ${shellWord(pause.reason ?? "")}`
+      : `locksmith resume${flag}`;
+    return [{ what: "pause", answer: "no", why, change: `'${command}'${ends}` }];
   });
-  const pause = paused[0] ?? { what: "pause", answer: "yes", why: "grants are not paused" };
+  const freezes = [semaphore, all].flatMap(({ freezes = [] }) => freezes);
+  const pause = paused[0] ??
+    { what: "pause", answer: "yes", why: `grants are not paused${nextFreeze(freezes, clock)}` };
   return [pause, lineCircumstance(machine, { semaphore, queue, overdue }, { priority, now })];
+}
+
+/** `; the next freeze is Christmas, from Sun 2026-12-20 00:00 +01:00`. */
+function nextFreeze(freezes: readonly PlannedFreeze[], { now, zone = "UTC" }: Clock): string {
+  const [next] = freezes.map(({ from, name }) => ({ fromMs: Date.parse(from), name }))
+    .filter(({ fromMs }) => fromMs > now)
+    .sort((a, b) => a.fromMs - b.fromMs);
+  return next === undefined
+    ? ""
+    : `; the next freeze is ${next.name}, from ${describeInstant(next.fromMs, zone)}`;
 }
 
 function lineCircumstance(

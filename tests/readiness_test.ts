@@ -143,7 +143,27 @@ Deno.test("the group's circumstances: a pause by whom, and a slot for this machi
   );
   assertEquals(
     group({}, [], { ...FRESH, paused: { until: "2026-01-01T13:00:00Z", extra: {} } })[0],
-    "pause: no: all groups are paused (until Thu 2026-01-01 13:00:00 +00:00) -> 'locksmith resume --all', or waits for its end",
+    "pause: no: all groups are paused (until Thu 2026-01-01 13:00:00 +00:00) -> 'locksmith resume --all', or it ends by itself",
+  );
+});
+
+Deno.test("a freeze of the group is told while it is in force, and ahead of it", () => {
+  const freeze = {
+    name: "Year end",
+    from: "2026-01-01T10:00:00Z",
+    until: "2026-01-02T00:00:00Z",
+    by: "anna",
+    extra: {},
+  };
+  assertEquals(
+    group({ freezes: [freeze] })[0],
+    "pause: no: group web is frozen (since Thu 2026-01-01 10:00:00 +00:00, 2 h ago, " +
+      "until Fri 2026-01-02 00:00:00 +00:00, by anna, because: Year end) -> 'locksmith freeze remove --group web 'Year end'', or it ends by itself",
+  );
+  const ahead = { ...freeze, from: "2026-01-01T13:00:00Z" };
+  assertEquals(
+    group({}, [], { ...FRESH, freezes: [ahead] })[0],
+    "pause: yes: grants are not paused; the next freeze is Year end, from Thu 2026-01-01 13:00 +00:00",
   );
 });
 

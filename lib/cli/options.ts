@@ -66,7 +66,7 @@ export const COMMAND_NAMES = [
 
 export type CommandName = typeof COMMAND_NAMES[number];
 /** Who reads an option: a command, or one where another option is given. */
-export type Reader = CommandName | "lock --wait" | "status --check" | "groups --check" | "window --group";
+export type Reader = CommandName | "lock --wait" | "status --check" | "groups --check";
 
 /** Commands that talk to the store about a group. */
 const GROUP = [

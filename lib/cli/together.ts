@@ -53,7 +53,7 @@ export const TOGETHER = {
     compose: ({ part }: Composer) => part("endpoint").origin !== undefined,
   },
   schedule: { of: ["reboot-window-start"], compose: composeSchedule },
-  strategy: { of: ["session-grace", "reboot-strategy"], compose: composeStrategy },
+  strategy: { of: ["max-reboots", "reboot-strategy"], compose: composeStrategy },
   fleetLock: { of: ["fleet-lock-url"], compose: composeFleetLock },
   underFleetLock: { of: ["reboot-command", "fleet-lock-url"], compose: composeUnderFleetLock },
   ownChecks: { of: ["check-timeout"], compose: composeChecks },
@@ -64,7 +64,6 @@ export const TOGETHER = {
   removal: { of: ["remove"], compose: composeRemoval },
   serving: { of: ["listen"], compose: composeServing },
   grantedGroup: { of: ["role"], compose: composeNamedGroup },
-  askedGroup: { of: ["count"], compose: composeNamedGroup },
 } as const;
 export type Together = typeof TOGETHER;
 

@@ -118,9 +118,9 @@ Deno.test("configure() takes the last of several values, and of an endpoint all"
 });
 
 Deno.test("configure() judges only what the command reads", () => {
-  const wrong = { endpoint: "nowhere", priority: "high", "session-grace": "soon", count: "3" };
-  assertEquals(configOf("window", wrong).count, 3);
-  assertEquals(faultsOf("status", wrong), [
+  const wrong = { endpoint: "nowhere", priority: "high", "hold-overdue": "soon", machines: "3" };
+  assertEquals(configOf("simulate", wrong).plan.machines, 3);
+  assertEquals(faultsOf("set-max", wrong), [
     "--endpoint: 'nowhere' is not an endpoint, did you mean 'http://nowhere'?",
   ]);
 });

@@ -103,7 +103,7 @@ Deno.test("statusJson() has the promised fields, with details and pause as they 
   });
   assertEquals(
     JSON.stringify(statusJson("", seen(FRESH), NOW)),
-    '{"group":"","stored":true,"available":1,"max":1,"holders":[],"holds":{},"paused":null,"pausedAll":null,"overdue":[],"queue":[]}',
+    '{"group":"","stored":true,"available":1,"max":1,"holders":[],"holds":{},"paused":null,"pausedAll":null,"freezes":[],"freezesAll":[],"overdue":[],"queue":[]}',
   );
 });
 

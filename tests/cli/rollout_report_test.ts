@@ -50,6 +50,8 @@ Deno.test("rolloutReport() has the shape that docs/protocol.md promises", async 
   assertEquals(JSON.parse(report.replace(/(\d)\.\d{1,3}(?=[,}+])/g, "$1")), {
     max: 1,
     lost: 0,
+    unhealthy: 0,
+    heldOff: 0,
     start: "2026-05-20T00:00:00+02:00",
     through: "2026-05-21T23:03:00+02:00",
     why: null,
@@ -87,6 +89,8 @@ Deno.test("rolloutReport() of a roll-out that never ends says why, and has no fi
   assertEquals({ ...never, machines: never.machines.length }, {
     max: 0,
     lost: 0,
+    unhealthy: 0,
+    heldOff: 0,
     start: "2026-05-20T00:00:00+02:00",
     through: null,
     why: "never: max is 0, and no slot is ever granted",

@@ -1,10 +1,13 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { REBOOTING } from "../../lib/semaphore.ts";
 import { grants, violations } from "../support/chronicle.ts";
+import { until } from "../support/daemon_process.ts";
 import { Fleet } from "./fleet.ts";
 import { Site } from "./site.ts";
 import { hostTest } from "./story.ts";
 
+/** How long a host may take to go down. */
+const DOWN_MS = 120_000;
 const NAMES = ["web1", "web2", "web3"];
 
 hostTest(
@@ -29,9 +32,13 @@ hostTest(
     const { holders: [id = ""] } = await lock.until(({ holds }) => {
       return [...holds.values()].some(({ phase }) => phase === REBOOTING);
     });
+    const holder = hosts.find((host) => host.id === id);
+    assert(holder !== undefined);
+    // the store knows of the proof before the host does: not before it goes down nobody has to answer it any more
+    await until(() => Promise.resolve(holder.lives[0]?.endedMs), (ms) => ms !== Infinity, DOWN_MS);
     await server.kill();
     // it is up again, and has nobody to give its slot back to
-    await hosts.find((host) => host.id === id)?.lived(2);
+    await holder.lived(2);
     assertEquals((await lock.read()).holders, [id]);
     await server.start();
     await round;

@@ -3,7 +3,7 @@
  * what would change a no. Pure: the facts come in, words come out.
  */
 
-import type { HoldOff, Inquiry, LoggedIn } from "./agent.ts";
+import type { HoldOff, Inquiry, LoggedIn, Phase } from "./agent.ts";
 import {
   type Clock,
   describeDistance,
@@ -82,6 +82,13 @@ export function holdOffCircumstance(holdOff: HoldOff | null, { now, zone = "UTC"
     ? "whoever set it takes it back"
     : `ends by itself ${describeInstant(untilMs, zone)}, ${describeDistance(untilMs - now)}`;
   return { what, answer: "no", why, change };
+}
+
+/** What the daemon says of the machine after its last boot: `state` is its phase, `why` what it waits for. */
+export function healthCircumstances(state: Phase["name"], why: string | undefined): Circumstance[] {
+  if (!["welcoming", "proving", "soaking", "unhealthy"].includes(state)) return [];
+  const change = "it gives its slot back once it is well, and reboots no sooner";
+  return [{ what: "health", answer: "no", why: why ?? "it has rebooted and is being checked", change }];
 }
 
 /** `stopped`: why the machine does not reboot again until a person says so, or `null`. */

@@ -5,6 +5,7 @@ import type { Inquiry } from "../lib/agent.ts";
 import {
   type Circumstance,
   groupCircumstances,
+  healthCircumstances,
   holdOffCircumstance,
   hostCircumstances,
   joinedAnswer,
@@ -145,6 +146,16 @@ Deno.test("the group's circumstances: a pause by whom, and a slot for this machi
     group({}, [], { ...FRESH, paused: { until: "2026-01-01T13:00:00Z", extra: {} } })[0],
     "pause: no: all groups are paused (until Thu 2026-01-01 13:00:00 +00:00) -> 'locksmith resume --all', or it ends by itself",
   );
+});
+
+Deno.test("a machine that has rebooted and is not known to be well does not reboot again", () => {
+  assertEquals(healthCircumstances("idle", undefined), []);
+  assertEquals(healthCircumstances("unhealthy", "not well: raid: degraded").map(line), [
+    "health: no: not well: raid: degraded -> it gives its slot back once it is well, and reboots no sooner",
+  ]);
+  assertEquals(healthCircumstances("proving", undefined).map(({ why }) => why), [
+    "it has rebooted and is being checked",
+  ]);
 });
 
 Deno.test("a freeze of the group is told while it is in force, and ahead of it", () => {

@@ -98,7 +98,7 @@ export function configReport(
 }
 
 function valueOf(option: Option, { value, origin }: Part, texts: readonly string[]): SettingReport["value"] {
-  const written = option.repeatable ? texts.join(option.repeatable) : texts.at(-1);
+  const written = option.repeatable && texts.length > 0 ? texts.join(option.repeatable) : texts.at(-1);
   if (option.secret) return origin === undefined ? null : "(hidden)";
   if (origin !== undefined && value === undefined) {
     return option.shown === undefined ? written ?? null : "(hidden)";

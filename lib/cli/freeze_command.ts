@@ -7,7 +7,7 @@ import { clockOf, type Context, withLock } from "./command.ts";
 import { UsageError } from "./config.ts";
 import { describeHolders, describeInstant } from "../description.ts";
 import { parseFreeze } from "../freeze.ts";
-import { ALL_GROUPS, groupPhrase } from "../group.ts";
+import { ALL_GROUPS, groupFlag, groupPhrase } from "../group.ts";
 import type { Lock } from "../lock.ts";
 import { printError, printHint, table } from "./output.ts";
 import { row } from "./report.ts";
@@ -127,7 +127,7 @@ function subject(group: string): string {
 }
 
 function listHint({ group }: Lock): string {
-  return `see them: locksmith freeze list${group === ALL_GROUPS ? " --all" : ""}`;
+  return `see them: locksmith freeze list${group === ALL_GROUPS ? " --all" : groupFlag(group)}`;
 }
 
 function span({ from, until }: Pick<PlannedFreeze, "from" | "until">, zone: string): string {

@@ -26,6 +26,7 @@ import {
   type Answer,
   type Circumstance,
   groupCircumstances,
+  healthCircumstances,
   holdOffCircumstance,
   hostCircumstances,
   joinedAnswer,
@@ -59,6 +60,7 @@ export async function nowReport(context: Context<"window">, window: WindowState)
     windowCircumstance(window, clock),
     holdOffCircumstance(holdOff, clock),
     limitCircumstance(daemon.stopped ?? null),
+    ...healthCircumstances(daemon.state, daemon.waitsFor),
     ...await askHost(context, machine),
     ...await askGroup(context, machine, daemon, clock),
   ];

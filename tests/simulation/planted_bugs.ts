@@ -197,26 +197,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     exit: EXIT.safety,
   },
   {
-    name: "a confirm under a freeze that began after the grant",
-    patches: [{
-      file: "lib/semaphore.ts",
-      find: `  const stop = frozen(semaphore, ruled);
-  if (stop !== undefined) return stop;
-  const called`,
-      replace: "  const called",
-    }],
-    exit: EXIT.safety,
-  },
-  {
-    name: "a confirm does not ask for a freeze of all groups",
-    patches: [{
-      file: "lib/lock.ts",
-      find: "{ guess: this.#seen, asksAll: true }",
-      replace: "{ guess: this.#seen }",
-    }],
-    exit: EXIT.safety,
-  },
-  {
     name: "a grant does not prove that all groups are not paused",
     patches: [{
       file: "lib/waiter.ts",

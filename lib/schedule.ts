@@ -10,7 +10,7 @@
 
 import { describeFreeze, type Freeze } from "./freeze.ts";
 import type { WindowState } from "./strategy.ts";
-import { describeWindow, occurrences, type Window } from "./window.ts";
+import { describeWindow, spans, type Window } from "./window.ts";
 
 /** A window, and the zone on whose clock it is meant unless it names one itself. */
 export interface ZonedWindow {
@@ -206,11 +206,11 @@ function* stretches({ windows, delayMs = 0 }: Schedule, from: number): Generator
 /** The occurrences of one window, the next one at hand. */
 class Stream {
   head: Opening | undefined;
-  readonly #occurrences: ReturnType<typeof occurrences>;
+  readonly #spans: ReturnType<typeof spans>;
 
   constructor({ window, zone }: ZonedWindow, from: number, private readonly delayMs: number) {
     const at = Temporal.Instant.fromEpochMilliseconds(Math.floor(from)).toZonedDateTimeISO(zone);
-    this.#occurrences = occurrences(window, at);
+    this.#spans = spans(window, at);
     this.advance();
   }
 
@@ -227,14 +227,19 @@ class Stream {
 
   #next(): Opening | undefined {
     try {
-      const { start, end } = this.#occurrences.next().value;
-      return { startMs: start.epochMilliseconds, endMs: end.epochMilliseconds };
+      const { startNs, endNs } = this.#spans.next().value;
+      return { startMs: milliseconds(startNs), endMs: milliseconds(endNs) };
     } catch (error) {
       // calendars end with the year 2199
       if (error instanceof RangeError) return undefined;
       throw error;
     }
   }
+}
+
+/** The millisecond in which it is. */
+function milliseconds(ns: bigint): number {
+  return Number(ns / 1_000_000n);
 }
 
 /**

@@ -197,8 +197,10 @@ export function describeWindow({ start, lengthMs }: Window): string {
   return `${start} for ${formatDuration(lengthMs)}`;
 }
 
-function isAfter(a: Temporal.ZonedDateTime, b: Temporal.ZonedDateTime): boolean {
-  return Temporal.ZonedDateTime.compare(a, b) > 0;
+/** An {@linkcode Occurrence} for who only computes with it, in nanoseconds since the epoch; 1970 is the first year. */
+export interface Span {
+  readonly startNs: bigint;
+  readonly endNs: bigint;
 }
 
 /**
@@ -207,16 +209,27 @@ function isAfter(a: Temporal.ZonedDateTime, b: Temporal.ZonedDateTime): boolean 
  * {@linkcode parseWindow} would refuse because it would never open.
  */
 export function* occurrences(window: Window, now: Temporal.ZonedDateTime): Generator<Occurrence, never> {
+  const zoned = (ns: bigint) => new Temporal.ZonedDateTime(ns, now.timeZoneId);
+  const all = spans(window, now);
+  while (true) {
+    const { startNs, endNs } = all.next().value;
+    yield { start: zoned(startNs), end: zoned(endNs) };
+  }
+}
+
+/** The same {@linkcode occurrences} as numbers, at half the price. */
+export function* spans(window: Window, now: Temporal.ZonedDateTime): Generator<Span, never> {
   const { lengthMs } = window;
   if (!(lengthMs > 0)) throw new RangeError(`cannot compute a window of ${lengthMs} ms`);
+  const [nowNs, lengthNs] = [now.epochNanoseconds, nanoseconds(lengthMs)];
   for (let backMs = lengthMs + DAY_MS;; backMs *= 2) {
     const from = now.subtract({ milliseconds: Math.ceil(backMs) });
     const stretches = joined(window, from);
     let current = stretches.next().value;
     // before what was found first there may have been another that touches it
-    const unsure = current.start.epochMilliseconds - from.epochMilliseconds <= lengthMs;
-    if (unsure && !isAfter(now, current.end)) continue;
-    while (isAfter(now, current.end)) current = stretches.next().value;
+    const unsure = current.startNs - from.epochNanoseconds <= lengthNs;
+    if (unsure && nowNs <= current.endNs) continue;
+    while (nowNs > current.endNs) current = stretches.next().value;
     while (true) {
       yield current;
       current = stretches.next().value;
@@ -225,19 +238,21 @@ export function* occurrences(window: Window, now: Temporal.ZonedDateTime): Gener
 }
 
 /** The openings after `from`, those that touch each other as one. */
-function* joined({ calendar, lengthMs }: Window, from: Temporal.ZonedDateTime): Generator<Occurrence, never> {
-  const nanoseconds = Math.round(lengthMs * 1e6);
-  let current: Occurrence | undefined;
-  for (const moment of momentsAfter(calendar, from)) {
-    const start = moment.withTimeZone(from.timeZoneId);
-    const end = start.add({ nanoseconds });
-    if (current !== undefined && isAfter(start, current.end)) {
+function* joined({ calendar, lengthMs }: Window, from: Temporal.ZonedDateTime): Generator<Span, never> {
+  const lengthNs = nanoseconds(lengthMs);
+  let current: Span | undefined;
+  for (const { epochNanoseconds: startNs } of momentsAfter(calendar, from)) {
+    if (current !== undefined && startNs > current.endNs) {
       yield current;
       current = undefined;
     }
-    current = { start: current?.start ?? start, end };
+    current = { startNs: current?.startNs ?? startNs, endNs: startNs + lengthNs };
   }
   throw new RangeError("cannot compute windows beyond the year 2199");
+}
+
+function nanoseconds(ms: number): bigint {
+  return BigInt(Math.round(ms * 1e6));
 }
 
 /** The occurrence that is open at `now`, or else the next one, in the zone of `now`. */

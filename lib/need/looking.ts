@@ -2,10 +2,13 @@
 
 import { pause } from "../host/child.ts";
 
-/** How often files are looked at, in milliseconds. */
-const FILE_INTERVAL_MS = 1_000;
+/** How often files are looked at, in milliseconds: what appears is noticed, and told, within a second. */
+const FILE_INTERVAL_MS = 800;
 
-/** Looks every `recheckMs` (1 s) until `signal` aborts, and tells each answer that is another than the one before. */
+/**
+ * Looks every `recheckMs` (0.8 s) until `signal` aborts, and tells each answer that is another than the one before. All that
+ * look in a process do so at the same moments, so that it wakes once for them.
+ */
 export async function watchByLooking<T>(
   look: () => Promise<T>,
   signal: AbortSignal,
@@ -19,7 +22,7 @@ export async function watchByLooking<T>(
     const text = JSON.stringify(answer);
     if (text !== last) listener(answer);
     last = text;
-    await pause(recheckMs, signal);
+    await pause(recheckMs - performance.now() % recheckMs, signal);
   }
 }
 

@@ -52,7 +52,7 @@ export async function readRequest(path: string, boot: string): Promise<Answer> {
   };
 }
 
-/** Watches the file until `signal` aborts, by looking every `recheckMs` (1 s). */
+/** Watches the file until `signal` aborts, by looking every `recheckMs` (0.8 s). */
 export async function watchRequest(
   path: string,
   boot: string,

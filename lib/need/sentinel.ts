@@ -72,7 +72,7 @@ function describePackages(names: readonly string[]): string {
 }
 
 /**
- * Watches a sentinel file until `signal` aborts, by looking every `recheckMs` (1 s).
+ * Watches a sentinel file until `signal` aborts, by looking every `recheckMs` (0.8 s).
  *
  * Looking costs microseconds, and is right for directories that come late or are made anew. The runtime's own watch on a
  * directory is not: it opens every file that changes there, and a named pipe among them (there are some in `/run`) blocks

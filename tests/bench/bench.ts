@@ -8,11 +8,13 @@
  * beside its bound; one that misses it makes the run exit 1.
  */
 
-import { commandCalls, commandTimes, idleDaemons } from "./commands.ts";
+import { commandCalls, commandTimes } from "./commands.ts";
 import { embeddedHandOvers } from "./embedded.ts";
 import { handOvers } from "./handover.ts";
 import { largeHistory } from "./history.ts";
 import { atLeast, figureGrid, type Section } from "./page.ts";
+import { idleDaemons } from "./idle.ts";
+import { needs } from "./need.ts";
 import { callRates } from "./rates.ts";
 import { outages } from "./outage.ts";
 import { rollOuts } from "./rollout.ts";
@@ -36,6 +38,7 @@ const PARTS: readonly Part[] = [
   { name: "calls", title: "Calls to etcd", measure: async () => await commandCalls(await locksmith()) },
   { name: "rates", title: "Calls a second", measure: callRates },
   { name: "idle", title: "Idle daemons", measure: async () => await idleDaemons(await locksmith()) },
+  { name: "need", title: "Need and windows", measure: async () => await needs(await locksmith()) },
   { name: "history", title: "History", measure: async () => await largeHistory(await locksmith()) },
   { name: "handover", title: "Hand-over", measure: handOvers },
   { name: "storm", title: "Storms", measure: storms },

@@ -1,20 +1,11 @@
-/** The built file as it is used: time and memory of its commands beside etcdctl, their calls to etcd, idle daemons. */
+/** The commands of the built file: time and memory beside etcdctl, and their calls to etcd. */
 
 import { atMost, type Figure, grid, median, must, type Section } from "./page.ts";
-import { startBus, type TestBus } from "../support/bus.ts";
 import { makeCertificates } from "../support/certificates.ts";
 import { type EtcdServer, startEtcd } from "../support/etcd.ts";
 import { CACHE_DIR } from "../support/executable.ts";
 
 const RUNS = 21;
-const IDLE_SECONDS = 30;
-/** How long a daemon may settle before it counts as idle. */
-const SETTLE_MS = 5_000;
-/** A place in line is kept alive three times in 30 s, and 30 s may begin a moment before such a sign. */
-const SIGNS_MAX = 4;
-
-/** The most that an idle daemon may hold of memory, in MiB. */
-const IDLE_MIB_MAX = 52;
 
 /** Runs a command, and prints its wall and processor time in milliseconds and its peak memory in KiB. */
 const MEASURE = `
@@ -26,13 +17,15 @@ used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(took * 1000, (used.ru_utime + used.ru_stime) * 1000, used.ru_maxrss, code)
 `;
 
-interface Sample {
+/** What a run took. */
+export interface Sample {
   readonly wallMs: number;
   readonly cpuMs: number;
   readonly peakMiB: number;
 }
 
-async function measure(words: readonly string[]): Promise<Sample> {
+/** Runs one to its end. Throws where it does not exit 0. */
+export async function measure(words: readonly string[]): Promise<Sample> {
   const { stdout } = await new Deno.Command("/usr/bin/python3", {
     args: ["-c", MEASURE, ...words],
     clearEnv: true,
@@ -181,112 +174,4 @@ export async function commandCalls(path: string): Promise<Section> {
 
 async function revisionOf(etcd: EtcdServer): Promise<number> {
   return Number(/^etcd_debugging_mvcc_current_revision (\S+)$/m.exec(await etcd.metrics())?.[1]);
-}
-
-/** Memory, processor time and calls of daemons that have nothing to do: one that needs no reboot, one that waits. */
-export async function idleDaemons(path: string): Promise<Section> {
-  await using bus = await startBus();
-  const resting = await idle(path, bus, false);
-  const waiting = await idle(path, bus, true);
-  const row = (name: string, { rssMiB, cpuPercent, calls }: Idle) => [
-    name,
-    `${rssMiB.toFixed(1)} MiB`,
-    `${cpuPercent.toFixed(2)} %`,
-    calls.length === 0 ? "none" : calls.map(([method, count]) => `${count} ${method}`).join(", "),
-  ];
-  const count = ({ calls }: Idle) => calls.reduce((sum, [, count]) => sum + count, 0);
-  return {
-    text:
-      `Daemons with nothing to do, over ${IDLE_SECONDS} s. A waiting one has a watch open and sends three keep-alives in
-30 s for its place in the queue; one that needs no reboot makes no calls to etcd.
-
-${
-        grid(["daemon", "resident", "processor", "calls to etcd"], [
-          row("needs no reboot", resting),
-          row("waits, first in line", waiting),
-        ])
-      }`,
-    figures: [
-      atMost("idle daemon, no reboot needed, resident", resting.rssMiB, IDLE_MIB_MAX, 1, " MiB"),
-      atMost(
-        `idle daemon, no reboot needed over ${IDLE_SECONDS} s, processor`,
-        resting.cpuPercent,
-        0.2,
-        2,
-        " %",
-      ),
-      atMost(`idle daemon, no reboot needed over ${IDLE_SECONDS} s, calls to etcd`, count(resting), 0, 0),
-      atMost("waiting daemon with one watch, resident", waiting.rssMiB, IDLE_MIB_MAX, 1, " MiB"),
-      atMost(`waiting daemon over ${IDLE_SECONDS} s, processor`, waiting.cpuPercent, 0.2, 2, " %"),
-      atMost(
-        `waiting daemon over ${IDLE_SECONDS} s, keep-alives of its place`,
-        count(waiting),
-        SIGNS_MAX,
-        0,
-      ),
-    ],
-  };
-}
-
-interface Idle {
-  readonly rssMiB: number;
-  readonly cpuPercent: number;
-  readonly calls: readonly (readonly [string, number])[];
-}
-
-/** A daemon that waits, where one is needed, for a slot that somebody else holds. */
-async function idle(path: string, bus: TestBus, needed: boolean): Promise<Idle> {
-  await using etcd = await startEtcd();
-  const root = await Deno.makeTempDir();
-  try {
-    for (const dir of ["etc", "run", "proc/sys/kernel/random"]) {
-      await Deno.mkdir(`${root}/${dir}`, { recursive: true });
-    }
-    await Deno.writeTextFile(`${root}/etc/machine-id`, "69d27b356a94476da859461d3a3bc6fd\n");
-    await Deno.writeTextFile(`${root}/proc/sys/kernel/random/boot_id`, `${crypto.randomUUID()}\n`);
-    if (needed) await Deno.writeTextFile(`${root}/run/reboot-required`, "");
-    await measure([path, "lock", "A", "--endpoint", etcd.endpoint]);
-    const child = new Deno.Command(path, {
-      args: ["daemon", "--endpoint", etcd.endpoint, "--root", root, "--reboot-command", "false"],
-      clearEnv: true,
-      env: { PATH: "/usr/bin:/bin", LOCKSMITH_CACHE_DIR: CACHE_DIR, DBUS_SYSTEM_BUS_ADDRESS: bus.address },
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
-    try {
-      const log = child.stderr.pipeThrough(new TextDecoderStream());
-      for await (const text of log.values({ preventCancel: true })) {
-        if (!needed || text.includes("waiting for a slot")) break;
-      }
-      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-      const [before, callsBefore] = [await cpuSeconds(child.pid), await etcd.requests()];
-      await new Promise((resolve) => setTimeout(resolve, IDLE_SECONDS * 1_000));
-      const [after, callsAfter] = [await cpuSeconds(child.pid), await etcd.requests()];
-      return {
-        rssMiB: await residentMiB(child.pid),
-        cpuPercent: (after - before) / IDLE_SECONDS * 100,
-        calls: Object.entries(callsAfter)
-          .map(([method, count]) => [method, count - (callsBefore[method] ?? 0)] as const)
-          .filter(([, count]) => count > 0),
-      };
-    } finally {
-      child.kill("SIGTERM");
-      await child.status;
-      await child.stderr.cancel().catch(() => {});
-    }
-  } finally {
-    await Deno.remove(root, { recursive: true });
-  }
-}
-
-async function cpuSeconds(pid: number): Promise<number> {
-  const fields = (await Deno.readTextFile(`/proc/${pid}/stat`)).replace(/^.*\) /, "").split(" ");
-  // utime and stime of proc(5), in ticks of 10 ms
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-async function residentMiB(pid: number): Promise<number> {
-  const kib = /^VmRSS:\s+(\d+)/m.exec(await Deno.readTextFile(`/proc/${pid}/status`))?.[1];
-  return Number(kib) / 1024;
 }

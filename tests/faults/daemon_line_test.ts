@@ -228,6 +228,29 @@ Deno.test("Daemon does not reboot when an administrator unlocked its machine dur
   ]);
 });
 
+Deno.test("Daemon whose group is frozen during the grace confirms nothing: its slot goes back, and it reboots after the freeze", async () => {
+  const line = new Line();
+  const box = new Box(line, "a");
+  box.users = ["anna"];
+  box.daemon.dispatch(NEEDED);
+  await line.time.advance(100_000);
+  assertEquals([box.phase, line.semaphore.holders], ["grace", ["a"]]);
+  const [from, until] = [BEGIN_MS, BEGIN_MS + DAY_MS].map((ms) => new Date(ms).toISOString()) as [
+    string,
+    string,
+  ];
+  line.change((semaphore) => ({ ...semaphore, freezes: [{ from, until, name: "sale", extra: {} }] }));
+  await line.time.advance(DAY_MS - 100_000 - 1);
+  assertEquals([box.reboots, line.semaphore.holders, line.granted], [[], [], ["a"]]);
+  assertEquals(box.log.slice(2, 4), [
+    "warning: no reboot without a confirmed slot: group web is frozen until 2026-01-02T00:00:00.000Z: sale",
+    "info: gave the slot back",
+  ]);
+  box.users = [];
+  await line.time.advance(SOON_MS);
+  assertEquals([box.phase, box.reboots.length], ["rebooting", 1]);
+});
+
 Deno.test("Daemon that needs nothing finds a slot that it knows nothing of, and gives it back", async () => {
   const line = new Line();
   const box = new Box(line, "a");

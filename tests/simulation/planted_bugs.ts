@@ -441,7 +441,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       find: `    return { kind: entries.length > 0 || this.#mayComeLate() ? "due" : "none" };`,
       replace: `    return { kind: "none" };`,
     }],
-    exit: EXIT.safety,
+    exit: EXIT.liveness,
   },
   {
     name: "who gives up a wait at a server forgets that it may have been granted",

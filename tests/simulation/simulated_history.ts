@@ -7,7 +7,7 @@ import { ALL_GROUPS, ROOT, semaphoreKey } from "../../lib/group.ts";
 import { ALWAYS, gateAt, isLimited, type Schedule } from "../../lib/schedule.ts";
 import { StoreMirror } from "../../lib/mirror.ts";
 import { Fleet, type FleetConfig } from "../../lib/simulation/fleet.ts";
-import type { Care, MachineConfig } from "../../lib/simulation/computer.ts";
+import type { Care, Computer, MachineConfig } from "../../lib/simulation/computer.ts";
 import { INVARIANTS } from "../../lib/simulation/judge.ts";
 import type { Lock } from "../../lib/lock.ts";
 import { takeFreezeBack } from "../../lib/planned_freezes.ts";
@@ -250,16 +250,23 @@ function bound({ machines }: FleetConfig): number {
 }
 
 function isConverged(fleet: Fleet, config: FleetConfig): boolean {
-  return fleet.machines.every(({ needed, up, preparedIn }) => up && !needed && preparedIn === undefined) &&
+  return fleet.machines.every((machine) => machine.up && !machine.needed && !isLeftPrepared(machine)) &&
     [...config.max.keys()].every((group) =>
       fleet.judge.document(group).holders.length === 0 && fleet.judge.waiting(group) === 0
     );
 }
 
+/**
+ * Whether what hooks have prepared was not taken back. Who asks servers cannot know that a slot was unlocked under which a
+ * reboot was called: for such a machine it may still come until its next boot.
+ */
+function isLeftPrepared({ preparedIn, config: { asksServer }, daemon }: Computer): boolean {
+  return preparedIn !== undefined && !(asksServer === true && daemon?.state.called === true);
+}
+
 function describeStuck(fleet: Fleet, config: FleetConfig): string {
-  const machines = fleet.machines.filter(({ needed, up, preparedIn }) =>
-    needed || !up || preparedIn !== undefined
-  )
+  const machines = fleet.machines
+    .filter((machine) => machine.needed || !machine.up || isLeftPrepared(machine))
     .map(({ id, daemon, up }) => `${id} (${up ? daemon?.state.phase.name : "down"})`);
   const holders = [...config.max.keys()].flatMap((group) => fleet.judge.document(group).holders);
   return `not rebooted: ${machines.join(", ") || "none"}; still holding: ${holders.join(", ") || "none"}`;

@@ -2,8 +2,9 @@
  * A machine that has rebooted and keeps its slot until it is known to be well: what the document says of it meanwhile.
  */
 
-import { type Lock, noteOf } from "./lock.ts";
+import type { Lock } from "./lock.ts";
 import type { Machine } from "./machine.ts";
+import { noteOf } from "./note.ts";
 import { type Ownership, ownership, type Semaphore } from "./semaphore.ts";
 
 export type HealthDecision =

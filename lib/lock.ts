@@ -16,6 +16,7 @@ import { serializeSemaphore } from "./document.ts";
 import { ALL_GROUPS, ALL_KEY, groupPhrase, semaphoreKey } from "./group.ts";
 import { LockError, parseEntry } from "./lock_error.ts";
 import type { Machine } from "./machine.ts";
+import { type Note, noteOf } from "./note.ts";
 import { awayRange, type Place, queueRange, readQueue } from "./queue.ts";
 import {
   acquire,
@@ -61,13 +62,6 @@ export const CONTENTION_LIMIT_MS = 30_000;
 export const ATTEMPT_LIMIT = 200;
 /** The pause before the next look while nobody can tell whether a try landed, in milliseconds. */
 const DOUBT_PAUSE_MS = { first: 1, last: 1_000 };
-
-/** What a commit is recorded as: see {@linkcode LastChange}. */
-export interface Note {
-  readonly what: ChangeKind;
-  readonly machine?: string;
-  readonly reason?: string;
-}
 
 /**
  * A change that may be tried again: from the document that is there to a decision, and the next document if any.
@@ -440,12 +434,4 @@ export function newMark(): string {
 
 function sightOf({ found }: View, asksAll: boolean): Sight {
   return { entry: found[0]?.[0] ?? null, ...(asksAll ? { all: found[1]?.[0] ?? null } : {}) };
-}
-
-export function noteOf(what: ChangeKind, machine?: string, reason?: string): Note {
-  return {
-    what,
-    ...(machine === undefined ? {} : { machine }),
-    ...(reason === undefined ? {} : { reason }),
-  };
 }

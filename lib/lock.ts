@@ -23,7 +23,6 @@ import {
   type AcquireDecision,
   cancel,
   type CancelDecision,
-  type ChangeKind,
   confirm,
   type ConfirmDecision,
   type EndDecision,

@@ -107,6 +107,7 @@ export const NIXOS: Source = {
   name: "nixos",
   about: "kernel, initrd or modules of the system profile are others than those booted",
   cost: "file",
+  files: [NEXT],
   isHere: (ground) => has(ground, "/etc/NIXOS"),
   ask: (ground) =>
     answered("compare the booted system with the system profile", async () => {
@@ -144,6 +145,7 @@ export const FLATCAR: Source = {
   name: "flatcar",
   about: `${COMPLETED} of Flatcar`,
   cost: "file",
+  files: [COMPLETED],
   isHere: async (ground) =>
     /^ID=["']?flatcar/m.test(await Deno.readTextFile(ground.path("/etc/os-release")).catch(() => "")),
   ask: async (ground) =>

@@ -27,6 +27,7 @@ export const KERNEL: Source = {
   name: "kernel",
   about: "a kernel was installed since the boot, or the modules of the running one are gone",
   cost: "file",
+  files: [MODULES],
   isHere: (ground) => has(ground, MODULES),
   ask: (ground) => answered("compare kernels", () => compareKernels(ground)),
 };

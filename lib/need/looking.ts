@@ -5,24 +5,54 @@ import { pause } from "../host/child.ts";
 /** How often files are looked at, in milliseconds: what appears is noticed, and told, within a second. */
 const FILE_INTERVAL_MS = 800;
 
+/** How often a whole look is taken although the files seem unchanged, in milliseconds. */
+const WHOLE_LOOK_MS = 30_000;
+
+export interface LookingOptions {
+  /** How often is looked, in milliseconds; 0.8 s. */
+  readonly recheckMs?: number;
+  /**
+   * What the answer depends on: while none of these files appears, changes or goes, a whole look is taken only every 30 s, for
+   * it costs a hundred times as much. Absent: each look is a whole one.
+   */
+  readonly paths?: readonly string[] | undefined;
+}
+
 /**
- * Looks every `recheckMs` (0.8 s) until `signal` aborts, and tells each answer that is another than the one before. All that
- * look in a process do so at the same moments, so that it wakes once for them.
+ * Looks until `signal` aborts, and tells each answer that is another than the one before. All that look in a process do so
+ * at the same moments, so that it wakes once for them.
  */
 export async function watchByLooking<T>(
   look: () => Promise<T>,
   signal: AbortSignal,
   listener: (answer: T) => void,
-  recheckMs = FILE_INTERVAL_MS,
+  { recheckMs = FILE_INTERVAL_MS, paths }: LookingOptions = {},
 ): Promise<void> {
   let last = "";
+  let signs = "";
+  let lookedMs = -Infinity;
   while (!signal.aborted) {
-    const answer = await look();
-    if (signal.aborted) return;
-    const text = JSON.stringify(answer);
-    if (text !== last) listener(answer);
-    last = text;
+    const now = paths?.map(signOf).join(" ");
+    if (now === undefined || now !== signs || performance.now() - lookedMs >= WHOLE_LOOK_MS) {
+      signs = now ?? "";
+      lookedMs = performance.now();
+      const answer = await look();
+      if (signal.aborted) return;
+      const text = JSON.stringify(answer);
+      if (text !== last) listener(answer);
+      last = text;
+    }
     await pause(recheckMs - performance.now() % recheckMs, signal);
+  }
+}
+
+/** By what a change of a file shows. Asked in one call of the system, without another thread. */
+function signOf(path: string): string {
+  try {
+    const { dev, ino, size, mtime } = Deno.statSync(path);
+    return `${dev}:${ino}:${size}:${mtime?.getTime()}`;
+  } catch {
+    return "-";
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { Answer } from "../need.ts";
 import { digest } from "./looking.ts";
-import { readSentinel } from "./sentinel.ts";
+import { readSentinel, sentinelFiles } from "./sentinel.ts";
 import { failure, needed, NOT_NEEDED, type Source } from "./source.ts";
 
 export function fileSource(path: string): Source {
@@ -10,6 +10,7 @@ export function fileSource(path: string): Source {
     name: `file:${path}`,
     about: `${path} exists`,
     cost: "file",
+    files: sentinelFiles(path),
     isHere: () => Promise.resolve(true),
     ask: (ground) => readSentinel(ground.path(path)),
   };

@@ -7,7 +7,7 @@ import { type Answer, NEED_LEVELS, type NeedLevel } from "../need.ts";
 import type { ChildEnd } from "../host/child.ts";
 import { whoElseWrites } from "../host/owned_file.ts";
 import { digest } from "./looking.ts";
-import { readSentinel } from "./sentinel.ts";
+import { readSentinel, sentinelFiles } from "./sentinel.ts";
 import {
   answered,
   failure,
@@ -32,6 +32,7 @@ export const DEBIAN: Source = {
   name: "debian",
   about: `${REBOOT_REQUIRED} and the packages in ${REBOOT_REQUIRED}.pkgs`,
   cost: "file",
+  files: [...sentinelFiles(REBOOT_REQUIRED), ...WRITERS],
   isHere: (ground) => has(ground, "/var/lib/dpkg/status"),
   ask: async (ground) => {
     const answer = await readSentinel(ground.path(REBOOT_REQUIRED));
@@ -54,6 +55,7 @@ export const ZYPPER: Source = {
   name: "zypper",
   about: `${REBOOT_NEEDED} and ${PURGE_KERNELS} of SUSE`,
   cost: "file",
+  files: [REBOOT_NEEDED, PURGE_KERNELS],
   isHere: (ground) => hasProgram(ground, "zypper"),
   ask: (ground) => answered(`look for ${REBOOT_NEEDED}`, () => askZypper(ground)),
 };

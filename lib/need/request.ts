@@ -60,7 +60,7 @@ export async function watchRequest(
   listener: (answer: Answer) => void,
   options: { readonly recheckMs?: number } = {},
 ): Promise<void> {
-  await watchByLooking(() => readRequest(path, boot), signal, listener, options.recheckMs);
+  await watchByLooking(() => readRequest(path, boot), signal, listener, { ...options, paths: [path] });
 }
 
 function parseRequest(text: string): RebootRequest | null {

@@ -39,6 +39,11 @@ export async function readSentinel(path: string): Promise<Need> {
   }
 }
 
+/** What a sentinel file's answer depends on. */
+export function sentinelFiles(path: string): readonly string[] {
+  return [path, `${path}.pkgs`];
+}
+
 /** The beginning of a file; empty where it cannot be read or others can write to it, for what it holds is decoration. */
 async function readStart(path: string): Promise<string> {
   const bytes = new Uint8Array(MAX_BYTES);
@@ -84,5 +89,8 @@ export async function watchSentinel(
   listener: (need: Need) => void,
   options: { readonly recheckMs?: number } = {},
 ): Promise<void> {
-  await watchByLooking(() => readSentinel(path), signal, listener, options.recheckMs);
+  await watchByLooking(() => readSentinel(path), signal, listener, {
+    ...options,
+    paths: sentinelFiles(path),
+  });
 }

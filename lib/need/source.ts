@@ -27,6 +27,8 @@ export interface Source {
   readonly about: string;
   /** `file`: looking costs next to nothing; `program`: it is asked only now and then. */
   readonly cost: "file" | "program";
+  /** The files that tell by themselves when the answer may be another: see {@linkcode LookingOptions}. */
+  readonly files?: readonly string[];
   /** Whether its system is on this machine. Never throws. */
   isHere(ground: Ground): Promise<boolean>;
   /** Asks. Never throws. */
@@ -57,7 +59,8 @@ export function detectorOf(
   turns: Turns,
 ): Detector {
   if (source.cost === "file") {
-    return (signal, listener) => watchByLooking(() => source.ask(ground), signal, listener);
+    return (signal, listener) =>
+      watchByLooking(() => source.ask(ground), signal, listener, { paths: source.files?.map(ground.path) });
   }
   return async (signal, listener) => {
     let last = "";

@@ -15,20 +15,13 @@ import {
   windowCircumstance,
 } from "../lib/readiness.ts";
 import { FRESH, type Semaphore } from "../lib/semaphore.ts";
+import { CLEAR } from "../lib/simulation/faults.ts";
 import type { Place } from "../lib/queue.ts";
 import type { SessionMode } from "../lib/session_mode.ts";
 
 const NOW = Date.UTC(2026, 0, 1, 12);
 const HOUR_MS = 3_600_000;
 const CLOCK = { now: NOW, zone: "UTC" };
-const CLEAR: Inquiry = {
-  clearance: { kind: "clear" },
-  loggedIn: { kind: "known", users: [] },
-  scheduled: null,
-  verdict: { kind: "well" },
-  hooksMs: 0,
-  checksMs: 0,
-};
 
 /** As one line. */
 function line({ what, answer, why, change }: Circumstance): string {

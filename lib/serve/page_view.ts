@@ -113,10 +113,12 @@ function allPaused({ pauseOfAll, now }: FleetView, { operator }: Audience): Html
   if (pauseOfAll === undefined) return html``;
   return html`
     <div
-      class="note paused">${icon("pause")}<p><strong>All groups are paused</strong>: ${pauseNote(
-        pauseOfAll,
-        now,
-      )}</p>${operator && actionLink("resume", {}, "Resume all")}</div>
+      class="note paused">${icon("pause")}<p><strong>All groups are ${pauseOfAll.frozen
+        ? "frozen"
+        : "paused"}</strong>: ${pauseNote(
+          pauseOfAll,
+          now,
+        )}</p>${operator && !pauseOfAll.frozen && actionLink("resume", {}, "Resume all")}</div>
   `;
 }
 
@@ -178,17 +180,17 @@ function card(view: GroupView, { now, pauseOfAll }: FleetView, audience: Audienc
   }${
     operator &&
     html`<div class="acts">${
-      pause === undefined
+      // a freeze ends by itself, or by the command that planned it
+      pause === undefined || pause.frozen
         ? actionLink("pause", { group }, "Pause", groupLabel(group))
-        : actionLink("resume", { group }, "Resume", groupLabel(group))
-    }</div>`
+        : actionLink("resume", { group }, "Resume", groupLabel(group))}</div>`
   }</div>
 <p class="sentence">${groupSentence(view, pauseOfAll, now)}</p>
 ${slotRow(view)}${
     pause !== undefined &&
-    html`<div class="note paused inner">${icon("pause")}<p><strong>Paused</strong>: ${
-      pauseNote(pause, now)
-    }</p></div>`
+    html`<div class="note paused inner">${icon("pause")}<p><strong>${
+      pause.frozen ? "Frozen" : "Paused"
+    }</strong>: ${pauseNote(pause, now)}</p></div>`
   }
 <div class="columns"><div><h3>Holding a slot</h3>${
     holders.length === 0

@@ -81,6 +81,18 @@ Deno.test("the page says what is paused for all groups, and which document is co
   assertStringIncludes(page, "locksmith repair --dry-run --group web");
 });
 
+Deno.test("a freeze is called one, and nobody is offered to resume it", async () => {
+  const site = emptySite();
+  const at = (ms: number) => new Date(NOW_MS + ms).toISOString();
+  const freeze = { name: "Year end", from: at(-HOUR_MS), until: at(HOUR_MS), extra: {} };
+  for (const group of [ALL_GROUPS, "web"]) site.write(group, (before) => ({ ...before, freezes: [freeze] }));
+  const { parts } = pageView(site.fleet.view(), { ...AUDIENCE, operator: true });
+  const page = [...parts.values()].map(({ text }) => text).join("\n");
+  assertStringIncludes(text(page), "All groups are frozen: since 12:37 UTC");
+  assertStringIncludes(text(page), "Frozen: since 12:37 UTC");
+  assertEquals(page.includes("Resume"), false);
+});
+
 Deno.test("a machine that is not well after its reboot is shown with what is wrong, and one that is not known to be well as such", async () => {
   const site = emptySite();
   const hold = {

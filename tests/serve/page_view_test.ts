@@ -81,7 +81,7 @@ Deno.test("the page says what is paused for all groups, and which document is co
   assertStringIncludes(page, "locksmith repair --dry-run --group web");
 });
 
-Deno.test("a freeze is called one, and nobody is offered to resume it", async () => {
+Deno.test("a freeze is called one, and nobody is offered to resume it", () => {
   const site = emptySite();
   const at = (ms: number) => new Date(NOW_MS + ms).toISOString();
   const freeze = { name: "Year end", from: at(-HOUR_MS), until: at(HOUR_MS), extra: {} };

@@ -51,7 +51,7 @@ async function main(args: readonly string[]): Promise<number> {
 /**
  * What is run apart, the longest first, by as many lanes as {@linkcode LANES}: each takes the next part when it is done
  * with one. Most tests wait for servers, hosts and clocks. The simulation only computes, promises nothing about time, and
- * gets the time that others leave. The rest of the tests is a part that begins with the first.
+ * gets the time that others leave. The rest of the tests is the last part.
  */
 const PARTS: readonly Part[] = [
   { paths: ["tests/simulation/"], nice: true },
@@ -70,8 +70,7 @@ interface Part {
 /** All tests. What the tests of a file printed is shown as a whole once they have ended. */
 async function runAll(): Promise<Summary> {
   const apart = PARTS.flatMap(({ paths }) => paths);
-  const rest = { paths: ["tests/", `--ignore=${apart.join(",")}`] };
-  const parts: Part[] = PARTS.toSpliced(LANES - 1, 0, rest);
+  const parts = [...PARTS, { paths: ["tests/", `--ignore=${apart.join(",")}`] }];
   const summaries: Summary[] = [];
   const lane = async () => {
     for (let part = parts.shift(); part !== undefined; part = parts.shift()) {

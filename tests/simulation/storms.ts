@@ -40,7 +40,7 @@ export type StormCheck = (typeof STORM_CHECKS)[number];
  * S1: so many swaps may be refused for each change that is made, and so many beside. Who has its turn and the first in line
  * are in each other's way; where a window opens, those who get a slot and those who confirm one are too.
  */
-const REFUSED = { comeback: { each: 1.5, beside: 12 }, opening: { each: 2, beside: 12 } };
+const REFUSED = { comeback: { each: 1.5, beside: 16 }, opening: { each: 2, beside: 12 } };
 /** S1: so long after a storm broke they are counted, in milliseconds. */
 const RUSH_MS = 20 * SECOND;
 /** S2: so many calls one daemon may make in each second in which the store is away, and so many beside. */

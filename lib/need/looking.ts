@@ -1,6 +1,7 @@
 /** What all that look at the machine share: to look now and then, and to know again what was seen. */
 
 import { pause } from "../host/child.ts";
+import { signOf } from "../host/regular_file.ts";
 
 /** How often files are looked at, in milliseconds: what appears is noticed, and told, within a second. */
 const FILE_INTERVAL_MS = 800;
@@ -43,16 +44,6 @@ export async function watchByLooking<T>(
       last = text;
     }
     await pause(recheckMs - performance.now() % recheckMs, signal);
-  }
-}
-
-/** By what a change of a file shows. Asked in one call of the system, without another thread. */
-function signOf(path: string): string {
-  try {
-    const { dev, ino, size, mtime } = Deno.statSync(path);
-    return `${dev}:${ino}:${size}:${mtime?.getTime()}`;
-  } catch {
-    return "-";
   }
 }
 

@@ -9,7 +9,8 @@ import { signOf } from "./regular_file.ts";
 import type { RebootLimit } from "./reboot_limit.ts";
 import type { RebootMemory } from "./reboot_memory.ts";
 
-const LOOK_MS = 2_000;
+/** How often, in milliseconds: at moments at which the files of need are looked at too, so that a process wakes once. */
+const LOOK_MS = 1_600;
 /** How often all is read although no file seems changed, in milliseconds. */
 const WHOLE_LOOK_MS = 30_000;
 
@@ -40,7 +41,7 @@ export async function watchOrders(
   let readMs = -Infinity;
   const last = new Map<string, string>(told.map((event) => [event.kind, JSON.stringify(event)]));
   while (!signal.aborted) {
-    await sleep(surroundings, LOOK_MS);
+    await sleep(surroundings, LOOK_MS - surroundings.elapsed() % LOOK_MS);
     // the files are asked for in one call each; to read them takes a hundred times as long
     const now = orders.paths.map(signOf).join(" ");
     if (now === signs && surroundings.elapsed() - readMs < WHOLE_LOOK_MS) continue;

@@ -98,7 +98,9 @@ export function parseUnit(text: string): string {
 export function parseCheckUrl(text: string): string {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw new ValueError(`${quoted(text)} is not a URL, such as http://localhost:8080/health`);
+    throw new ValueError(
+      `${quoted(text)} is not an http:// or https:// URL, such as http://localhost:8080/health`,
+    );
   }
   if (url.username !== "" || url.password !== "") {
     throw new ValueError(

@@ -1,6 +1,6 @@
 /**
  * What people and files on this host tell the daemon while it runs: that reboots are postponed or disabled, or that what
- * the last reboots were for is to be forgotten. It is looked for every other second, which costs microseconds.
+ * the last reboots were for is to be forgotten. Its files are looked at every 1.6 s, and read when one has changed.
  */
 
 import type { Event, HoldOff } from "../agent.ts";

@@ -26,11 +26,11 @@ Deno.test("a URL to check is of http or https, and shows no password to anybody"
   assertEquals(parseCheckUrl("http://localhost:8080/health?full"), "http://localhost:8080/health?full");
   assertEquals(
     refused(parseCheckUrl, "localhost:8080"),
-    '"localhost:8080" is not a URL, such as http://localhost:8080/health',
+    '"localhost:8080" is not an http:// or https:// URL, such as http://localhost:8080/health',
   );
   assertEquals(
     refused(parseCheckUrl, "ftp://a/"),
-    '"ftp://a/" is not a URL, such as http://localhost:8080/health',
+    '"ftp://a/" is not an http:// or https:// URL, such as http://localhost:8080/health',
   );
   assertEquals(
     refused(parseCheckUrl, "https://anna:secret@web1/health"),

@@ -38,8 +38,18 @@ Deno.test("a file is looked at as a whole when it appears, changes or goes, and 
     assertEquals(answers.slice(-2), ["ab", null]);
     // many moments go by, in which nothing changes
     const before = looks;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    const later = Promise.withResolvers<void>();
+    let moments = 0;
+    const counting = watchByLooking(
+      () => Promise.resolve(++moments),
+      stop.signal,
+      (count) => count === 10 && later.resolve(),
+      { recheckMs: 5 },
+    );
+    await later.promise;
     assertEquals(looks, before);
+    stop.abort();
+    await counting;
   } finally {
     stop.abort();
     await watching;

@@ -11,6 +11,24 @@ import { daemonHold } from "./support/line.ts";
 import { MINUTE_MS, Service, SOON_MS } from "./support/service.ts";
 import type { Fate } from "./support/virtual.ts";
 
+/** A service whose only slot `holder` has, and the server that it asked. */
+async function taken() {
+  const service = new Service();
+  const server = await service.server();
+  await server.poll("holder");
+  return { service, server };
+}
+
+/** Who waits by polling asks once, and then the slot goes three times to others, and is free. */
+async function passOver(server: Awaited<ReturnType<Service["server"]>>, ...polling: string[]): Promise<void> {
+  for (const id of polling) await server.poll(id);
+  await server.steady("holder");
+  for (const id of ["x", "y", "z"]) {
+    await server.poll(id);
+    await server.steady(id);
+  }
+}
+
 Deno.test("Slots grants a free slot, again to the holder as its confirm, and takes it back when the host is well", async () => {
   const service = new Service();
   const server = await service.server();
@@ -59,9 +77,7 @@ Deno.test("Slots refuses at once who asks again, until a slot is free or there i
 });
 
 Deno.test("Slots does not let a free slot wait for a host that is not there, which keeps its place", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   for (const id of ["a", "b", "c"]) assertEquals(await server.poll(id), "full");
   assertEquals(service.line, ["a away", "b away", "c away"]);
   await server.steady("holder");
@@ -71,9 +87,7 @@ Deno.test("Slots does not let a free slot wait for a host that is not there, whi
 });
 
 Deno.test("Slots keeps a slot for a host that was passed over three times, until it asks again", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   await server.poll("old");
   await server.steady("holder");
   for (const id of ["x", "y", "z"]) {
@@ -91,15 +105,8 @@ Deno.test("Slots keeps a slot for a host that was passed over three times, until
 });
 
 Deno.test("Slots gives a place up when its host was not heard of for a quarter of an hour", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
-  await server.poll("old");
-  await server.steady("holder");
-  for (const id of ["x", "y", "z"]) {
-    await server.poll(id);
-    await server.steady(id);
-  }
+  const { service, server } = await taken();
+  await passOver(server, "old");
   await service.time.advance(4 * MINUTE_MS);
   assertEquals(await server.poll("late"), "full");
   await service.time.advance(13 * MINUTE_MS);
@@ -108,15 +115,8 @@ Deno.test("Slots gives a place up when its host was not heard of for a quarter o
 });
 
 Deno.test("Slots keeps no slot from those who ask for longer than its budget of six minutes", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
-  await server.poll("old");
-  await server.steady("holder");
-  for (const id of ["x", "y", "z"]) {
-    await server.poll(id);
-    await server.steady(id);
-  }
+  const { service, server } = await taken();
+  await passOver(server, "old");
   await service.time.advance(SOON_MS);
   assertEquals(await server.poll("late"), "full");
   await service.time.advance(5 * MINUTE_MS);
@@ -127,15 +127,8 @@ Deno.test("Slots keeps no slot from those who ask for longer than its budget of 
 });
 
 Deno.test("Slots gives a kept slot to another that was passed over as often and asks before", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
-  for (const id of ["old", "second"]) await server.poll(id);
-  await server.steady("holder");
-  for (const id of ["x", "y", "z"]) {
-    await server.poll(id);
-    await server.steady(id);
-  }
+  const { service, server } = await taken();
+  await passOver(server, "old", "second");
   await service.time.advance(SOON_MS);
   assertEquals(service.line, ["old kept", "second away"]);
   assertEquals([await server.poll("new"), await server.poll("second")], ["full", "granted"]);
@@ -144,9 +137,7 @@ Deno.test("Slots gives a kept slot to another that was passed over as often and 
 });
 
 Deno.test("Slots hands a slot to the first of those who wait as soon as it is free", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   const a = server.wait("a");
   await service.time.advance(SOON_MS);
   const b = server.wait("b");
@@ -164,9 +155,7 @@ Deno.test("Slots hands a slot to the first of those who wait as soon as it is fr
 // ----------------------------------------------------------------------------------------------- those who wait and poll
 
 Deno.test("Slots keeps the rank of a host that waits when its time is over, and when it is back late", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   const a = server.wait("a", MINUTE_MS);
   await service.time.advance(SOON_MS);
   server.wait("b");
@@ -191,9 +180,7 @@ Deno.test("Slots keeps the rank of a host that waits when its time is over, and 
 });
 
 Deno.test("Slots passes nobody over who waits: a host that polls comes after those who were there before", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   const a = server.wait("a");
   await service.time.advance(SOON_MS);
   await server.poll("b");
@@ -211,9 +198,7 @@ Deno.test("Slots passes nobody over who waits: a host that polls comes after tho
 });
 
 Deno.test("Slots gives up the place of a host whose connection breaks, and a slot that came too late for it", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   const a = server.wait("a");
   const b = server.wait("b");
   await service.time.advance(SOON_MS);
@@ -232,9 +217,7 @@ Deno.test("Slots gives up the place of a host whose connection breaks, and a slo
 });
 
 Deno.test("Slots lets a free slot wait for nobody whose connection broke just now", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   const a = server.wait("a");
   await service.time.advance(SOON_MS);
   const b = server.wait("b");
@@ -246,9 +229,7 @@ Deno.test("Slots lets a free slot wait for nobody whose connection broke just no
 });
 
 Deno.test("Slots gives those who wait their places again, at their ranks, when the store has lost them", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   server.wait("a");
   await service.time.advance(SOON_MS);
   server.wait("b");
@@ -259,9 +240,7 @@ Deno.test("Slots gives those who wait their places again, at their ranks, when t
 });
 
 Deno.test("Slots takes a host out of line that says it is well", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   const a = server.wait("a");
   await server.poll("b");
   await service.time.advance(SOON_MS);
@@ -271,9 +250,7 @@ Deno.test("Slots takes a host out of line that says it is well", async () => {
 });
 
 Deno.test("Slots has a higher priority first, and of the same the older", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   server.wait("low", 60 * MINUTE_MS, { priority: -1 });
   await service.time.advance(SOON_MS);
   server.wait("old");
@@ -313,9 +290,7 @@ function daemon(service: Service, id: string) {
 }
 
 Deno.test("Slots stands in one line with daemons that use the store themselves", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   const first = daemon(service, "d1");
   await service.time.advance(SOON_MS);
   const a = server.wait("a");
@@ -335,9 +310,7 @@ Deno.test("Slots stands in one line with daemons that use the store themselves",
 });
 
 Deno.test("Slots has daemons wait for a kept slot, and no older daemon for a host that comes back", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   const old = daemon(service, "d1");
   await service.time.advance(SOON_MS);
   const a = server.wait("a", MINUTE_MS);
@@ -357,9 +330,7 @@ Deno.test("Slots has daemons wait for a kept slot, and no older daemon for a hos
 });
 
 Deno.test("Slots counts daemons that pass a polling host over, and keeps the slot after the third", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   await server.poll("old");
   await server.steady("holder");
   const daemons = ["d1", "d2", "d3", "d4"].map((id) => daemon(service, id));
@@ -510,9 +481,7 @@ Deno.test("Slots gives no slot to a host that says it is well while its grant is
 });
 
 Deno.test("Slots has who waits get through a time without the store", async () => {
-  const service = new Service();
-  const server = await service.server();
-  await server.poll("holder");
+  const { service, server } = await taken();
   const a = server.wait("a");
   await service.time.advance(SOON_MS);
   const lock = service.lock();

@@ -126,6 +126,17 @@ const ASKING: readonly string[] = [
   "etcd/store.ts",
 ];
 
+/** What `needs-reboot` imports, which scripts and monitoring run again and again. */
+const NEED: readonly string[] = [
+  "cli/needs_command.ts",
+  "description.ts",
+  "host/machine_file.ts",
+  "host/need_memory.ts",
+];
+
+/** The server, whose page and certificates load what no command needs. */
+const SERVE: readonly string[] = ["cli/serve_command.ts"];
+
 /** What the daemon imports, which stays in memory for weeks, and nothing that it does not need. */
 const DAEMON: readonly string[] = ["cli/agent_metrics.ts", "cli/daemon_command.ts"];
 
@@ -391,7 +402,13 @@ if (import.meta.main) {
   try {
     const { way, path, sizeBytes } = await build({
       entry: `${DIST}../main.ts`,
-      groups: { run: [inLib("cli/run.ts")], asking: ASKING.map(inLib), daemon: DAEMON.map(inLib) },
+      groups: {
+        run: [inLib("cli/run.ts")],
+        asking: ASKING.map(inLib),
+        daemon: DAEMON.map(inLib),
+        need: NEED.map(inLib),
+        serve: SERVE.map(inLib),
+      },
       outDir: DIST.slice(0, -1),
     });
     const how = way === "compile" ? "by deno compile" : "self-extracting, as there is no denort";

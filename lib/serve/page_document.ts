@@ -281,7 +281,7 @@ export function freezeQuestion(subject: Subject): Question {
     subject,
     title: html`Plan a freeze of ${subjectPhrase(subject.group)}?`,
     consequences: [
-      html`From its first day to its last no machine is granted a slot, and none that has one reboots.`,
+      html`From its first day to its last no machine is granted a slot, and none that has one begins to reboot.`,
       html`It begins and ends by itself. Another of the same name is replaced.`,
     ],
     button: "Plan the freeze",

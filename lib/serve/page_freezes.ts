@@ -13,17 +13,17 @@ export function freezeList(
   freezes: readonly PlannedFreeze[],
   { group, operator, now }: { readonly group?: string; readonly operator: boolean; readonly now: number },
 ): Html {
-  return html`<ul class="windows">${
+  return html`<ul class="windows freezes">${
     freezes.slice(0, FREEZES_MOST).map((freeze) => {
       const [fromMs, untilMs] = [freeze.from, freeze.until].map((text) =>
         Temporal.Instant.from(text).epochMilliseconds
       ) as [number, number];
       const subject = { ...(group === undefined ? {} : { group }), name: freeze.name };
-      return html`<li><b>${name(freeze.name)}</b> ${clock(fromMs, now)} to ${
+      return html`<li><div><b>${name(freeze.name)}</b> ${clock(fromMs, now)} to ${
         clockAfter(untilMs, fromMs, now)
       } <span class="detail">${
         fromMs <= now ? html`in force, ends ${ahead(untilMs, now)}` : ahead(fromMs, now)
-      }${freeze.by !== undefined && html`, by ${name(freeze.by)}`}</span>${
+      }${freeze.by !== undefined && html`, by ${name(freeze.by)}`}</span></div>${
         operator && actionLink("unfreeze", subject, "Remove", freeze.name)
       }</li>`;
     })

@@ -31,7 +31,9 @@ export const FILES: ReadonlyMap<
   file("/icon.svg", "image/svg+xml", ICON),
 ]);
 
-function file(path: string, type: string, text: string) {
+function file(path: string, type: string, source: string) {
+  // what indents its lines is for those who write it
+  const text = source.replace(/^ +/gm, "");
   const mark = createHash("sha256").update(text).digest("hex").slice(0, 12);
   return [path, { type, text, mark }] as const;
 }

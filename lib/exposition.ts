@@ -57,7 +57,7 @@ export class Counts {
 
   /** `zeros`: what is there from the start, so that a first increase is seen as one. */
   constructor(zeros: readonly Labels[] = []) {
-    for (const labels of zeros) this.add(labels, 0);
+    for (const labels of zeros) this.begin(labels);
   }
 
   add(labels: Labels, by = 1): void {
@@ -65,6 +65,11 @@ export class Counts {
     const count = this.#counts.get(key);
     if (count === undefined) this.#counts.set(key, { labels, value: by });
     else count.value += by;
+  }
+
+  /** Is there from now on, at zero where nothing was counted yet. */
+  begin(labels: Labels): void {
+    this.add(labels, 0);
   }
 
   get samples(): Sample[] {
@@ -81,7 +86,12 @@ export class Histogram {
 
   /** `bounds`: the upper ends of the buckets, the least first; one without an end comes last. */
   constructor(private readonly bounds: readonly number[], zeros: readonly Labels[] = []) {
-    for (const labels of zeros) this.#row(labels);
+    for (const labels of zeros) this.begin(labels);
+  }
+
+  /** Is there from now on, at zero where nothing was observed yet. */
+  begin(labels: Labels): void {
+    this.#row(labels);
   }
 
   observe(labels: Labels, value: number): void {

@@ -3,9 +3,10 @@
  * and what is said meanwhile. `line.ts` holds every story to the count: no slot is granted that is not there.
  */
 
-import { assertEquals, assertLess } from "@std/assert";
+import { assert, assertEquals, assertLess } from "@std/assert";
 import { PLACE_TTL_MS } from "../lib/queue.ts";
 import { REBOOTING } from "../lib/semaphore.ts";
+import { isOneKey, type Query } from "../lib/store.ts";
 
 import {
   BEHIND,
@@ -231,6 +232,32 @@ Deno.test("Waiter costs each of a herd that comes at once the same few calls, ho
     for (const calls of others) assertEquals(calls, second);
     assertEquals([line.granted, line.queue.length], [["m0"], size - 1]);
   }
+});
+
+Deno.test("Waiter reads the line only to get into it, and when the place before its own is gone: else it looks by exact keys", async () => {
+  const line = new Line();
+  line.hold("anna");
+  const [, second, , fourth] = await line.lined("a", "b", "c", "d");
+  const ranges = [second, fourth].map(({ store }) => {
+    const found: Query[] = [];
+    const view = store.view.bind(store);
+    store.view = (queries, options) => {
+      found.push(...queries.filter(({ range }) => !isOneKey(range)));
+      return view(queries, options);
+    };
+    return found;
+  });
+  const looked = () =>
+    ranges.map((found) => found.splice(0).filter(({ order }) => order !== undefined).length);
+  for (const { store } of [second, fourth]) store.takeCalls();
+  await line.time.advance(10 * LOOK_MS);
+  assert(
+    [second, fourth].every(({ store }) => store.takeCalls().filter((call) => call === "view").length > 5),
+  );
+  assertEquals(looked(), [0, 0]);
+  line.members[2]?.waiter.leave();
+  await line.time.advance(SOON_MS);
+  assertEquals(looked(), [0, 1]);
 });
 
 Deno.test("Waiter fills all slots that become free at once, and no more", async () => {

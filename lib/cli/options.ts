@@ -597,7 +597,8 @@ export const OPTIONS = {
     parse: parseLength,
   },
   "insecure": {
-    help: "listen beyond this host without credentials: anybody who reaches it may do everything",
+    help:
+      "listen beyond this host, and answer by any name, without credentials: anybody who reaches it may do everything",
     by: ["serve"],
     variable: "prefixed",
     fallback: "false",

@@ -180,6 +180,7 @@ export async function serve(context: ServeContext): Promise<number> {
       surroundings,
       log,
       debug: config.debug,
+      byAnyName: config.insecure,
       ...(tls === undefined ? {} : { tls: readTls(tls) }),
     });
     const scheme = tls === undefined ? "http" : "https";

@@ -28,7 +28,12 @@ export interface ClientCertificate {
 
 /** Who it is. */
 export type Identity =
-  | { readonly kind: "known"; readonly caller: Caller }
+  | {
+    readonly kind: "known";
+    readonly caller: Caller;
+    /** It is let in as anybody is, without a credential. */
+    readonly anybody?: true;
+  }
   /** Nothing was presented, where something must be. */
   | { readonly kind: "nobody"; readonly caller: Caller }
   /** What was presented does not hold; `why` is for the log. */
@@ -89,7 +94,7 @@ export class CredentialAccess implements Access {
   identify({ authorization, certificate }: Presented): Identity {
     const list = this.#list;
     if (list.kind === "broken") return { kind: "unavailable", why: list.why };
-    if (!this.#listed && !this.#certificates) return { kind: "known", caller: ANYBODY };
+    if (!this.#listed && !this.#certificates) return { kind: "known", caller: ANYBODY, anybody: true };
     if (authorization !== undefined) return this.#byHeader(authorization);
     if (certificate !== undefined) return this.#byCertificate(certificate);
     return { kind: "nobody", caller: NOBODY };

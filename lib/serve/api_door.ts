@@ -47,12 +47,12 @@ export class ApiDoor implements Door {
       { method: "GET", path: `${ROOT}/groups`, answer: (asked) => this.#groups(asked) },
       { method: "GET", path: group, answer: (asked, name) => this.#group(asked, name) },
       { method: "GET", path: `${group}/history`, answer: (asked, name) => this.#history(asked, name) },
-      ...(["pause", "resume"] as const).map((action): Endpoint => ({
+      ...(["pause", "resume", "freeze", "unfreeze"] as const).map((action): Endpoint => ({
         method: "POST",
         path: `${ROOT}/${action}`,
         answer: (asked) => this.#act(action, asked, ALL_GROUPS),
       })),
-      ...(["pause", "resume", "unlock", "max"] as const).map((action): Endpoint => ({
+      ...(["pause", "resume", "unlock", "max", "freeze", "unfreeze"] as const).map((action): Endpoint => ({
         method: "POST",
         path: `${group}/${action}`,
         answer: (asked, name) => this.#act(action, asked, name),
@@ -238,7 +238,8 @@ function bodyOf({ body }: Asked): Readonly<Record<string, unknown>> {
 }
 
 function wishOf(action: Wish["action"], group: string, body: Readonly<Record<string, unknown>>): Wish {
-  const about = { group, reason: textOf(body, "reason") };
+  const isFreeze = action === "freeze" || action === "unfreeze";
+  const about = { group, reason: textOf(body, isFreeze ? "name" : "reason") };
   switch (action) {
     case "pause":
       return { ...about, action, forMs: "for" in body ? lengthOf(textOf(body, "for")) : undefined };
@@ -256,6 +257,15 @@ function wishOf(action: Wish["action"], group: string, body: Readonly<Record<str
       if (typeof max !== "number") throw new Refusal(400, "bad_request", "max is missing, or not a number");
       return { ...about, action, max };
     }
+    case "freeze":
+      return {
+        ...about,
+        action,
+        dates: textOf(body, "dates"),
+        zone: "zone" in body ? textOf(body, "zone") : "UTC",
+      };
+    case "unfreeze":
+      return { ...about, action };
   }
 }
 

@@ -19,6 +19,7 @@ import {
   pauseInForce,
   type Semaphore,
 } from "../semaphore.ts";
+import { freezesAhead, type PlannedFreeze } from "../pause.ts";
 import type { Seen } from "../status.ts";
 import type { Store } from "../store.ts";
 import type { Surroundings } from "../surroundings.ts";
@@ -64,6 +65,8 @@ export interface GroupView {
   readonly waiting: readonly Place[];
   /** The pause of the group itself. */
   readonly pause: Pause | undefined;
+  /** Its own freezes that are not over. */
+  readonly freezes: readonly PlannedFreeze[];
   /** Those in the next days; `undefined`: always open, as far as the server knows. */
   readonly openings: readonly Opening[] | undefined;
   readonly forecast: Forecast;
@@ -83,6 +86,8 @@ export interface FleetView {
   readonly now: number;
   readonly state: MirrorState;
   readonly pauseOfAll: Pause | undefined;
+  /** Those of all groups that are not over. */
+  readonly freezesOfAll: readonly PlannedFreeze[];
   readonly groups: readonly GroupView[];
   readonly faulty: readonly FaultyGroup[];
 }
@@ -114,7 +119,14 @@ export class Fleet {
       const overdue = this.overdueOf(group, semaphore, now);
       groups.push(this.#group(group, { semaphore, all, stored, queue, overdue }, now));
     }
-    return { now, state: mirror.state, pauseOfAll: pauseInForce(all, now), groups, faulty };
+    return {
+      now,
+      state: mirror.state,
+      pauseOfAll: pauseInForce(all, now),
+      freezesOfAll: freezesAhead(all.freezes, now),
+      groups,
+      faulty,
+    };
   }
 
   /**
@@ -167,6 +179,7 @@ export class Fleet {
       holders,
       waiting: queue,
       pause: pauseInForce(semaphore, now),
+      freezes: freezesAhead(semaphore.freezes, now),
       openings,
       day,
       forecast: forecast(forecastFacts(seen, { now, rebootsMs: day?.rebootsMs ?? [], openings })),

@@ -23,7 +23,27 @@ import { type Answer, type Asked, askingFault, type Caller, type Door, type Rout
 import { quoted } from "../plain_text.ts";
 
 /** The two questions of the protocol, as labels. */
-export type Api = "pre-reboot" | "steady-state";
+export const APIS = ["pre-reboot", "steady-state"] as const;
+export type Api = (typeof APIS)[number];
+
+/** Refusals of the server itself that a host can meet beside those of the protocol. */
+const OWN_REFUSALS: readonly (readonly [kind: string, status: number])[] = [
+  ["bad_request", 405],
+  ["timeout", 408],
+  ["too_large", 413],
+  ["internal", 500],
+];
+
+/** Every answer that there is to each question, by kind and code. */
+export const ANSWERS: Readonly<Record<Api, readonly (readonly [kind: string, status: number])[]>> = {
+  "pre-reboot": answersBut("released"),
+  "steady-state": answersBut("granted"),
+};
+
+function answersBut(other: SlotAnswer["kind"]) {
+  const told = Object.entries(STATUS).filter(([kind]) => kind !== other && kind !== "refused");
+  return [...told, ...OWN_REFUSALS];
+}
 
 export interface HostsDoorOptions {
   readonly slots: SlotServer;
@@ -31,8 +51,8 @@ export interface HostsDoorOptions {
   mayAsk?(caller: Caller, group: string): boolean;
   /** The server stops: whoever waits is answered. */
   close?(): void;
-  /** Hears of every answer that this door gives. */
-  answered?(api: Api, kind: SlotAnswer["kind"], status: number): void;
+  /** Hears of every answer that a host gets here, also where the server refuses it before it comes to this door. */
+  answered?(api: Api, kind: string, status: number): void;
 }
 
 export function hostsDoor(options: HostsDoorOptions): Door {
@@ -43,14 +63,17 @@ export function hostsDoor(options: HostsDoorOptions): Door {
 }
 
 function route(path: string, api: Api, options: HostsDoorOptions): Route {
+  const refuse = (status: number, kind: string, value: string): Answer => {
+    options.answered?.(api, kind, status);
+    return refused(status, kind, value);
+  };
   return {
     path,
     who: ["host"],
     bodyLimit: BODY_LIMIT,
     answer(asked) {
       if (asked.method !== "POST") {
-        options.answered?.(api, "bad_request", 405);
-        const answer = refused(405, "bad_request", `${api} takes POST, not ${asked.method}`);
+        const answer = refuse(405, "bad_request", `${api} takes POST, not ${asked.method}`);
         return { ...answer, headers: { ...answer.headers, allow: "POST" } };
       }
       const waitMs = api === "pre-reboot" ? waitOf(asked.header("prefer")) : 0;
@@ -68,7 +91,7 @@ function route(path: string, api: Api, options: HostsDoorOptions): Route {
       const told = ask(api, asked, waitMs, options);
       return told instanceof Promise ? told.then(answered) : answered(told);
     },
-    refusal: refused,
+    refusal: refuse,
   };
 }
 

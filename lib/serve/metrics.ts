@@ -12,9 +12,9 @@ import {
   type Labels,
   type Sample,
 } from "../exposition.ts";
+import process from "node:process";
 import type { Door } from "./door.ts";
-import type { Api } from "./hosts_door.ts";
-import { STATUS } from "../fleetlock/protocol.ts";
+import { ANSWERS, type Api, APIS } from "./hosts_door.ts";
 import { protocolName } from "../fleetlock/group_name.ts";
 import { groupOfKey, ROOT } from "../group.ts";
 import type { Opening } from "../schedule.ts";
@@ -23,7 +23,6 @@ import { LockError, parseEntry } from "../lock_error.ts";
 import type { Mirror, MirrorNews } from "../mirror.ts";
 import { phaseOf } from "../description.ts";
 import { FRESH, type Hold, pauseInForce, REBOOTING, type Semaphore } from "../semaphore.ts";
-import type { SlotAnswer } from "../slot_server.ts";
 import type { Entry, Store } from "../store.ts";
 import type { StoreMeter } from "./store_meter.ts";
 import type { Surroundings } from "../surroundings.ts";
@@ -45,7 +44,6 @@ export interface MetricsOptions {
 
 /** Ends of the buckets of how long a reboot takes, in seconds: a minute to four hours. */
 const REBOOT_S = [60, 120, 180, 300, 600, 900, 1800, 3600, 7200, 14_400];
-const APIS: readonly Api[] = ["pre-reboot", "steady-state"];
 
 export class Metrics {
   readonly #startedMs: number;
@@ -58,18 +56,14 @@ export class Metrics {
   constructor(private readonly options: MetricsOptions) {
     const { mirror, surroundings } = options;
     this.#startedMs = surroundings.now();
-    const kinds = Object.entries(STATUS).filter(([kind]) => kind !== "refused");
     this.#requests = new Counts(
-      APIS.flatMap((api) =>
-        kinds.filter(([kind]) => kind !== (api === "pre-reboot" ? "released" : "granted"))
-          .map(([kind, code]) => ({ api, code: String(code), kind }))
-      ),
+      APIS.flatMap((api) => ANSWERS[api].map(([kind, code]) => ({ api, code: String(code), kind }))),
     );
     this.#subscription = mirror.subscribe((news) => this.#hear(news));
   }
 
   /** A host was answered. */
-  answered(api: Api, kind: SlotAnswer["kind"], status: number): void {
+  answered(api: Api, kind: string, status: number): void {
     this.#requests.add({ api, code: String(status), kind });
   }
 
@@ -99,6 +93,8 @@ export class Metrics {
     const put = (name: string, labels: Labels, value: number) => (rows[name] ??= []).push({ labels, value });
     for (const name of names) {
       const group = protocolName(name);
+      // before anything happens: a figure that begins at one has not grown
+      for (const figure of [this.#grants, this.#releases, this.#reboots]) figure.begin({ group });
       const { semaphore = FRESH, queue = [] }: Partial<GroupReading> = stored.get(name) ?? {};
       put("corrupt", { group }, semaphore instanceof LockError ? 1 : 0);
       put("queue_length", { group }, queue.length);
@@ -123,6 +119,7 @@ export class Metrics {
       put("unhealthy", { group }, ill.length);
       const paused = pauseInForce(all, now) ?? pauseInForce(semaphore, now);
       put("paused", { group }, paused === undefined ? 0 : 1);
+      put("frozen", { group }, paused?.frozen ? 1 : 0);
       if (paused?.since !== undefined) {
         put("paused_since_timestamp_seconds", { group }, Date.parse(paused.since) / 1000);
       }
@@ -182,6 +179,7 @@ export class Metrics {
       samples: [{ labels, value }],
     });
     const { rss, heapUsed } = Deno.memoryUsage();
+    const { user, system } = process.cpuUsage();
     return [
       gauge("locksmith_build_info", "The version of the server.", 1, { version }),
       gauge(
@@ -195,6 +193,12 @@ export class Metrics {
         waiting?.() ?? 0,
       ),
       gauge("process_start_time_seconds", "When the server began.", this.#startedMs / 1000),
+      {
+        name: "process_cpu_seconds_total",
+        type: "counter",
+        help: "Time that the processor has spent on the server.",
+        samples: [{ value: (user + system) / 1e6 }],
+      },
       gauge("process_resident_memory_bytes", "Resident memory.", rss),
       gauge("locksmith_heap_bytes", "Memory that the program uses within that.", heapUsed),
       gauge("locksmith_time_seconds", "The clock of the server.", now / 1000),
@@ -243,6 +247,7 @@ const GROUP_HELP = {
   queue_length: "How many wait for a slot.",
   queue_oldest_timestamp_seconds: "Since when the one who has waited longest waits.",
   paused: "Whether no slots are granted.",
+  frozen: "Whether that is a freeze, which ends by itself.",
   paused_since_timestamp_seconds: "Since when no slots are granted.",
   window_open: "Whether a window of the group is open, where the server knows its windows.",
   window_next_open_timestamp_seconds: "When it opens next, while it is closed.",

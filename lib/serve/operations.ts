@@ -1,23 +1,28 @@
 /**
- * What operators do to a group through the server, from the page and from the API alike: pause, resume, unlock, set max.
- * Each is one change of the document by the lock, recorded under the name of the credential.
+ * What operators do to a group through the server, from the page and from the API alike: pause, resume, unlock, set max,
+ * plan a freeze and remove it. Each is one change of the document by the lock, recorded under the name of the credential.
  */
 
 import { flat } from "../document.ts";
+import { parseFreeze } from "../freeze.ts";
 import { ALL_GROUPS, groupFault, groupPhrase } from "../group.ts";
 import { Lock, LockError } from "../lock.ts";
 import { machineName } from "../machine.ts";
-import { reasonFault } from "../plain_text.ts";
+import { quoted, reasonFault } from "../plain_text.ts";
+import { FREEZES_LIMIT, planFreeze, takeFreezeBack } from "../planned_freezes.ts";
 import { isCount, MAX_LIMIT } from "../semaphore.ts";
 import { type Store, StoreError } from "../store.ts";
+import { didYouMean } from "../suggest.ts";
 import type { Surroundings } from "../surroundings.ts";
+import { parseZone, WindowError } from "../window.ts";
 import type { Caller } from "./door.ts";
 
 /** What a person wants. */
 export type Wish =
   & {
-    /** {@linkcode ALL_GROUPS} for a pause of all. */
+    /** {@linkcode ALL_GROUPS} for a pause or a freeze of all. */
     readonly group: string;
+    /** Why: kept in the record. Of a freeze its name, which is that. */
     readonly reason: string;
   }
   & (
@@ -26,6 +31,9 @@ export type Wish =
     /** `since`: of the hold that the person saw; absent: whichever there is. */
     | { readonly action: "unlock"; readonly holder: string; readonly since?: string | undefined }
     | { readonly action: "max"; readonly max: number }
+    /** `dates` as for `locksmith freeze add`, on the clock of `zone`. */
+    | { readonly action: "freeze"; readonly dates: string; readonly zone: string }
+    | { readonly action: "unfreeze" }
   );
 
 /** What became of it. `status` and `kind` are those of an answer. */
@@ -58,6 +66,7 @@ export class Operations {
       return await this.#do(new Lock(this.store, wish.group, this.surroundings, caller.name), wish);
     } catch (error) {
       if (error instanceof StoreError) return { kind: "unavailable", status: 503, why: error.message };
+      if (error instanceof WindowError) return badRequest(error.faults.join("; "));
       if (!(error instanceof LockError)) throw error;
       const why = `${error.message}; ${error.hint}`;
       return error.kind === "document"
@@ -75,7 +84,7 @@ export class Operations {
     }
     const fault = (group === ALL_GROUPS ? undefined : groupFault(group)) ?? reasonFault(reason) ??
       wishFault(wish);
-    if (fault !== undefined) return { kind: "bad_request", status: 400, why: fault };
+    if (fault !== undefined) return badRequest(fault);
     if (group !== ALL_GROUPS && !this.isListed(group)) {
       return { kind: "unknown_group", status: 404, why: `there is no ${phrase}` };
     }
@@ -86,7 +95,7 @@ export class Operations {
     const { group, reason } = wish;
     const phrase = groupPhrase(group);
     const json = { group: group === ALL_GROUPS ? null : group };
-    const done = (what: string, told: string, details: Readonly<Record<string, unknown>>): Outcome => {
+    const done: Done = (what, told, details) => {
       return { kind: "done", told, audit: `${what}: ${reason}`, json: { ...json, ...details } };
     };
     switch (wish.action) {
@@ -116,13 +125,49 @@ export class Operations {
         const what = `set max of ${phrase} to ${wish.max}`;
         return done(what, `${what[0]?.toUpperCase()}${what.slice(1)}.`, { max: wish.max, was: oldMax });
       }
+      case "freeze":
+        return await this.#freeze(lock, wish, done);
+      case "unfreeze": {
+        const { before, names } = await takeFreezeBack(lock, reason);
+        if (before === undefined) {
+          const why = `${phrase}: there is no freeze '${reason}'${didYouMean(reason, names)}`;
+          return { kind: "no_freeze", status: 409, why };
+        }
+        return done(`removed a freeze of ${phrase}`, `Removed the freeze ${reason} of ${phrase}.`, {
+          removed: flat(before),
+        });
+      }
     }
+  }
+
+  async #freeze(
+    lock: Lock,
+    { reason: name, dates, zone }: Extract<Wish, { action: "freeze" }>,
+    done: Done,
+  ): Promise<Outcome> {
+    const phrase = groupPhrase(lock.group);
+    const now = this.surroundings.now();
+    const span = parseFreeze(dates, parseZone(zone));
+    if (span.name !== undefined) return badRequest(`${quoted(dates)} is more than dates`);
+    if (span.until <= now) return badRequest("the freeze is over already");
+    const [from, until, since] = [span.from, span.until, now].map((ms) => new Date(ms).toISOString());
+    const freeze = { from: from ?? "", until: until ?? "", name, by: lock.by, since: since ?? "", extra: {} };
+    const { before, full } = await planFreeze(lock, freeze);
+    if (full) {
+      const why = `${phrase} has ${FREEZES_LIMIT} freezes ahead, and takes no more; remove one first`;
+      return { kind: "too_many", status: 409, why };
+    }
+    const what = `planned a freeze of ${phrase} from ${from} until ${until}`;
+    return done(what, `Planned the freeze ${name} of ${phrase}.`, {
+      freeze: flat(freeze),
+      replaced: before === undefined ? null : flat(before),
+    });
   }
 
   async #unlock(
     lock: Lock,
     { holder, since, reason }: Extract<Wish, { action: "unlock" }>,
-    done: (what: string, told: string, details: Readonly<Record<string, unknown>>) => Outcome,
+    done: Done,
   ): Promise<Outcome> {
     const phrase = groupPhrase(lock.group);
     const notHeld = { kind: "not_held", status: 409, why: `${holder} holds no slot in ${phrase}` } as const;
@@ -144,8 +189,16 @@ export class Operations {
   }
 }
 
+/** Words what was done: for the audit, for whoever did it, and as JSON. */
+type Done = (what: string, told: string, details: Readonly<Record<string, unknown>>) => Outcome;
+
+function badRequest(why: string): Outcome {
+  return { kind: "bad_request", status: 400, why };
+}
+
 function wishFault(wish: Wish): string | undefined {
-  if (wish.group === ALL_GROUPS && wish.action !== "pause" && wish.action !== "resume") return "name a group";
+  const ofOne = wish.action === "unlock" || wish.action === "max";
+  if (wish.group === ALL_GROUPS && ofOne) return "name a group";
   if (wish.action === "max" && !isCount(wish.max)) return `max must be a whole number from 0 to ${MAX_LIMIT}`;
   if (wish.action !== "pause" || wish.forMs === undefined) return undefined;
   return wish.forMs > 0 && wish.forMs <= PAUSE_MOST_MS

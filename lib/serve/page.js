@@ -141,6 +141,8 @@ function lost() {
 }
 
 document.getElementById("zone").textContent = zone;
+// the days of a freeze are those of the reader
+document.getElementById("clock")?.setAttribute("value", zone);
 tick();
 setInterval(() => {
   if (!document.hidden) tick();

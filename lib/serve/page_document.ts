@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { groupPhrase } from "../group.ts";
 import { machineName } from "../machine.ts";
+import type { PlannedFreeze } from "../pause.ts";
 import { REASON_LENGTH_LIMIT } from "../plain_text.ts";
 import type { Answer } from "./door.ts";
 import { clock } from "./clock.ts";
@@ -30,7 +31,9 @@ export const FILES: ReadonlyMap<
   file("/icon.svg", "image/svg+xml", ICON),
 ]);
 
-function file(path: string, type: string, text: string) {
+function file(path: string, type: string, source: string) {
+  // what indents its lines is for those who write it
+  const text = source.replace(/^ +/gm, "");
   const mark = createHash("sha256").update(text).digest("hex").slice(0, 12);
   return [path, { type, text, mark }] as const;
 }
@@ -131,6 +134,18 @@ function reasonField(): Html {
 <input id="reason" name="reason" required maxlength="${REASON_LENGTH_LIMIT}" autocomplete="off">`;
 }
 
+/** The fields of a freeze: whole days, the last one included. With JavaScript the zone is the reader's. */
+function freezeFields(): Html {
+  return html`
+    <label for="first">First day</label><input id="first" name="first" type="date" required>
+    <label for="last">Last day <small>included</small></label><input id="last" name="last" type="date" required>
+    <label for="clock">Time zone of these days</label><input id="clock" name="zone" value="UTC" required
+      autocomplete="off">
+    <label for="name">Name <small>kept in the record, for everybody to read</small></label>
+    <input id="name" name="name" required maxlength="${REASON_LENGTH_LIMIT}" autocomplete="off">
+  `;
+}
+
 function hidden(field: string, value: string): Html {
   return html`<input type="hidden" name="${field}" value="${value}">`;
 }
@@ -138,7 +153,7 @@ function hidden(field: string, value: string): Html {
 /** What is asked of whoever wants to act. `known`: the name of an operator whom the request shows already. */
 export function signInMain(fault: string | undefined, known: string | undefined): Html {
   const token = html`
-    <p>A viewer's token lets you look; an operator's also lets you pause, resume and unlock.</p>
+    <p>A viewer's token lets you look; an operator's also lets you pause, freeze and unlock.</p>
     <form method="post" action="/sign-in">
       <input name="name" type="text" autocomplete="username" value="locksmith" hidden>
       <label for="token">Token</label>
@@ -153,7 +168,7 @@ export function signInMain(fault: string | undefined, known: string | undefined)
     </p>
   `;
   const button = html`
-    <p>The server knows you as ${name(known ?? "")}. Signed in, you can pause, resume and unlock.</p>
+    <p>The server knows you as ${name(known ?? "")}. Signed in, you can pause, freeze and unlock.</p>
     <form method="post" action="/sign-in">
       <div class="buttons">
         <button type="submit" class="main">Sign in</button><a class="act" href="/">Back</a>
@@ -178,7 +193,7 @@ export interface Question {
 /** Asks whether it shall be done, and why. */
 export function questionMain(question: Question, session: Session, fault: string | undefined): Html {
   const { action, subject, title, consequences, button } = question;
-  const { group, holder, since } = subject;
+  const { group, holder, since, name: freeze } = subject;
   return html`
     <section class="card form"
       aria-labelledby="h"><h2 id="h">${title}</h2>${fault !== undefined &&
@@ -195,7 +210,11 @@ export function questionMain(question: Question, session: Session, fault: string
         <select id="for"
           name="for"><option value="">until somebody resumes</option><option value="1h">1 hour</option><option value="4h">4 hours</option><option value="24h">24 hours</option><option value="168h">a week</option></select>
       `}
-    ${reasonField()}
+    ${action === "freeze"
+      ? freezeFields()
+      : action === "unfreeze"
+      ? hidden("name", freeze ?? "")
+      : reasonField()}
     <div class="buttons"><button type="submit" class="${action === "unlock"
       ? "main grave"
       : "main"}">${button}</button><a class="act" href="/">Back</a></div></form></section>
@@ -204,8 +223,7 @@ export function questionMain(question: Question, session: Session, fault: string
 
 /** What is about to be paused. */
 export function pauseQuestion(subject: Subject, holders: readonly string[], paused: boolean): Question {
-  const { group } = subject;
-  const phrase = group === undefined ? html`all groups` : html`${name(groupPhrase(group))}`;
+  const phrase = subjectPhrase(subject.group);
   return {
     action: "pause",
     subject,
@@ -223,11 +241,10 @@ export function pauseQuestion(subject: Subject, holders: readonly string[], paus
 
 /** What is about to be resumed. */
 export function resumeQuestion(subject: Subject, waiting: number, free: number): Question {
-  const { group } = subject;
   return {
     action: "resume",
     subject,
-    title: html`Resume ${group === undefined ? html`all groups` : name(groupPhrase(group))}?`,
+    title: html`Resume ${subjectPhrase(subject.group)}?`,
     consequences: [
       waiting === 0 || free === 0
         ? html`Slots are granted again; nobody gets one at once.`
@@ -241,7 +258,7 @@ export function resumeQuestion(subject: Subject, waiting: number, free: number):
 
 /** Whose slot is about to be released. */
 export function unlockQuestion(
-  subject: Required<Subject>,
+  subject: Required<Omit<Subject, "name">>,
   host: string | undefined,
   facts: readonly Html[],
 ): Question {
@@ -257,6 +274,47 @@ export function unlockQuestion(
     ],
     button: "Release the slot",
   };
+}
+
+/** Which freeze is to be planned. */
+export function freezeQuestion(subject: Subject): Question {
+  return {
+    action: "freeze",
+    subject,
+    title: html`Plan a freeze of ${subjectPhrase(subject.group)}?`,
+    consequences: [
+      html`From its first day to its last no machine is granted a slot, and none that has one begins to reboot.`,
+      html`It begins and ends by itself. Another of the same name is replaced.`,
+    ],
+    button: "Plan the freeze",
+  };
+}
+
+/** Which freeze is to be removed; `undefined`: there is none of that name. */
+export function unfreezeQuestion(
+  subject: Subject,
+  freezes: readonly PlannedFreeze[],
+  now: number,
+): Question | undefined {
+  const freeze = freezes.find(({ name }) => name === subject.name);
+  if (freeze === undefined) return undefined;
+  const [from, until] = [freeze.from, freeze.until].map((text) =>
+    clock(Temporal.Instant.from(text).epochMilliseconds, now)
+  );
+  return {
+    action: "unfreeze",
+    subject,
+    title: html`Remove the freeze ${name(freeze.name)} of ${subjectPhrase(subject.group)}?`,
+    consequences: [
+      html`It is planned from ${from} to ${until}.`,
+      html`Without it slots are granted in that time, unless something else stops them.`,
+    ],
+    button: "Remove the freeze",
+  };
+}
+
+function subjectPhrase(group: string | undefined): Html {
+  return group === undefined ? html`all groups` : name(groupPhrase(group));
 }
 
 function named(holders: readonly string[]): Html {

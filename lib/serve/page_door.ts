@@ -20,15 +20,17 @@ import {
   faultMain,
   FILES,
   fleetMain,
+  freezeQuestion,
   HEADERS,
   pauseQuestion,
   type Question,
   questionMain,
   resumeQuestion,
   signInMain,
+  unfreezeQuestion,
   unlockQuestion,
 } from "./page_document.ts";
-import { type Action, actionLink, type Subject } from "./page_links.ts";
+import { type Action, actionLink, ACTIONS, type Subject } from "./page_links.ts";
 import { type Audience, cardsOf, pageView } from "./page_view.ts";
 import { isFromHere, isProven, mayLook, type Session, type SessionRules, Sessions } from "./sessions.ts";
 
@@ -74,7 +76,7 @@ export class PageDoor implements Door {
         bodyLimit: FORM_LIMIT,
         answer: (asked) => this.#signOut(asked),
       },
-      ...(["pause", "resume", "unlock"] as const).map((action): Route => ({
+      ...ACTIONS.map((action): Route => ({
         path: `/${action}`,
         methods: form,
         who: anyone,
@@ -113,6 +115,7 @@ export class PageDoor implements Door {
         audience.only !== undefined && html`<a class="act" href="/">All groups</a>`,
         audience.operator && view.pauseOfAll === undefined && view.groups.length > 0 &&
         actionLink("pause", {}, "Pause all"),
+        audience.operator && view.groups.length > 0 && actionLink("freeze", {}, "Freeze all"),
       ],
     }, fleetMain(page, told));
   }
@@ -192,7 +195,12 @@ export class PageDoor implements Door {
 
   async #act(action: Action, asked: Asked): Promise<Answer> {
     const session = this.#sessions.find(asked);
-    if (session?.caller.role !== "operator") return leadsTo("/sign-in");
+    if (session?.caller.role !== "operator") {
+      // one whose session is over signs in again; a host's credential has no business here
+      return asked.method === "POST" && asked.caller.role === "host"
+        ? { ...this.#foreign(session), why: "not allowed for the role host" }
+        : leadsTo("/sign-in");
+    }
     const form = asked.method === "POST" ? formOf(asked) : asked.query;
     const subject = subjectOf(form);
     const ask = (status: number, fault: string | undefined): Answer => {
@@ -217,7 +225,7 @@ export class PageDoor implements Door {
   #question(action: Action, subject: Subject, { groups }: Caller): Question | undefined {
     const { group, holder } = subject;
     const wanted = (one: string) => (groups?.has(one) ?? true) && (group === undefined || one === group);
-    const { groups: views, now, pauseOfAll } = this.sources.fleet.view(wanted);
+    const { groups: views, now, pauseOfAll, freezesOfAll } = this.sources.fleet.view(wanted);
     const holders = views.flatMap(({ holders }) => holders);
     switch (action) {
       case "pause": {
@@ -239,6 +247,14 @@ export class PageDoor implements Door {
         const about = { group, holder: found.id, since };
         return unlockQuestion(about, found.hold?.host, holderFacts(found, now));
       }
+      case "freeze":
+        return freezeQuestion(subject);
+      case "unfreeze":
+        return unfreezeQuestion(
+          subject,
+          group === undefined ? freezesOfAll : views.flatMap(({ freezes }) => freezes),
+          now,
+        );
     }
   }
 
@@ -265,17 +281,21 @@ function holderFacts({ id, hold, sinceMs, overdue, byHand }: Holder, now: number
 }
 
 function subjectOf(form: URLSearchParams): Subject {
-  const [group, holder, since] = ["group", "holder", "since"].map((field) => form.get(field) ?? undefined);
+  const [group, holder, since, name] = ["group", "holder", "since", "name"].map((field) => {
+    return form.get(field) ?? undefined;
+  });
   return {
     ...(group === undefined ? {} : { group }),
     ...(holder === undefined ? {} : { holder }),
     ...(since === undefined ? {} : { since }),
+    ...(name === undefined ? {} : { name }),
   };
 }
 
-function wishOf(action: Action, { group, holder = "", since }: Subject, form: URLSearchParams): Wish {
-  const reason = form.get("reason")?.trim() ?? "";
-  // a group is left out for all of them, and only a pause is one of all
+function wishOf(action: Action, { group, holder = "", since, name }: Subject, form: URLSearchParams): Wish {
+  // the name of a freeze is why there is one
+  const reason = (name ?? form.get("reason"))?.trim() ?? "";
+  // a group is left out for all of them
   const about = { group: group ?? ALL_GROUPS, reason };
   switch (action) {
     case "pause":
@@ -284,6 +304,12 @@ function wishOf(action: Action, { group, holder = "", since }: Subject, form: UR
       return { ...about, action };
     case "unlock":
       return { ...about, action, holder, since };
+    case "freeze": {
+      const [first = "", last = ""] = ["first", "last"].map((field) => form.get(field)?.trim() ?? "");
+      return { ...about, action, dates: `${first}..${last}`, zone: form.get("zone")?.trim() ?? "UTC" };
+    }
+    case "unfreeze":
+      return { ...about, action };
   }
 }
 

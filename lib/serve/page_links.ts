@@ -4,12 +4,15 @@ import { createHash } from "node:crypto";
 import { type Html, html } from "./html.ts";
 
 /** What an operator can do on the page, and which query names what it is done to. */
-export type Action = "pause" | "resume" | "unlock";
+export const ACTIONS = ["pause", "resume", "unlock", "freeze", "unfreeze"] as const;
+export type Action = (typeof ACTIONS)[number];
 
 /** What an action is about: without `group` all groups. */
 export interface Subject {
   readonly group?: string;
   readonly holder?: string;
+  /** Of a freeze. */
+  readonly name?: string;
   /** Since when the holder that was seen has its slot, as it is stored. */
   readonly since?: string;
 }

@@ -15,6 +15,7 @@ import { dayChart, windowChart } from "./charts.ts";
 import { age, ahead, clock, clockAfter, estimate } from "./clock.ts";
 import { type FaultyGroup, type FleetView, type GroupView, type Holder, totals } from "./fleet.ts";
 import { type Html, html, name } from "./html.ts";
+import { freezeList } from "./page_freezes.ts";
 import { median } from "../past_day.ts";
 import { actionLink, groupKey, groupLink, icon } from "./page_links.ts";
 import { groupBadges, groupSentence, pauseNote, stateNote } from "./page_words.ts";
@@ -63,7 +64,7 @@ export function pageView(view: FleetView, audience: Audience): PageView {
   const { groups, faulty } = view;
   const { rebooting, waiting, overdue } = totals(groups);
   const parts = new Map<string, Html>();
-  parts.set("notes", html`${stateNote(view)}${allPaused(view, audience)}`);
+  parts.set("notes", html`${stateNote(view)}${allPaused(view, audience)}${allFreezes(view, audience)}`);
   const counts = [
     ...(overdue > 0 ? [`${overdue} overdue`] : []),
     rebooting === 0 ? "nobody reboots" : `${rebooting} rebooting`,
@@ -120,6 +121,14 @@ function allPaused({ pauseOfAll, now }: FleetView, { operator }: Audience): Html
           now,
         )}</p>${operator && !pauseOfAll.frozen && actionLink("resume", {}, "Resume all")}</div>
   `;
+}
+
+/** The freezes of all groups that are planned. */
+function allFreezes({ freezesOfAll, now }: FleetView, { operator }: Audience): Html {
+  if (freezesOfAll.length === 0) return html``;
+  return html`<div class="note">${icon("pause")}<div><strong>Freezes of all groups</strong>${
+    freezeList(freezesOfAll, { operator, now })
+  }</div></div>`;
 }
 
 /** The figures of all groups. */
@@ -180,10 +189,12 @@ function card(view: GroupView, { now, pauseOfAll }: FleetView, audience: Audienc
   }${
     operator &&
     html`<div class="acts">${
-      // a freeze ends by itself, or by the command that planned it
+      // a freeze ends by itself, or is removed
       pause === undefined || pause.frozen
         ? actionLink("pause", { group }, "Pause", groupLabel(group))
-        : actionLink("resume", { group }, "Resume", groupLabel(group))}</div>`
+        : actionLink("resume", { group }, "Resume", groupLabel(group))}${
+      actionLink("freeze", { group }, "Freeze", groupLabel(group))
+    }</div>`
   }</div>
 <p class="sentence">${groupSentence(view, pauseOfAll, now)}</p>
 ${slotRow(view)}${
@@ -205,7 +216,7 @@ ${slotRow(view)}${
         waiting.slice(0, most).map((place) => waitingRow(place, common, now))
       }</ol>${more(waiting.length - most, group)}`
   }</div></div>
-${figures(view, now)}</section>`;
+${figures(view, now, operator)}</section>`;
 }
 
 /** The slots as a row of boxes, for the eye alone: the sentence above says the same. */
@@ -321,9 +332,9 @@ function more(count: number, group: string): Html {
   } more</a></p>`;
 }
 
-/** The last day, and the windows to come. */
-function figures(view: GroupView, now: number): Html {
-  const { openings, group } = view;
+/** The last day, and the windows and freezes to come. */
+function figures(view: GroupView, now: number, operator: boolean): Html {
+  const { openings, freezes, group } = view;
   const day = dayChart(view, now);
   const key = groupKey(group);
   const coming = (openings ?? []).slice(0, 3);
@@ -345,7 +356,9 @@ function figures(view: GroupView, now: number): Html {
           )
         }</ul>`
     }</figure>`;
-  return past || windows ? html`<div class="figures">${past}${windows}</div>` : html``;
+  const frozen = freezes.length > 0 &&
+    html`<figure><figcaption>Freezes</figcaption>${freezeList(freezes, { group, operator, now })}</figure>`;
+  return past || windows || frozen ? html`<div class="figures">${past}${windows}${frozen}</div>` : html``;
 }
 
 function faultyCard({ group, fault, hint, waiting }: FaultyGroup): Html {

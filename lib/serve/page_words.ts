@@ -20,15 +20,15 @@ function ending(
   pauseOfAll: Pause | undefined,
   now: number,
 ): Html | undefined {
-  const paused = waiting.length > 0 && (pause !== undefined || pauseOfAll !== undefined);
+  const stop = waiting.length > 0 ? pauseOfAll ?? pause : undefined;
   switch (forecast.kind) {
     case "idle":
       return undefined;
     case "unknown":
       return html`no estimate until the first reboot is over`;
     case "done":
-      return paused
-        ? html`${estimate(forecast.atMs, now)} to go once resumed`
+      return stop !== undefined
+        ? html`${estimate(forecast.atMs, now)} to go once ${stop.frozen ? "the freeze is over" : "resumed"}`
         : html`done in ${estimate(forecast.atMs, now)} (at ${clock(forecast.atMs, now)})`;
     case "never":
       return {
@@ -44,10 +44,11 @@ export function groupBadges(view: GroupView, pauseOfAll: Pause | undefined, now:
   const { holders, pause, openings, waiting } = view;
   const late = holders.filter(({ overdue }) => overdue).length;
   const [first] = openings ?? [];
+  const stop = pauseOfAll ?? pause;
   const badges = [
     late > 0 && html`<span class="badge late">${icon("late")}${late} overdue</span>`,
-    (pause !== undefined || pauseOfAll !== undefined) &&
-    html`<span class="badge paused">${icon("pause")}paused</span>`,
+    stop !== undefined &&
+    html`<span class="badge paused">${icon("pause")}${stop.frozen ? "frozen" : "paused"}</span>`,
     first !== undefined &&
     (first.startMs <= now
       ? html`<span class="badge open">${icon("open")}window open</span>`

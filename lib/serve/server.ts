@@ -17,7 +17,7 @@ import type { Server as TlsServer, TLSSocket } from "node:tls";
 import type { Access, ClientCertificate, Identity } from "./access.ts";
 import { certificateNames } from "./certificate_names.ts";
 import type { Answer, Caller, Door, Route } from "./door.ts";
-import { isForeign } from "./browser.ts";
+import { isByForeignName, isForeign } from "./browser.ts";
 import { exchange, refusal, type RefusalKind, type Running } from "./exchange.ts";
 import { Journal } from "./journal.ts";
 import { LIMITS, type Limits, RATES, type Rates } from "./limits.ts";
@@ -40,6 +40,11 @@ export interface ServerOptions {
   readonly tls?: TlsFiles;
   readonly limits?: Partial<Limits>;
   readonly rates?: Partial<Rates>;
+  /**
+   * Answers by whatever name it is asked for, also where nobody needs a credential: something else keeps strangers out.
+   * Default: then it answers to the names and addresses of this host alone.
+   */
+  readonly byAnyName?: boolean;
 }
 
 export interface Server {
@@ -208,7 +213,7 @@ class DoorServer implements Server {
       return;
     }
     const connection: Connection = {
-      address: (socket.remoteAddress ?? "unix").replace(/^::ffff:/, ""),
+      address: (socket.remoteAddress ?? NO_ADDRESS).replace(/^::ffff:/, ""),
       turns: new Turns((asked) => this.#answer(connection, ...asked)),
     };
     this.#connections.set(socket, connection);
@@ -331,6 +336,11 @@ class DoorServer implements Server {
       const headers = { "retry-after": `${seconds}` };
       return refuse(429, "rate_limited", `too many requests; ask again in ${seconds} s`, { headers });
     }
+    if (identity.kind === "known" && identity.anybody && this.#isMisled(request, address)) {
+      return refuse(403, "forbidden", ANOTHER_NAME, {
+        why: `asked for as ${quoted(request.headers.host ?? "")}`,
+      });
+    }
     if (route === NOWHERE) return refuse(404, "not_found", "there is nothing here");
     // what hosts ask needs a header that no page of another site can send
     const ofHosts = route.who !== "anyone" && route.who.includes("host");
@@ -365,6 +375,11 @@ class DoorServer implements Server {
       return { answer: { status: 204, headers } };
     }
     return undefined;
+  }
+
+  /** Whether a browser may have been led here under a name of somebody else. No browser comes by a socket of this host. */
+  #isMisled({ headers: { host } }: IncomingMessage, address: string): boolean {
+    return !this.options.byAnyName && address !== NO_ADDRESS && isByForeignName(host);
   }
 
   /** What was sent is no request, or came too slowly: says so, and ends the connection. */
@@ -407,6 +422,11 @@ class DoorServer implements Server {
 }
 
 const LAST_WORDS_MS = 200;
+/** In place of the address of who comes by a socket of this host. */
+const NO_ADDRESS = "unix";
+const ANOTHER_NAME =
+  "anybody may do everything here, so this server answers to localhost and to addresses alone; make a " +
+  "token (locksmith token add), or start it with --insecure where something else keeps strangers out";
 const NOBODY: Caller = { role: undefined, name: "unknown" };
 const NOWHERE: Route = {
   path: "",

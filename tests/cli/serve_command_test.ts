@@ -79,6 +79,25 @@ Deno.test("tokens and groups of a running server change with their files; a list
   assertEquals(server.process.text.includes(token.slice(-43)), false);
 });
 
+Deno.test("a server without credentials answers to the names of its host alone, until it is told that something else keeps strangers out", async () => {
+  await using server = await TestServer.make();
+  const asked = async (host: string) => {
+    using connection = await Deno.connect({ port: server.port });
+    const text = `GET /api/v1/status HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`;
+    await connection.write(new TextEncoder().encode(text));
+    return /^HTTP\/1.1 (\d+)/.exec(await new Response(connection.readable).text())?.[1];
+  };
+  await server.start();
+  assertEquals([await asked("localhost:9053"), await asked("evil.example")], ["200", "403"]);
+  await server.process.line(/notice: anonymous .*: 403: asked for as "evil\.example"/);
+  await server.process.stop();
+  await server.start("--insecure");
+  assertEquals(await asked("lock.example.net"), "200");
+  await server.token("add", "--role=host", "--name=host");
+  await server.process.line(/tokens: read again/);
+  assertEquals(await asked("lock.example.net"), "401");
+});
+
 Deno.test("a server shows its page to viewers, with its windows, and an operator's sign-in acts on it and is audited", async () => {
   await using server = await TestServer.make();
   const groups = `${server.dir}/groups.toml`;

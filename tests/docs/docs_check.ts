@@ -1,8 +1,8 @@
 /**
  * `deno task docs`: holds the documentation and the project together. docs/commands.md is made from the program's own
  * help, docs/agent.md from the states that the agent can get into, the picture in docs/development.md from the imports
- * that there are, docs/rollout.svg by the command beside it (`--write` writes them). Links and names of files lead to
- * files that exist; the walk through docs/development.md passes each module of the core once; the README names every
+ * that there are, docs/rollout.svg by the command beside it (`--write` writes them). Links lead to files that exist and to
+ * headings that these have, names of files to files; the walk through docs/development.md passes each module of the core once; the README names every
  * command; each of the old program's faults is named by a test.
  */
 
@@ -12,6 +12,7 @@ import { OPTIONS, type OptionTable } from "../../lib/cli/options.ts";
 import { variableNames } from "../../lib/cli/settings.ts";
 import { table } from "../../lib/cli/output.ts";
 import { agentPage } from "./agent_diagram.ts";
+import { anchorsOf, linksOf } from "./links.ts";
 import { picture as housePicture, readImports } from "./house.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -92,13 +93,14 @@ async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 
+/** Links to files that are not there, and to headings that their pages do not have. */
 async function brokenLinks(page: string): Promise<string[]> {
   const text = await Deno.readTextFile(ROOT + page);
-  const folder = page.slice(0, page.lastIndexOf("/") + 1);
   const broken: string[] = [];
-  for (const [, target = ""] of text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
-    if (/^[a-z]+:/.test(target) || await exists(ROOT + folder + target)) continue;
-    broken.push(`${page}: the link to ${target} leads nowhere`);
+  for (const { target, path, anchor } of linksOf(page, text)) {
+    const isThere = await exists(ROOT + path) &&
+      (anchor === "" || anchorsOf(path === page ? text : await Deno.readTextFile(ROOT + path)).has(anchor));
+    if (!isThere) broken.push(`${page}: the link to ${target} leads nowhere`);
   }
   return broken;
 }

@@ -1,11 +1,12 @@
 /**
- * What etcd refuses, and says why: each on a real etcd, in the clear and over TLS, where it comes by another way. What
- * was refused for certain is never told as something that may have happened.
+ * What etcd refuses, and says why: each on a real etcd, in the clear and as in production, over TLS with users, where it
+ * comes by another way. What was refused for certain is never told as something that may have happened.
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { RANGE, TXN } from "../../lib/etcd/calls.ts";
 import { CurrentCertificates } from "../../lib/etcd/certificates.ts";
+import { EtcdAnswerError } from "../../lib/etcd/connection.ts";
 import { etcdFailure } from "../../lib/etcd/error.ts";
 import { EtcdEndpoints } from "../../lib/etcd/endpoints.ts";
 import { Pace } from "../../lib/etcd/pace.ts";
@@ -38,6 +39,8 @@ const MAJORITY = "the etcd cluster has no majority, or is electing a leader";
 interface Way {
   readonly name: string;
   readonly server: EtcdServerOptions;
+  readonly tls: Partial<EtcdOptions>;
+  /** The same, and as whom. */
   readonly client: Partial<EtcdOptions>;
 }
 
@@ -51,15 +54,21 @@ Deno.test.afterAll(async () => {
 
 async function ways(): Promise<Way[]> {
   certificates ??= await makeCertificates();
+  const tls = { ca: certificates.ca.bytes };
   return [
-    { name: "in the clear", server: {}, client: {} },
-    { name: "over TLS", server: { tls: certificates }, client: { ca: certificates.ca.bytes } },
+    { name: "in the clear", server: {}, tls: {}, client: {} },
+    {
+      name: "over TLS with users",
+      server: { tls: certificates, users: true },
+      tls,
+      client: { ...tls, ...ROOT },
+    },
   ];
 }
 
 /** A story that is told once each way. */
 function story(name: string, tell: (way: Way) => Promise<void>): void {
-  for (const [index, how] of ["in the clear", "over TLS"].entries()) {
+  for (const [index, how] of ["in the clear", "over TLS with users"].entries()) {
     Deno.test(`${name}, ${how}`, async () => await tell((await ways())[index] as Way));
   }
 }
@@ -167,7 +176,7 @@ const REFUSALS: readonly Refusal[] = [
 for (const { name, login, attempt, told } of REFUSALS) {
   story(`etcd refuses ${name}`, async (way) => {
     const { endpoint } = await withUsers(way);
-    const store = openEtcd({ endpoints: [endpoint], ...way.client, ...login });
+    const store = openEtcd({ endpoints: [endpoint], ...way.tls, ...login });
     const error = await assertRejects(() => attempt(store), StoreError);
     assertEquals(toldBy(error), told(endpoint));
     await store.close();
@@ -175,8 +184,8 @@ for (const { name, login, attempt, told } of REFUSALS) {
 }
 
 story("a user is given, and etcd knows none", async (way) => {
-  await using server = await startEtcd(way.server);
-  const store = openEtcd({ endpoints: [server.endpoint], ...way.client, ...READER });
+  await using server = await startEtcd({ ...way.server, users: false });
+  const store = openEtcd({ endpoints: [server.endpoint], ...way.tls, ...READER });
   assertEquals(toldBy(await assertRejects(() => write(store), StoreError)), [
     "authentication",
     `cannot change "coreos.com/key": ${server.endpoint}: ` +
@@ -245,6 +254,7 @@ story("a put under a lease that is gone is refused, by a user as well", async (w
 story("a watch without permission is told once, and is no watch", async (way) => {
   const server = await withUsers(way);
   const store = openEtcd({ endpoints: [server.endpoint], ...way.client, ...READER });
+  const before = (await server.requests())["Watch/Watch"] ?? 0;
   await using allowed = watching(store, "coreos.com/allowed");
   assertEquals(await allowed.next(), { kind: "missed" });
   await using denied = watching(store, "elsewhere");
@@ -260,6 +270,8 @@ story("a watch without permission is told once, and is no watch", async (way) =>
   await server.ctl("put", "coreos.com/allowed", "1");
   assertEquals((await allowed.next()).kind, "changed");
   assertEquals(denied.told.length, 1);
+  // the one that was refused, and the one that was opened to make sure; it is not asked for again and again
+  assertEquals(((await server.requests())["Watch/Watch"] ?? 0) - before, 2);
   await store.close();
 });
 
@@ -338,10 +350,12 @@ story("a member without a leader says so at once", async (way) => {
   await using cluster = await startEtcdCluster(3, () => way.server);
   const [first, second, third] = cluster.members as [EtcdServer, EtcdServer, EtcdServer];
   await leaderOf(cluster.members);
+  const server = serverAt(first, way);
+  // with users it logs in, while somebody lets it in
+  await server.call(RANGE, { key: bytesOf(KEY) }, performance.now() + 10_000);
   await second.kill();
   await third.kill();
   while (!/^etcd_server_has_leader 0$/m.test(await first.metrics()));
-  const server = serverAt(first, way);
   const begunMs = performance.now();
   const error = await assertRejects(() => server.call(TXN, {}, begunMs + 20_000));
   assertEquals(error instanceof Error && error.message, "etcdserver: no leader");
@@ -426,10 +440,18 @@ story(
   },
 );
 
+Deno.test("what etcd refuses under a code that says so has not happened, and under any other may have", () => {
+  const endpoint = "http://127.0.0.1:2379";
+  const codes = Array.from({ length: 17 }, (_, code) => code);
+  const certain = codes.filter((code) => etcdFailure(new EtcdAnswerError(code, "why"), { endpoint }).certain);
+  assertEquals(certain, [3, 5, 7, 8, 9, 11, 12, 16]);
+});
+
 /** One server, asked once. */
-function serverAt({ endpoint }: EtcdServer, { client: { ca } }: Way): Server {
+function serverAt({ endpoint }: EtcdServer, { client: { ca, username, password } }: Way): Server {
   const certificates = new CurrentCertificates(ca === undefined ? {} : { ca }, undefined);
-  return new Server(endpoint, certificates, undefined, new Pace(1, Math.random));
+  const login = username === undefined || password === undefined ? undefined : { username, password };
+  return new Server(endpoint, certificates, login, new Pace(1, Math.random));
 }
 
 function toldBy({ kind, message, hint }: StoreError): [string, string, string | undefined] {

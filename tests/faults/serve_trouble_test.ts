@@ -46,6 +46,27 @@ Deno.test("a server whose etcd is stopped refuses with 503 and says why, also wh
   assertEquals((await lock.read()).holders, ["c"]);
 });
 
+Deno.test("a server whose etcd is full refuses and says so, loses nothing, and goes on when there is room", async () => {
+  await using etcd = await startEtcd({ args: ["--quota-backend-bytes=500000"] });
+  await using server = await TestServer.make({ endpoint: etcd.endpoint });
+  await server.start();
+  const ask = (verb: string, id: string) => server.fleetlock(`/v1/${verb}`, "", id, "web");
+  assertEquals(await ask("pre-reboot", "a"), [200, ""]);
+  const ballast = "x".repeat(50_000);
+  await until(() => etcd.ctl("put", "ballast", ballast).then(() => "", String), (said) => said !== "");
+  const { status, kind, value } = refusalOf(await ask("steady-state", "a"));
+  assertEquals([status, kind], [503, "unavailable"]);
+  assertMatch(value, /its database is full, and it accepts no changes \(alarm NOSPACE\)/);
+  const { revision } = JSON.parse(await etcd.ctl("get", "ballast", "--write-out=json")).header;
+  await etcd.ctl("compact", String(revision));
+  await etcd.ctl("defrag");
+  await etcd.ctl("alarm", "disarm");
+  await until(() => ask("steady-state", "a"), ([status]) => status === 200);
+  await until(() => ask("pre-reboot", "b"), ([status]) => status === 200);
+  await using lock = await TestLock.open(etcd.endpoint, "web");
+  assertEquals((await lock.read()).holders, ["b"]);
+});
+
 Deno.test({
   name: "a server whose disk is full refuses and says so, loses nothing, and goes on when there is room",
   ignore: Deno.uid() !== 0,
@@ -141,7 +162,7 @@ Deno.test(`a server with ${IDLE} idle connections answers everybody else`, async
     }
     for (const connection of idle.slice(0, IDLE / 2)) {
       // and half of them have begun a request
-      await connection.write(new TextEncoder().encode("POST /v1/pre-reboot HTTP/1.1\r\nhost: x\r\n"));
+      await connection.write(new TextEncoder().encode("POST /v1/pre-reboot HTTP/1.1\r\nhost: localhost\r\n"));
     }
     const began = performance.now();
     assertEquals(await server.fleetlock("/v1/pre-reboot", "", "a"), [200, ""]);

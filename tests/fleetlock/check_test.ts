@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import {
   checkServer,
   type Exchange,
@@ -7,6 +7,8 @@ import {
   type RawRequest,
 } from "../../lib/fleetlock/check.ts";
 import { HttpServer } from "../../lib/fleetlock/http.ts";
+import { locksmith, TestLock } from "../support/daemon_process.ts";
+import { TestServer } from "../support/test_server.ts";
 import { TinyFleetLock } from "../support/tiny_fleet_lock.ts";
 
 const OK: RawAnswer = { status: 200, body: "" };
@@ -208,4 +210,29 @@ Deno.test("over HTTP: a server that keeps the protocol passes, one that is not t
     `${url}: connection refused`,
     [],
   ]);
+});
+
+Deno.test("the built command finds no rule that the built server breaks, and exits 1 for a server that says yes to everything", async () => {
+  await using server = await TestServer.make();
+  const token = await server.token("add", "--role=host", "--name=checker", "--group=spare");
+  await server.start();
+  await using lock = await TestLock.open(server.store, "spare");
+  await lock.setMax(3);
+  const check = (url: string) =>
+    locksmith(["fleetlock-check", url, "--test-group", "spare", "--fleet-lock-token", token], {
+      program: server.program,
+    });
+  const { code, stdout, stderr } = await check(server.url);
+  assertEquals([code, stderr], [0, ""], stdout);
+  assertMatch(stdout, /\n\n28 rules tried, none broken\n$/);
+  assertEquals(stdout.match(/^open /gm), null, "every rule was tried");
+  assertEquals((await lock.read()).holders, []);
+
+  await using yes = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => new Response());
+  const broken = await check(`http://127.0.0.1:${yes.addr.port}`);
+  assertEquals(broken.code, 1);
+  assertMatch(
+    broken.stdout,
+    /^BROKEN +only POST is accepted: answered 200\n[^]*\n\n\d+ rules tried, 12 broken\n$/m,
+  );
 });

@@ -284,7 +284,7 @@ function requests(group: string): fc.Arbitrary<Request> {
     .map(({ method, target, protocol, more, id, shape, framing, details, seed }) => {
       const body = bodyOf(id.value, group, shape, details, seed);
       const { header, bytes } = framed(body.value, framing);
-      const host = more.some((line) => line.startsWith("host:")) ? [] : ["host: x"];
+      const host = more.some((line) => line.startsWith("host:")) ? [] : ["host: localhost"];
       const head = [`${method.value} ${target.value} HTTP/1.1`, ...host, protocol.value, ...more, header];
       return {
         // header values are bytes, not characters
@@ -301,7 +301,7 @@ export function soundRequest(group: string, verb: Request["verb"], id: string): 
   const body = new TextEncoder().encode(JSON.stringify({ client_params: { id, group } }));
   const path = verb === "pre-reboot" ? PRE_REBOOT : STEADY_STATE;
   const head =
-    `POST ${path} HTTP/1.1\r\nhost: x\r\n${HEADER}: true\r\ncontent-length: ${body.length}\r\n\r\n`;
+    `POST ${path} HTTP/1.1\r\nhost: localhost\r\n${HEADER}: true\r\ncontent-length: ${body.length}\r\n\r\n`;
   return { bytes: joined([new TextEncoder().encode(head), body]), sound: true, verb, id };
 }
 
@@ -312,17 +312,17 @@ const brokenBytes: fc.Arbitrary<Uint8Array> = fc.oneof(
     "GET\r\n\r\n",
     `POST ${PRE_REBOOT} HTTP/9.9\r\n\r\n`,
     `POST ${PRE_REBOOT} HTTP/1.1\r\n\r\n`,
-    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n`,
-    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{}`,
-    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
-    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n`,
-    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n`,
-    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: x\r\nx: ${"y".repeat(20_000)}\r\n\r\n`,
-    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: x\r\n folded: y\r\n\r\n`,
-    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: x\r\na\0b: y\r\n\r\n`,
-    `CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n`,
+    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n`,
+    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{}`,
+    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`,
+    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n`,
+    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n`,
+    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: localhost\r\nx: ${"y".repeat(20_000)}\r\n\r\n`,
+    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: localhost\r\n folded: y\r\n\r\n`,
+    `POST ${PRE_REBOOT} HTTP/1.1\r\nhost: localhost\r\na\0b: y\r\n\r\n`,
+    `CONNECT x:1 HTTP/1.1\r\nhost: localhost\r\n\r\n`,
     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    `GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`,
+    `GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`,
     "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
   ).map((text) => Uint8Array.from(text, (c) => c.charCodeAt(0))),
 );

@@ -109,7 +109,7 @@ hostTest(
       host.run(
         "bash",
         "-c",
-        `exec 3<>/dev/tcp/127.0.0.1/9053; printf 'GET ${path} HTTP/1.0\\r\\nhost: x\\r\\n\\r\\n' >&3; cat <&3`,
+        `exec 3<>/dev/tcp/127.0.0.1/9053; printf 'GET ${path} HTTP/1.0\\r\\nhost: localhost\\r\\n\\r\\n' >&3; cat <&3`,
       );
     await until(() => ask("/readyz"), (reply) => reply.startsWith("HTTP/1.1 200"));
     assertMatch(token ?? "", /^lsm_/);

@@ -121,6 +121,51 @@ Deno.test("every answer is as it is described", async () => {
   assertEquals((await checked(door, "/api/v1/status", "/api/v1/status")).value.store.state, "behind");
 });
 
+Deno.test("a freeze is planned, replaced by one of its name, shown and removed, of a group and of all; what cannot be one is refused", async () => {
+  const site = busySite();
+  const door = doorOf(site);
+  const groups = "/api/v1/groups";
+  for (
+    const [template, target] of [[`${groups}/{group}`, `${groups}/web`], ["/api/v1", "/api/v1"]] as const
+  ) {
+    const go = async (action: string, body: unknown) => {
+      const path = `${template}/${action}`;
+      const { answer, value } = await checked(door, path, `${target}/${action}`, post(body));
+      return { ...value, status: answer.status, audit: answer.audit };
+    };
+    const name = "Christmas";
+    const planned = await go("freeze", { name, dates: "2026-12-20..2027-01-02", zone: "Europe/Berlin" });
+    const { from, until, by } = planned.freeze;
+    assertEquals([from, until, by], ["2026-12-19T23:00:00.000Z", "2027-01-02T23:00:00.000Z", "anna"]);
+    assertStringIncludes(planned.audit, `from ${from} until ${until}: ${name}`);
+    const again = await go("freeze", { name, dates: "2026-12-24T18:00..2026-12-26" });
+    assertEquals([again.replaced, again.freeze.from], [planned.freeze, "2026-12-24T18:00:00.000Z"]);
+    const { value: shown } = await checked(door, `${groups}/{group}`, `${groups}/web`);
+    assertEquals(shown[target === "/api/v1" ? "freezesAll" : "freezes"], [again.freeze]);
+    for (
+      const body of [
+        { name, dates: "soon" },
+        { name, dates: "2020-01-01..2020-01-02" },
+        { name, dates: "2026-12-24..2026-12-20" },
+        { name, dates: "2026-12-24 Eve" },
+        { name, dates: "2026-12-24", zone: "Berlin" },
+        { name: " ", dates: "2026-12-24" },
+        { dates: "2026-12-24" },
+        { name },
+      ]
+    ) assertEquals((await go("freeze", body)).status, 400, JSON.stringify(body));
+    assertEquals(
+      (await go("unfreeze", { name: "Christmsa" })).value,
+      `${
+        target === "/api/v1" ? "all groups" : "group web"
+      }: there is no freeze 'Christmsa', did you mean 'Christmas'?`,
+    );
+    const removed = await go("unfreeze", { name });
+    assertEquals([removed.status, removed.removed], [200, again.freeze]);
+    assertEquals((await go("unfreeze", { name })).kind, "no_freeze");
+  }
+});
+
 Deno.test("a group is told with the very JSON of the commands; the default one is called default", async () => {
   const site = busySite();
   site.grant("", machineId(50), { host: "mail", boot: "b", since: new Date(NOW_MS - 1000).toISOString() });

@@ -3,11 +3,15 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { BODY_LIMIT, parseRequest, serializeRequest } from "../../lib/fleetlock/protocol.ts";
+import type { Access } from "../../lib/serve/access.ts";
 import type { Answer, Asked, Caller } from "../../lib/serve/door.ts";
-import { hostsDoor } from "../../lib/serve/hosts_door.ts";
+import { ANSWERS, APIS, hostsDoor } from "../../lib/serve/hosts_door.ts";
+import { serveDoors } from "../../lib/serve/server.ts";
 import type { SlotAnswer, SlotRequest, SlotServer } from "../../lib/slot_server.ts";
+import { REAL } from "../../lib/surroundings.ts";
 
 const HOST: Caller = { role: "host", name: "web1" };
+const ONCE = { perSecond: 0.1, burst: 1 };
 /** As Zincati asks: pretty JSON, and no word of its type. */
 const ZINCATI = JSON.stringify({ client_params: { id: "e2c8", group: "web" } }, null, 2);
 
@@ -92,6 +96,53 @@ Deno.test("hostsDoor() refuses with a kind and a value, and never with 2xx", asy
     const answer = await ask(new Told({ kind, value: "why" } as SlotAnswer));
     assertEquals([answer.status, answer.kind, refusalIn(answer)], [status, kind, { kind, value: "why" }]);
   }
+});
+
+Deno.test("what the server refuses before a host comes to its door is in the words of the protocol, counted, and one of the answers that there are", async () => {
+  const answered: [string, string, number][] = [];
+  const door = hostsDoor({ slots: new Told(), answered: (...said) => answered.push(said) });
+  const caller = (name: string): Caller => ({ role: name === "wall" ? "viewer" : "host", name });
+  const access: Access = {
+    version: {},
+    identify: ({ authorization }) =>
+      authorization === undefined
+        ? { kind: "nobody", caller: { role: undefined, name: "anonymous" } }
+        : { kind: "known", caller: caller(authorization) },
+  };
+  const server = serveDoors([door], { access, surroundings: REAL, log: () => {}, rates: { shared: ONCE } });
+  const { port } = await server.listen({ kind: "tcp", host: "127.0.0.1", port: 0 }) as { port: number };
+  const ask = async (path: string, init: RequestInit = {}) => {
+    const reply = await fetch(`http://127.0.0.1:${port}${path}`, { method: "POST", ...init });
+    const { kind } = await reply.json();
+    return [kind, reply.status];
+  };
+  const as = (authorization: string) => ({ headers: { authorization } });
+  const told = [
+    await ask("/v1/pre-reboot"),
+    await ask("/v1/steady-state", as("wall")),
+    await ask("/v1/pre-reboot", { ...as("web"), body: "x".repeat(BODY_LIMIT + 1) }),
+    await ask("/v1/steady-state", as("web")),
+  ];
+  await server.stop();
+  assertEquals(told, [["unauthenticated", 401], ["forbidden", 403], ["too_large", 413], [
+    "rate_limited",
+    429,
+  ]]);
+  assertEquals(answered.map(([, kind, status]) => [kind, status]), told);
+  for (const [api, kind, status] of answered) {
+    const there = ANSWERS[api as "pre-reboot"].some(([one, code]) => one === kind && code === status);
+    assert(there, `${api}: ${kind} ${status}`);
+  }
+});
+
+Deno.test("the page of the protocol has every kind with its code, and no other", async () => {
+  const page = await Deno.readTextFile(new URL("../../docs/fleetlock.md", import.meta.url));
+  const documented = [...page.matchAll(/^\| `(\w+)` +\| ([0-9]{3}(?:, [0-9]{3})*) +\|/gm)].flatMap(
+    ([, kind, codes = ""]) => codes.split(", ").map((code) => `${kind} ${code}`),
+  );
+  const given = APIS.flatMap((api) => ANSWERS[api].map(([kind, code]) => `${kind} ${code}`));
+  const refusals = new Set(given.filter((answer) => !answer.endsWith(" 200")));
+  assertEquals(documented.sort(), [...refusals].sort());
 });
 
 Deno.test("hostsDoor() takes the default group, what a host tells of itself, and ignores what it does not know", async () => {

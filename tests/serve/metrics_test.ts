@@ -2,6 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { exposition, Histogram } from "../../lib/exposition.ts";
+import { planFreeze } from "../../lib/planned_freezes.ts";
+import { ANSWERS, APIS } from "../../lib/serve/hosts_door.ts";
 import { Metrics } from "../../lib/serve/metrics.ts";
 import { StoreMeter } from "../../lib/serve/store_meter.ts";
 import { overdueHolders } from "../../lib/semaphore.ts";
@@ -100,7 +102,7 @@ Deno.test("metrics: grants and releases are counted whoever made them, and a reb
   await service.time.ended(service.lock().acquire(holder, hold));
   await service.time.ended(service.lock().unlock(holder));
   await service.time.advance(SOON_MS);
-  const [grants, releases, sum = "", count] = counts();
+  const [grants, releases, sum = "", count] = counts().filter((line) => line.includes('group="web"'));
   assertEquals([grants, releases, count], [
     'locksmith_grants_total{group="web"} 2',
     'locksmith_releases_total{group="web"} 2',
@@ -109,10 +111,95 @@ Deno.test("metrics: grants and releases are counted whoever made them, and a reb
   assert(Math.abs(Number(sum.split(" ").at(-1)) - 120) < 5, sum);
 });
 
+/** What dashboards and alerts may count on in a first scrape: the names, and the labels beside them. */
+const FROM_THE_START = [
+  "locksmith_group_slots{group}",
+  "locksmith_group_holders{group}",
+  "locksmith_group_overdue{group}",
+  "locksmith_group_unhealthy{group}",
+  "locksmith_group_queue_length{group}",
+  "locksmith_group_paused{group}",
+  "locksmith_group_frozen{group}",
+  "locksmith_group_corrupt{group}",
+  "locksmith_group_window_open{group}",
+  "locksmith_group_window_next_open_timestamp_seconds{group}",
+  "locksmith_grants_total{group}",
+  "locksmith_releases_total{group}",
+  "locksmith_reboot_duration_seconds{group}",
+  "locksmith_fleetlock_requests_total{api,code,kind}",
+  "locksmith_store_request_duration_seconds{operation}",
+  "locksmith_store_request_failures_total{operation}",
+  "locksmith_store_current{}",
+  "locksmith_waiting_requests{}",
+  "locksmith_build_info{version}",
+  "locksmith_time_seconds{}",
+  "locksmith_heap_bytes{}",
+  "process_cpu_seconds_total{}",
+  "process_resident_memory_bytes{}",
+  "process_start_time_seconds{}",
+];
+/** What is there only where there is something to tell. */
+const LATER = [
+  "locksmith_group_holder_since_timestamp_seconds{group,host,machine,phase}",
+  "locksmith_group_queue_oldest_timestamp_seconds{group}",
+  "locksmith_group_paused_since_timestamp_seconds{group}",
+];
+
+/** Each family of a scrape with the labels that its samples have. */
+function families(text: string): string[] {
+  const found = new Map<string, Set<string>>();
+  for (const [, name = ""] of text.matchAll(/^# TYPE (\S+)/gm)) found.set(name, new Set());
+  for (const [, name = "", labels = ""] of text.matchAll(/^(\w+)(?:\{(.*)\})? \S+$/gm)) {
+    const family = found.get(name) ?? found.get(name.replace(/_(?:bucket|sum|count)$/, ""));
+    for (const [, label = ""] of labels.matchAll(/(\w+)="/g)) if (label !== "le") family?.add(label);
+  }
+  return [...found].map(([name, labels]) => `${name}{${[...labels].sort()}}`).sort();
+}
+
+Deno.test("metrics: every figure has its name and labels from the first scrape on, and what is counted begins at zero", async () => {
+  const { service, server, metrics } = await measured();
+  const first = metrics.text();
+  assertEquals(families(first), FROM_THE_START.toSorted());
+  const counted = first.split("\n").filter((line) => {
+    return /^locksmith_\w+_(total|count|bucket|sum)\{/.test(line) && !line.startsWith("locksmith_store");
+  });
+  assertEquals(counted.filter((line) => !line.endsWith(" 0")), []);
+  for (const group of ["web", "quiet"]) {
+    for (const name of ["grants_total", "releases_total", "reboot_duration_seconds_count"]) {
+      assert(counted.includes(`locksmith_${name}{group="${group}"} 0`), `${name} of ${group}`);
+    }
+  }
+  await server.poll("a", { host: "web1" });
+  await server.poll("b");
+  const since = new Date(service.time.now()).toISOString();
+  await service.time.ended(service.lock().pause({ since, extra: {} }));
+  await service.time.advance(SOON_MS);
+  assertEquals(families(metrics.text()), [...FROM_THE_START, ...LATER].sort());
+});
+
+Deno.test("metrics: a freeze is told from a pause: nobody has to end it", async () => {
+  const { service, metrics } = await measured();
+  const [from, until] = [-MINUTE_MS, MINUTE_MS].map((ms) => new Date(service.time.now() + ms).toISOString());
+  const freeze = { from: from ?? "", until: until ?? "", name: "sale", extra: {} };
+  await service.time.ended(planFreeze(service.lock(), freeze));
+  await service.time.advance(SOON_MS);
+  const told = () =>
+    ["paused", "frozen"].flatMap((name) => samples(metrics, `locksmith_group_${name}{group="web"}`));
+  assertEquals(told(), ['locksmith_group_paused{group="web"} 1', 'locksmith_group_frozen{group="web"} 1']);
+  await service.time.advance(MINUTE_MS);
+  assertEquals(told(), ['locksmith_group_paused{group="web"} 0', 'locksmith_group_frozen{group="web"} 0']);
+});
+
 Deno.test("metrics: every answer that a host may get is there from the start, at zero", async () => {
   const { metrics } = await measured();
   const zeros = samples(metrics, "locksmith_fleetlock_requests_total");
-  assert(zeros.length >= 24 && zeros.every((line) => line.endsWith(" 0")), zeros.join("\n"));
+  const pairs = (lines: readonly string[]) => lines.map((line) => /\{(.*)\}/.exec(line)?.[1] ?? "").sort();
+  assertEquals(
+    pairs(zeros),
+    APIS.flatMap((api) => ANSWERS[api].map(([kind, code]) => `api="${api}",code="${code}",kind="${kind}"`))
+      .sort(),
+  );
+  assert(zeros.every((line) => line.endsWith(" 0")), zeros.join("\n"));
   metrics.answered("pre-reboot", "full", 409);
   assertEquals(
     samples(metrics, 'locksmith_fleetlock_requests_total{api="pre-reboot",code="409",kind="full"}'),

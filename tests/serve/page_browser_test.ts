@@ -11,6 +11,8 @@ import { listen, type Site } from "./site.ts";
 import { busySite, emptySite, machineId, NOW_MS } from "./story.ts";
 
 const VIEWER: Caller = { role: "viewer", name: "anonymous" };
+/** So many links and fields a page has at most. */
+const TABS_MOST = 100;
 const LIVE = `document.getElementById("link")?.textContent === "live"`;
 const TEXT = `document.getElementById("main").innerText`;
 const EVIL = `<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>"'&\u202e`;
@@ -110,11 +112,13 @@ Deno.test("the page in Chromium", async (test) => {
     await page.open(url);
     await signIn(page, url);
     const go = async (link: string) => {
-      await page.value(`document.querySelector('a[href^="${link}"]').focus()`);
+      await tabTo(page, `a[href^="${link}"]`);
+      // whoever goes by the keyboard sees where they are
+      assert(await page.value(`getComputedStyle(document.activeElement).outlineStyle !== "none"`), link);
       await page.follow(() => page.press("Enter"));
     };
     const answer = async (reason: string) => {
-      await page.value(`document.getElementById("reason").focus()`);
+      await tabTo(page, "#reason");
       await page.type(reason);
       await page.follow(() => page.press("Enter"));
     };
@@ -128,8 +132,46 @@ Deno.test("the page in Chromium", async (test) => {
     await page.until(`!document.getElementById("parts").innerText.includes("db-primary")`);
     const { groups } = acting.fleet.view();
     assertEquals(groups.map(({ pause }) => pause?.by), [undefined, "anna@desk", "anna"]);
-    await page.follow(() => page.value(`document.querySelector('form[action="/sign-out"] button').click()`));
+    await tabTo(page, `form[action="/sign-out"] button`);
+    await page.follow(() => page.press("Enter"));
     assertEquals(await page.value(`document.querySelectorAll('a[href^="/pause"]').length`), 0);
+  });
+
+  const freezing = emptySite();
+  freezing.grant("web", machineId(1), { host: "web1", boot: "b", since: at(0), phase: "rebooting" });
+  await story("plans a freeze in the zone of the reader, and removes it", freezing, {}, async (page, url) => {
+    await page.open(url);
+    await signIn(page, url);
+    await page.open(`${url}/freeze?group=web`);
+    assertEquals(await violations(page), []);
+    await page.value(
+      `["first", "last"].forEach((id, i) => document.getElementById(id).value = "2999-12-2" + i)`,
+    );
+    assertEquals(await page.value(`document.getElementById("clock").value`), "Europe/Berlin");
+    await tabTo(page, "#name");
+    await page.type("Year end");
+    await page.follow(() => page.press("Enter"));
+    await page.until(`${TEXT}.includes("Year end Fri 20 Dec 00:00 to Sun 22 Dec 00:00")`);
+    assertEquals(await violations(page), []);
+    await tabTo(page, `a[href^="/unfreeze"]`);
+    await page.follow(() => page.press("Enter"));
+    await tabTo(page, "main button");
+    await page.follow(() => page.press("Enter"));
+    await page.until(`!document.getElementById("parts").innerText.includes("Year end")`);
+    assertEquals(freezing.fleet.view().groups[0]?.freezes, []);
+  });
+
+  const still = busySite();
+  await story("is acted on without JavaScript too", still, { javaScript: false }, async (page, url) => {
+    await page.open(`${url}/sign-in`);
+    await page.value(`document.getElementById("token").value = "token-of-anna"`);
+    const send = () => page.follow(() => page.value(`document.querySelector("main button").click()`));
+    await send();
+    await page.open(`${url}/pause?group=web`);
+    await page.value(`document.getElementById("reason").value = "new switches"`);
+    await send();
+    assertStringIncludes(await page.value(TEXT), "Paused group web.");
+    assertEquals(still.fleet.view().groups.find(({ group }) => group === "web")?.pause?.by, "anna");
   });
 
   await test.step("comes back by itself after its server was away, and is light", async () => {
@@ -151,9 +193,18 @@ Deno.test("the page in Chromium", async (test) => {
   });
 });
 
+/** Presses Tab until what `selector` means has the focus. */
+async function tabTo(page: Page, selector: string): Promise<void> {
+  const isThere = () => page.value(`document.activeElement.matches(${JSON.stringify(selector)})`);
+  for (let presses = 0; !await isThere(); presses++) {
+    assert(presses < TABS_MOST, `${selector} cannot be reached by the keyboard`);
+    await page.press("Tab");
+  }
+}
+
 async function signIn(page: Page, url: string): Promise<void> {
   await page.open(`${url}/sign-in`);
-  await page.value(`document.getElementById("token").focus()`);
+  await tabTo(page, "#token");
   await page.type("token-of-anna");
   await page.follow(() => page.press("Enter"));
   await page.until(`document.body.innerText.includes("Sign out")`);

@@ -155,6 +155,61 @@ Deno.test("an operator pauses and resumes a group: asked before, recorded with t
   assertEquals([resumed.audit, view()?.pause], ["resumed group web: done", undefined]);
 });
 
+Deno.test("an operator plans a freeze of whole days in a zone, and removes it: of a group and of all", async () => {
+  const story = virtualSite();
+  const { see, act } = await signIn(story);
+  const freezes = () => {
+    const { groups, freezesOfAll } = story.site.fleet.view();
+    return [...groups.flatMap(({ freezes }) => freezes), ...freezesOfAll];
+  };
+  for (const subject of [{ group: "web" }, {}] as const) {
+    const query = new URLSearchParams(subject).toString();
+    const phrase = "group" in subject ? "group web" : "all groups";
+    assertStringIncludes(await see(`/freeze?${query}`), `name="first" type="date"`);
+    const days = { first: "2999-12-20", last: "2999-12-24", zone: "Europe/Berlin" };
+    const [from, until] = ["2999-12-19T23:00:00.000Z", "2999-12-24T23:00:00.000Z"];
+    const planned = await act("/freeze", { ...subject, ...days, name: "Eve" });
+    assertEquals([planned.status, planned.audit], [
+      303,
+      `planned a freeze of ${phrase} from ${from} until ${until}: Eve`,
+    ]);
+    assertEquals(freezes().map(({ name, from, until, by }) => [name, from, until, by]), [[
+      "Eve",
+      from,
+      until,
+      "anna",
+    ]]);
+    for (
+      const [field, value] of [["first", ""], ["last", "2999-12-01"], ["zone", "Berlin"], [
+        "name",
+        " ",
+      ]] as const
+    ) {
+      const refused = await act("/freeze", { ...subject, ...days, name: "Eve", [field]: value });
+      assertEquals([refused.status, refused.kind], [400, "bad_request"], field);
+    }
+    assertStringIncludes(await see(`/unfreeze?${query}&name=Eve`), "Remove the freeze <bdi>Eve</bdi>");
+    assertEquals(
+      (await act("/unfreeze", { ...subject, name: "Eve" })).audit,
+      `removed a freeze of ${phrase}: Eve`,
+    );
+    assertEquals(freezes(), []);
+    assertEquals((await act("/unfreeze", { ...subject, name: "Eve" })).status, 409);
+  }
+});
+
+Deno.test("a host's credential does nothing on the page, and each try is for the log", async () => {
+  const { go, site } = virtualSite();
+  for (const action of ["pause", "resume", "unlock", "freeze", "unfreeze"]) {
+    const body = new URLSearchParams({ group: "web", reason: "mine", holder: "m1" }).toString();
+    const caller: Caller = { role: "host", name: "web1" };
+    const answer = await go(`/${action}`, { method: "POST", headers: HERE, body, caller });
+    assertEquals([answer.status, answer.why], [403, "not allowed for the role host"], action);
+  }
+  const [web] = site.fleet.view().groups;
+  assertEquals([web?.pause, web?.freezes, web?.holders.length], [undefined, [], 1]);
+});
+
 Deno.test("all groups can be paused at once", async () => {
   const story = virtualSite();
   const { act } = await signIn(story);

@@ -91,6 +91,38 @@ Deno.test("a freeze is called one, and nobody is offered to resume it", () => {
   assertStringIncludes(text(page), "All groups are frozen: since 12:37 UTC");
   assertStringIncludes(text(page), "Frozen: since 12:37 UTC");
   assertEquals(page.includes("Resume"), false);
+  assertMatch(text(page), /Freezes ?Year end 12:37 UTC to 14:37 UTC in force, ends in 59 min/);
+  // the badge of the group says it too
+  assertMatch(page, /class="badge paused">[^]*?frozen<\/span>/);
+});
+
+Deno.test("freezes that are planned are listed with their times, and an operator is led to plan and to remove one", () => {
+  const site = emptySite();
+  const at = (ms: number) => new Date(NOW_MS + ms).toISOString();
+  const of = (name: string, hours: number) => ({
+    name,
+    by: "anna",
+    from: at(hours * HOUR_MS),
+    until: at(48 * HOUR_MS),
+    extra: {},
+  });
+  site.write(
+    "web",
+    (before) => ({ ...before, freezes: [of("Sale", 24), { ...of("Over", -9), until: at(-1) }] }),
+  );
+  site.write(ALL_GROUPS, (before) => ({ ...before, freezes: [of("Year end", 1)] }));
+  const shown = (operator: boolean) => {
+    const { parts } = pageView(site.fleet.view(), { ...AUDIENCE, operator });
+    return [...parts.values()].map(({ text }) => text).join("\n");
+  };
+  const page = text(shown(false));
+  assertMatch(page, /Freezes of all groups ?Year end 14:37 UTC to Sat 23 May 13:37 UTC in 59 min, by anna/);
+  assertMatch(page, /Freezes ?Sale Fri 22 May 13:37 UTC to Sat 23 May 13:37 UTC in 23 h 59 min, by anna/);
+  assertEquals(/\bOver\b/.test(page), false);
+  assertEquals(shown(false).includes("freeze?"), false);
+  for (const link of ["/freeze?group=web", "/unfreeze?group=web&amp;name=Sale", "/unfreeze?name=Year+end"]) {
+    assertStringIncludes(shown(true), `href="${link}"`);
+  }
 });
 
 Deno.test("a machine that is not well after its reboot is shown with what is wrong, and one that is not known to be well as such", async () => {

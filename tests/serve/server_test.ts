@@ -121,7 +121,7 @@ Deno.test("what is no request, or too long a one, or comes too slowly, is cut wi
   await using server = await start([echo({ ...WORDING })], {
     limits: { headerBytes: 2048, headerMs: 50, requestMs: 100 },
   });
-  const head = "POST /echo HTTP/1.1\r\nhost: x\r\n";
+  const head = "POST /echo HTTP/1.1\r\nhost: localhost\r\n";
   const [garbage, long, slowHead, slowBody, smuggled] = await Promise.all([
     exchange(server.port, "HELLO\r\n\r\n"),
     exchange(server.port, `${head}x: ${"y".repeat(5000)}\r\n\r\n`),
@@ -199,7 +199,7 @@ Deno.test("a stream goes no faster than it is read, and ends when its reader lea
   }
   await using server = await start([echo({ answer: () => ({ status: 200, body: endless() }) })]);
   using connection = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
-  await connection.write(new TextEncoder().encode("GET /echo HTTP/1.1\r\nhost: x\r\n\r\n"));
+  await connection.write(new TextEncoder().encode("GET /echo HTTP/1.1\r\nhost: localhost\r\n\r\n"));
   await connection.read(new Uint8Array(1000));
   let before = -1;
   while (progress.written > before) {
@@ -417,6 +417,40 @@ Deno.test("health is for anybody to ask: alive as long as it answers, ready whil
   assertEquals(await ask("/readyz"), "200 ok\n");
   assertEquals(await ask("/echo"), "503 cannot find out who you are at the moment; ask again\n");
   assertEquals(server.log, ["notice: unknown (127.0.0.1): GET /echo: 503: no list [ID]"]);
+});
+
+Deno.test("a server that lets everybody in answers to the names and addresses of its host alone: a page whose name was made to lead here gets nothing", async () => {
+  const { access } = tokens();
+  const asked = async (server: Running, host: string, headers = "") => {
+    const text =
+      `POST /echo HTTP/1.1\r\nhost: ${host}\r\n${headers}content-length: 0\r\nconnection: close\r\n\r\n`;
+    return /^HTTP\/1\.1 (\d+)/.exec(await exchange(server.port, text))?.[1];
+  };
+  await using open = await start([echo()]);
+  const { port } = open;
+  for (
+    const own of ["localhost", "127.0.0.1", "LOCALHOST.", "[::1]", "web.localhost", "192.0.2.7", "127.1"]
+  ) {
+    assertEquals(await asked(open, `${own}:${port}`), "200", own);
+  }
+  const rebound =
+    `origin: http://evil.example:${port}\r\nsec-fetch-site: same-origin\r\nfleet-lock-protocol: true\r\n`;
+  for (
+    const name of ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "xn--a", "a b", "@"]
+  ) {
+    assertEquals(await asked(open, `${name}:${port}`, rebound), "403", name);
+  }
+  assertEquals(
+    open.log[0],
+    `notice: anonymous (127.0.0.1): POST /echo: 403: asked for as "evil.example:${port}" [ID]`,
+  );
+  // an old program says no name at all
+  assertMatch(await exchange(port, "GET /echo HTTP/1.0\r\n\r\n"), /^HTTP\/1\.1 200 /);
+  await using proxied = await start([echo()], { byAnyName: true });
+  assertEquals(await asked(proxied, "lock.example.net"), "200");
+  // where a credential is needed, a browser that is led here has none
+  await using closed = await start([echo({ who: ["viewer"] })], { access });
+  assertEquals(await asked(closed, "lock.example.net"), "401");
 });
 
 Deno.test("a page of another site changes nothing at a server that lets its browser in by itself", async () => {

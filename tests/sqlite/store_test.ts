@@ -9,7 +9,7 @@ import { REAL } from "../../lib/surroundings.ts";
 import { Waiter } from "../../lib/waiter.ts";
 import { storeContract } from "../contract/contract.ts";
 import { CALL, make, put, remove, revision, signal, watching } from "../contract/kit.ts";
-import { leashedDeno } from "../support/child.ts";
+import { leashed, leashedDeno } from "../support/child.ts";
 
 storeContract("openSqlite()", async () => {
   const place = await folder();
@@ -216,6 +216,27 @@ Deno.test("history() has nothing of a key that stands under a lease", async () =
   await store.close();
 });
 
+Deno.test("commit() is on the disk when it has answered: each waits for a sync of its own", async () => {
+  await using place = await folder();
+  const commits = 20;
+  const script = `
+    import { openSqlite } from ${JSON.stringify(new URL("../../lib/sqlite/store.ts", import.meta.url).href)};
+    const store = openSqlite(${JSON.stringify(place.file)});
+    for (let left = ${commits}; left > 0; left--) {
+      await store.commit({ expect: [], put: [{ key: "a/key", value: "1" }] }, { timeoutMs: 20_000 });
+    }
+    await store.close();
+  `;
+  const traced = `${place.dir}/syncs`;
+  const strace = ["-f", "-qq", "-o", traced, "-e", "trace=fsync,fdatasync", Deno.execPath()];
+  const { code, stderr } = await leashed("strace", { args: [...strace, ...words(script)], stderr: "piped" })
+    .output();
+  assertEquals(code, 0, new TextDecoder().decode(stderr));
+  const syncs = (await Deno.readTextFile(traced)).match(/f(?:data)?sync\(/g)?.length ?? 0;
+  // without them only the beginning and the end of the file are synced
+  assert(syncs >= commits, `${syncs} syncs`);
+});
+
 Deno.test("close() lets the process end, with a watch and a lease", async () => {
   await using place = await folder();
   const child = run(`
@@ -262,10 +283,13 @@ async function write(store: Store, key: string, value: string): Promise<string> 
 
 /** A process of its own that runs this. */
 function run(script: string): Deno.ChildProcess {
+  return leashedDeno(words(script), { stdin: "piped" }).spawn();
+}
+
+function words(script: string): string[] {
   const config = new URL("../../deno.json", import.meta.url).pathname;
   const flags = ["--quiet", "--no-lock", "--no-check", `--config=${config}`, "--allow-all"];
-  const module = `data:application/typescript,${encodeURIComponent(script)}`;
-  return leashedDeno(["run", ...flags, module], { stdin: "piped" }).spawn();
+  return ["run", ...flags, `data:application/typescript,${encodeURIComponent(script)}`];
 }
 
 Deno.test("openSqlite() does not take a path that leads nowhere for a store that nobody has used yet", async () => {

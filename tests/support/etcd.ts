@@ -97,6 +97,8 @@ export async function startEtcdCluster(
       for (const member of started) await member[Symbol.asyncDispose]();
       throw error;
     }
+    const [first] = started;
+    if (first !== undefined && options(0).users) await addUsers(first, started);
     return started;
   });
   return {
@@ -254,7 +256,7 @@ class Member implements EtcdServer {
       ...tls
         ? [`--cacert=${tls.ca.path}`, `--cert=${tls.client.cert.path}`, `--key=${tls.client.key.path}`]
         : [],
-      ...users && this.#hasUsers ? ["--user=root:root-secret"] : [],
+      ...users && this.hasUsers ? ["--user=root:root-secret"] : [],
     ];
     return await run("etcdctl", ...flags, ...args);
   }
@@ -264,7 +266,8 @@ class Member implements EtcdServer {
     return `--auth-token=jwt,pub-key=${open},priv-key=${secret},sign-method=ES256,ttl=${seconds}s`;
   }
 
-  #hasUsers = false;
+  /** Whether there are users by now. */
+  hasUsers = false;
 
   async addUsers(): Promise<void> {
     await this.ctl("user", "add", "root:root-secret");
@@ -274,7 +277,6 @@ class Member implements EtcdServer {
     await this.ctl("user", "add", "reader:reader-secret");
     await this.ctl("user", "grant-role", "reader", "reader");
     await this.ctl("auth", "enable");
-    this.#hasUsers = true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -324,11 +326,12 @@ async function begin(member: Member): Promise<Member> {
   return member;
 }
 
-async function addUsers(server: Member): Promise<void> {
+async function addUsers(server: Member, members: readonly Member[] = [server]): Promise<void> {
   try {
     await server.addUsers();
+    for (const member of members) member.hasUsers = true;
   } catch (error) {
-    await server[Symbol.asyncDispose]();
+    for (const member of members) await member[Symbol.asyncDispose]();
     throw error;
   }
 }

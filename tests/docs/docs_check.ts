@@ -2,8 +2,9 @@
  * `deno task docs`: holds the documentation and the project together. docs/commands.md is made from the program's own
  * help, docs/agent.md from the states that the agent can get into, the picture in docs/development.md from the imports
  * that there are, docs/rollout.svg by the command beside it (`--write` writes them). Links lead to files that exist and to
- * headings that these have, names of files to files; the walk through docs/development.md passes each module of the core once; the README names every
- * command, and sets a server up by the lines of docs/serve.md; each of the old program's faults is named by a test.
+ * headings that these have, names of files to files; the walk through docs/development.md passes each module of the core
+ * once; the README names every command, and sets a server up by the lines of docs/serve.md; each of the old program's
+ * faults is named by a test.
  */
 
 import { COMMANDS } from "../../lib/cli/commands.ts";

@@ -2,8 +2,9 @@
  * `deno task docs`: holds the documentation and the project together. docs/commands.md is made from the program's own
  * help, docs/agent.md from the states that the agent can get into, the picture in docs/development.md from the imports
  * that there are, docs/rollout.svg by the command beside it (`--write` writes them). Links lead to files that exist and to
- * headings that these have, names of files to files; the walk through docs/development.md passes each module of the core once; the README names every
- * command; each of the old program's faults is named by a test.
+ * headings that these have, names of files to files; the walk through docs/development.md passes each module of the core
+ * once; the README names every command, and sets a server up by the lines of docs/serve.md; each of the old program's
+ * faults is named by a test.
  */
 
 import { COMMANDS } from "../../lib/cli/commands.ts";
@@ -144,6 +145,23 @@ async function unnamedFaults(): Promise<string[]> {
     .map((number) => `no test names fault ${number} of the old locksmith`);
 }
 
+/** The server is set up in five lines, the same in both places. */
+function serverLinesFaults(readme: string, page: string): string[] {
+  const linesBelow = (text: string, heading: string) => {
+    const [, below = ""] = text.split(`\n## ${heading}\n`);
+    const [, block = ""] = /^```sh\n([^]*?)^```$/m.exec(below) ?? [];
+    return block.split("\n").filter((line) => line !== "");
+  };
+  const [first, second] = [
+    linesBelow(readme, "No etcd? One server"),
+    linesBelow(page, "Set up in five lines"),
+  ];
+  if (first.length !== 5) return [`README.md sets a server up in ${first.length} lines, not in five`];
+  return first.join("\n") === second.join("\n")
+    ? []
+    : ["README.md and docs/serve.md set a server up differently"];
+}
+
 async function check(): Promise<string[]> {
   const faults: string[] = [];
   for (const { path, from, text } of MADE) {
@@ -161,6 +179,7 @@ async function check(): Promise<string[]> {
   if (!shown.replace(/\s*\\\n\s*/g, " ").includes(`simulate ${PICTURE} --svg`)) {
     faults.push("docs/operations.md does not show the command that makes docs/rollout.svg");
   }
+  faults.push(...serverLinesFaults(readme, await Deno.readTextFile(`${ROOT}docs/serve.md`)));
   for (const name of Object.keys(COMMANDS)) {
     if (!readme.includes(`locksmith ${name}`)) faults.push(`README.md does not show 'locksmith ${name}'`);
   }

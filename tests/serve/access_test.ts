@@ -115,7 +115,8 @@ Deno.test("a client certificate is a host and speaks for whom it names, unless i
 
 Deno.test("without a list and certificates anybody is an operator; once there was a list, never again", () => {
   const access = accessWith({ kind: "none" });
-  assertEquals(access.identify(NOTHING), { kind: "known", caller: { role: "operator", name: "anonymous" } });
+  const caller = { role: "operator", name: "anonymous" } as const;
+  assertEquals(access.identify(NOTHING), { kind: "known", caller, anybody: true });
   access.update(sound());
   assertEquals(access.identify(NOTHING).kind, "nobody");
   access.update({ kind: "none" });

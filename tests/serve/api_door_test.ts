@@ -163,6 +163,9 @@ Deno.test("a freeze is planned, replaced by one of its name, shown and removed, 
     const removed = await go("unfreeze", { name });
     assertEquals([removed.status, removed.removed], [200, again.freeze]);
     assertEquals((await go("unfreeze", { name })).kind, "no_freeze");
+    const { value: history } = await checked(door, `${groups}/{group}/history`, `${groups}/web/history`);
+    const told = history.events.map(({ what, by, reason }: Record<string, string>) => [what, by, reason]);
+    assertEquals(told.at(-1), [target === "/api/v1" ? "unfreeze-all" : "unfreeze", "anna", name]);
   }
 });
 

@@ -4,9 +4,9 @@
 
 import type { Answer } from "../need.ts";
 import type { ChildEnd } from "../host/child.ts";
-import { digest } from "./looking.ts";
 import {
   answered,
+  digest,
   failure,
   type Ground,
   has,

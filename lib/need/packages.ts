@@ -6,10 +6,10 @@
 import { type Answer, NEED_LEVELS, type NeedLevel } from "../need.ts";
 import type { ChildEnd } from "../host/child.ts";
 import { whoElseWrites } from "../host/owned_file.ts";
-import { digest } from "./looking.ts";
 import { readSentinel, sentinelFiles } from "./sentinel.ts";
 import {
   answered,
+  digest,
   failure,
   type Ground,
   has,

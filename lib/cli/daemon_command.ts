@@ -8,6 +8,7 @@ import type { Context } from "./command.ts";
 import { Coordinator } from "../host/coordinator.ts";
 import { DAEMON_LOCK, LockedFileError, openLocked } from "../host/locked_file.ts";
 import { Daemon, type Host, TICK_INTERVAL_MS } from "../daemon.ts";
+import { DeadlineReminder } from "../deadline.ts";
 import { rehearsing } from "./dry_run.ts";
 import { Bus } from "../host/bus.ts";
 import { formatDuration } from "../duration.ts";
@@ -286,6 +287,7 @@ async function serve(
     host: guard(dryRun ? rehearsing(host, method) : host),
   }, signal);
   const lookout = new Lookout(surroundings);
+  using reminder = new DeadlineReminder(surroundings, log);
   const detectors = needMemory.remembering(
     told(await needDetectors(config, { bus, lookout, machine, log, surroundings }), log),
   );
@@ -305,6 +307,7 @@ async function serve(
       watchOrders(orders, first, lookout, signal, (event) => daemon.dispatch(event)),
       watchNeed(detectors, signal, (need) => {
         log("debug", `need of a reboot: ${JSON.stringify(need)}`);
+        reminder.hear(need.deadline);
         daemon.dispatch({ kind: "need", need });
       }),
     ]),

@@ -144,7 +144,11 @@ export function readNeedrestart(output: string): Answer {
   const parts: string[] = [];
   if (kernel === "2" || kernel === "3") {
     const [running = "?", expected = "?"] = [fields.get("KCUR"), fields.get("KEXP")];
-    reasons.push(`kernel ${expected} is installed, ${running} is running`);
+    reasons.push(
+      expected === running
+        ? `kernel ${running} was replaced since the boot`
+        : `kernel ${expected} is installed, ${running} is running`,
+    );
     parts.push(`${running}>${expected}`);
   }
   if (microcode === "2") {

@@ -8,7 +8,7 @@
 import { reasonOf } from "../host/child.ts";
 import { whoElseWrites } from "../host/owned_file.ts";
 import type { Need } from "../need.ts";
-import { digest } from "./source.ts";
+import { digest, needed } from "./source.ts";
 
 const MAX_PACKAGES_NAMED = 5;
 /** So much of a file is read. */
@@ -28,11 +28,8 @@ export async function readSentinel(path: string): Promise<Need> {
     if (fault !== null) return { kind: "unknown", why: [`${path} exists but cannot be trusted: ${fault}`] };
     const text = isFile ? await readStart(path) : "";
     const packages = packagesIn(await readStart(`${path}.pkgs`));
-    return {
-      kind: "needed",
-      reasons: [`${path} exists${describePackages(packages)}`],
-      fingerprint: await digest([path, text, ...packages.toSorted()]),
-    };
+    const fingerprint = await digest([path, text, ...packages.toSorted()]);
+    return needed([`${path} exists${describePackages(packages)}`], fingerprint, { packages });
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return { kind: "not-needed" };
     return { kind: "unknown", why: [`cannot look for ${path}: ${reasonOf(error)}`] };

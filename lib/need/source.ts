@@ -5,7 +5,7 @@
  * nobody expects makes the answer unknown, never needed: a check that failed must not reboot machines.
  */
 
-import type { Answer, NeedLevel } from "../need.ts";
+import type { Answer, Need, NeedLevel } from "../need.ts";
 import { type ChildEnd, runChild } from "../host/child.ts";
 import { isThere } from "../host/regular_file.ts";
 import { reasonOf } from "../system_error.ts";
@@ -14,7 +14,7 @@ import { reasonOf } from "../system_error.ts";
 export interface Ground {
   /** An absolute path, below the directory that stands for `/`. */
   path(path: string): string;
-  /** Runs a program in the C locale to its end or its deadline. */
+  /** Runs a program in the C locale, and those of systemd with all they usually say, to its end or its deadline. */
   run(program: string, args: readonly string[]): Promise<ChildEnd>;
 }
 
@@ -44,17 +44,30 @@ export function groundAt(root: string): Ground {
   return {
     path: (path) => `${below}${path}`,
     run: (program, args) =>
-      runChild(program, args, { env: { LC_ALL: "C" }, timeoutMs: PROGRAM_LIMIT_MS, ownGroup: true }),
+      runChild(program, args, {
+        env: { LC_ALL: "C", SYSTEMD_LOG_LEVEL: "info" },
+        timeoutMs: PROGRAM_LIMIT_MS,
+        ownGroup: true,
+      }),
   };
 }
 
-/** `level`: what would meet the need at least. */
+/** `level`: what would meet the need at least; `packages`: those that it is for, where they are known. */
 export function needed(
   reasons: readonly string[],
   fingerprint: string,
-  level: NeedLevel = "reboot",
-): Answer {
-  return { kind: "needed", reasons, ...(level === "reboot" ? {} : { level }), fingerprint };
+  { level = "reboot", packages = [] }: {
+    readonly level?: NeedLevel;
+    readonly packages?: readonly string[];
+  } = {},
+): Need {
+  return {
+    kind: "needed",
+    reasons,
+    ...(level === "reboot" ? {} : { level }),
+    fingerprint,
+    ...(packages.length === 0 ? {} : { packages }),
+  };
 }
 
 export const NOT_NEEDED: Answer = { kind: "not-needed" };

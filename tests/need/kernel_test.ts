@@ -110,6 +110,10 @@ Deno.test("readNeedrestart() takes 2 and 3 for a need, 1 for none, and everythin
   for (const state of ["2", "3"]) {
     assertEquals(readNeedrestart(BATCH(state)), { kind: "needed", reasons, fingerprint: pair });
   }
+  const inPlace = readNeedrestart(BATCH("2").replace("KEXP: 6.1.0-20", "KEXP: 6.1.0-18"));
+  assertEquals(inPlace.kind === "needed" && inPlace.reasons, [
+    "kernel 6.1.0-18-amd64 was replaced since the boot",
+  ]);
   assertEquals(readNeedrestart(BATCH("1")).kind, "not-needed");
   for (const text of [BATCH("0"), BATCH("7"), "", "NEEDRESTART-VER: 3.6\n", "garbage\0"]) {
     assertEquals(readNeedrestart(text).kind, "unknown", text);

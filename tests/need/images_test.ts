@@ -55,7 +55,13 @@ Deno.test("bootc: what is staged is a need, what is only downloaded is none", ()
   assertEquals(said({ booted: image, staged: null, rollbackQueued: false }), "not-needed");
   assertEquals(said({ booted: image, staged: null, rollbackQueued: true }), "bootc: a rollback is queued");
   assertEquals(said({ booted: null, staged: null }), "silent", "a machine with bootc on it that is no image");
+  const bare = { staged: null, booted: null, rollback: null, rollbackQueued: false, type: null };
+  assertEquals(said(bare), "silent", "the whole status of such a machine");
   assertEquals(said("?"), "unknown");
+  assertEquals(
+    readBootc(exited(1, "", "ERROR Status: This command must be executed as the root user\n")).kind,
+    "unknown",
+  );
   assertEquals(readBootc(exited(0, "<html>")).kind, "unknown");
 });
 

@@ -98,6 +98,8 @@ Deno.test("dnf: exit 1 alone is no need, for a failure has it too", async () => 
       why: ["dnf exited with 1: Error: Failed to download metadata for repo 'baseos'"],
     },
   );
+  const notRoot = "error: cannot open Packages database in /root/.rpmdb\nError: Error: rpmdb open failed\n";
+  assertEquals((await readDnfText("dnf", exited(1, "", notRoot))).kind, "unknown");
   assertEquals((await readDnfText("dnf", exited(2, NEEDED))).kind, "unknown");
   assertEquals((await readDnfText("dnf", { kind: "timeout" })).kind, "unknown");
   assertEquals(

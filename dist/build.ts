@@ -60,6 +60,7 @@ const RUN: readonly string[] = [
   "needrestart",
   "needs-restarting",
   "rpm-ostree",
+  "/snap/bin/canonical-livepatch",
   "/usr/lib/systemd/systemd-sysupdate",
 ];
 

@@ -5,7 +5,7 @@
 
 import type { Agent, Phase } from "./agent.ts";
 import { describeDistance, describeInstant } from "./description.ts";
-import type { NeedLevel } from "./need.ts";
+import type { Deadline, NeedLevel } from "./need.ts";
 import type { WindowState } from "./strategy.ts";
 import type { Moment } from "./surroundings.ts";
 
@@ -29,6 +29,8 @@ export interface MachineReport {
     readonly level?: NeedLevel;
     /** Why it is needed, or why nobody knows. */
     readonly reasons: readonly string[];
+    /** A date before which a reboot should come, needed or not, and what ends then. */
+    readonly deadline?: Deadline;
   };
   /** What the reboot waits for, in words. */
   readonly waitsFor?: string;
@@ -89,6 +91,7 @@ export function machineReport(
       ...(need.kind === "needed" ? known("since", needSinceMs) : {}),
       ...(need.kind === "needed" ? { level: need.level ?? "reboot" } : {}),
       reasons: need.kind === "needed" ? need.reasons : need.kind === "unknown" ? need.why : [],
+      ...(need.deadline === undefined ? {} : { deadline: need.deadline }),
     },
     ...(WAITS.has(phase.name) && said !== "" ? { waitsFor: said } : {}),
     ...(inForce ? { heldOff: { why: heldOff.why, ...known("until", heldOff.untilMs ?? undefined) } } : {}),

@@ -5,7 +5,12 @@
  * fails is unknown, never needed, and never silences another one. One that has nothing to ask on this host is silent, and
  * counts for nothing.
  */
-export type Need =
+export type Need = Reboot & {
+  /** A date before which a reboot should come, needed or not. */
+  readonly deadline?: Deadline;
+};
+
+type Reboot =
   | {
     readonly kind: "needed";
     readonly reasons: readonly string[];
@@ -16,6 +21,8 @@ export type Need =
      * {@linkcode isCoveredBy}. One word a source, without blanks in it, joined by blanks.
      */
     readonly fingerprint: string;
+    /** The packages that it is needed for, each once, where the source knows them. */
+    readonly packages?: readonly string[];
   }
   | { readonly kind: "not-needed" }
   | { readonly kind: "unknown"; readonly why: readonly string[] };
@@ -27,8 +34,20 @@ export type Need =
 export const NEED_LEVELS = ["reboot", "kexec", "soft-reboot"] as const;
 export type NeedLevel = typeof NEED_LEVELS[number];
 
+/** A date before which a machine should reboot, although nothing needs it today; `deadline.ts` tells it. */
+export interface Deadline {
+  /** A date, YYYY-MM-DD: its beginning in UTC. */
+  readonly until: string;
+  /** What comes then, for people: `end of Livepatch for kernel 6.8.0-142.142-generic`. */
+  readonly why: string;
+}
+
 /** What a detector says: a need, or that on this host there is nothing that it could ask; `why` is for people. */
-export type Answer = Need | { readonly kind: "silent"; readonly why?: string };
+export type Answer = Need | {
+  readonly kind: "silent";
+  readonly why?: string;
+  readonly deadline?: Deadline;
+};
 
 /**
  * Watches one source until `signal` aborts, and then resolves. Calls `listener` once soon after its start and again
@@ -38,9 +57,17 @@ export type Detector = (signal: AbortSignal, listener: (answer: Answer) => void)
 
 /**
  * Needed if any detector says so, with the reasons of all that do and the highest of their levels; else not needed if any knows that; else unknown,
- * each reason under its detector's name. The fingerprint has the part of each that says needed, with its name.
+ * each reason under its detector's name. The fingerprint has the part of each that says needed, with its name. The
+ * deadline is the first of theirs.
  */
 export function combineNeed(answers: ReadonlyMap<string, Answer>): Need {
+  const deadlines = [...answers.values()].flatMap((answer) => answer.deadline ?? []);
+  const deadline = deadlines.toSorted((a, b) => Date.parse(a.until) - Date.parse(b.until))[0];
+  const need = combineReboot(answers);
+  return deadline === undefined ? need : { ...need, deadline };
+}
+
+function combineReboot(answers: ReadonlyMap<string, Answer>): Reboot {
   const reasons: string[] = [];
   const parts: string[] = [];
   const why: string[] = [];

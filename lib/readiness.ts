@@ -4,6 +4,7 @@
  */
 
 import type { HoldOff, Inquiry, LoggedIn, Phase } from "./agent.ts";
+import { describeDeadline } from "./deadline.ts";
 import {
   type Clock,
   describeDistance,
@@ -44,20 +45,21 @@ export function notKnown(what: string, why: string, change?: string): Circumstan
   return { what, answer: "unknown", why, ...(change === undefined ? {} : { change }) };
 }
 
-export function needCircumstance(need: Need): Circumstance {
+export function needCircumstance(need: Need, now: number): Circumstance {
   const what = "need";
+  const deadline = need.deadline === undefined ? "" : `; ${describeDeadline(need.deadline, now)}`;
   switch (need.kind) {
     case "needed":
-      return { what, answer: "yes", why: need.reasons.join("; ") };
+      return { what, answer: "yes", why: need.reasons.join("; ") + deadline };
     case "not-needed":
       return {
         what,
         answer: "no",
-        why: "no reboot is needed",
+        why: `no reboot is needed${deadline}`,
         change: "an update that needs one, or 'locksmith send-need-reboot'",
       };
     case "unknown":
-      return notKnown(what, need.why.join("; "), "'locksmith needs-reboot' says more");
+      return notKnown(what, need.why.join("; ") + deadline, "'locksmith needs-reboot' says more");
   }
 }
 

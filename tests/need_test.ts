@@ -26,6 +26,15 @@ Deno.test("combineNeed() says needed if any says so, with all their reasons and 
   });
 });
 
+Deno.test("combineNeed() has the first deadline, whatever the answer is, and none makes a need", () => {
+  const until = (date: string) => ({ until: date, why: "end" });
+  const late: Answer = { kind: "silent", deadline: until("2027-10-02") };
+  const early: Answer = { kind: "silent", deadline: until("2027-03-01") };
+  assertEquals(combined(NOT, late, early), { kind: "not-needed", deadline: until("2027-03-01") });
+  assertEquals(combined(late).kind, "unknown");
+  assertEquals(combined(needed("a"), late).deadline, until("2027-10-02"));
+});
+
 Deno.test("combineNeed() never drops a need for want of a reason", () => {
   assertEquals(combined(NOT, needed()), { kind: "needed", reasons: ["d1"], fingerprint: "d1:" });
 });

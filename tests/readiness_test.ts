@@ -22,6 +22,7 @@ import type { SessionMode } from "../lib/session_mode.ts";
 const NOW = Date.UTC(2026, 0, 1, 12);
 const HOUR_MS = 3_600_000;
 const CLOCK = { now: NOW, zone: "UTC" };
+const DEADLINE = { until: "2026-01-11", why: "end of Livepatch" };
 
 /** As one line. */
 function line({ what, answer, why, change }: Circumstance): string {
@@ -46,9 +47,9 @@ function group(semaphore: Partial<Semaphore>, queue: readonly Partial<Place>[] =
 Deno.test("a need, a window, a hold-off and a limit say what they are and what would change a no", () => {
   assertEquals(
     [
-      needCircumstance({ kind: "needed", reasons: ["a new kernel"], fingerprint: "k" }),
-      needCircumstance({ kind: "not-needed" }),
-      needCircumstance({ kind: "unknown", why: ["dnf: exited with 3"] }),
+      needCircumstance({ kind: "needed", reasons: ["a new kernel"], fingerprint: "k" }, NOW),
+      needCircumstance({ kind: "not-needed", deadline: DEADLINE }, NOW),
+      needCircumstance({ kind: "unknown", why: ["dnf: exited with 3"] }, NOW),
       windowCircumstance({ open: true, closesAt: Infinity, nextOpensAt: NOW }, CLOCK),
       windowCircumstance({ open: true, closesAt: NOW + HOUR_MS, nextOpensAt: NOW + 9 * HOUR_MS }, CLOCK),
       windowCircumstance({ open: false, nextOpensAt: NOW + HOUR_MS }, CLOCK),
@@ -61,7 +62,7 @@ Deno.test("a need, a window, a hold-off and a limit say what they are and what w
     ].map(line),
     [
       "need: yes: a new kernel",
-      "need: no: no reboot is needed -> an update that needs one, or 'locksmith send-need-reboot'",
+      "need: no: no reboot is needed; reboot before 2026-01-11, in 9 days 12 h: end of Livepatch -> an update that needs one, or 'locksmith send-need-reboot'",
       "need: unknown: dnf: exited with 3 -> 'locksmith needs-reboot' says more",
       "window: yes: always open",
       "window: yes: open, closes Thu 2026-01-01 13:00 +00:00, in 1 h",

@@ -8,6 +8,7 @@ import type { Context } from "./command.ts";
 import { Coordinator } from "../host/coordinator.ts";
 import { DAEMON_LOCK, LockedFileError, openLocked } from "../host/locked_file.ts";
 import { Daemon, type Host, TICK_INTERVAL_MS } from "../daemon.ts";
+import { DeadlineReminder } from "../deadline.ts";
 import { rehearsing } from "./dry_run.ts";
 import { Bus } from "../host/bus.ts";
 import { formatDuration } from "../duration.ts";
@@ -17,6 +18,7 @@ import { groupLabel } from "../group.ts";
 import { type HostOptions, realHost, showOnTerminals, told } from "../host/host.ts";
 import { happeningsOf } from "../happening.ts";
 import { DISABLE_FILE, POSTPONED_FILE, postponedFile, readHoldOff } from "../host/hold_off.ts";
+import { Lookout } from "../host/lookout.ts";
 import { MachineFile } from "../host/machine_file.ts";
 import { MachinePublisher } from "./machine_publisher.ts";
 import { NeedMemory } from "../host/need_memory.ts";
@@ -284,8 +286,10 @@ async function serve(
     ...(afterBoot === undefined ? {} : { afterBoot }),
     host: guard(dryRun ? rehearsing(host, method) : host),
   }, signal);
+  const lookout = new Lookout(surroundings);
+  using reminder = new DeadlineReminder(surroundings, log);
   const detectors = needMemory.remembering(
-    told(await needDetectors(config, { bus, machine, log, surroundings }), log),
+    told(await needDetectors(config, { bus, lookout, machine, log, surroundings }), log),
   );
   const started = daemon.start();
   if (prepared) daemon.dispatch({ kind: "prepared" });
@@ -300,9 +304,10 @@ async function serve(
       left.run(signal),
       publish(context, strategy, log, { state, needSince }, signal),
       publisher.run(signal),
-      watchOrders(orders, first, surroundings, signal, (event) => daemon.dispatch(event)),
+      watchOrders(orders, first, lookout, signal, (event) => daemon.dispatch(event)),
       watchNeed(detectors, signal, (need) => {
         log("debug", `need of a reboot: ${JSON.stringify(need)}`);
+        reminder.hear(need.deadline);
         daemon.dispatch({ kind: "need", need });
       }),
     ]),

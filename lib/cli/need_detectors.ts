@@ -4,9 +4,11 @@ import type { Config } from "./config.ts";
 import type { Bus } from "../host/bus.ts";
 import type { Machine } from "../machine.ts";
 import type { Detector } from "../need.ts";
-import { REQUEST_FILE, watchRequest } from "../need/request.ts";
-import { watchSentinel } from "../need/sentinel.ts";
-import { detectorOf, type Ground, groundAt, type Source, Turns } from "../need/source.ts";
+import type { Lookout } from "../host/lookout.ts";
+import { detectorOf, Turns } from "../need/detector.ts";
+import { fileSource } from "../need/own.ts";
+import { requestSource } from "../need/request.ts";
+import { type Ground, groundAt, type Source } from "../need/source.ts";
 import { chosenSources } from "../need/sources.ts";
 import { watchUpdateEngine } from "../need/update_engine.ts";
 import { below } from "./settings.ts";
@@ -20,26 +22,24 @@ type NeedConfig = Pick<Config<"daemon">, "root" | "sentinel" | "need" | "need-in
 /** All of them by name, in the order in which their reasons are told. */
 export async function needDetectors(
   { root, sentinel, need, "need-interval": intervalMs }: NeedConfig,
-  { bus, machine, log, surroundings }: {
+  { bus, lookout, machine, log, surroundings }: {
     readonly bus: Bus;
+    readonly lookout: Lookout;
     readonly machine: Machine;
     readonly log: Log;
     readonly surroundings: Surroundings;
   },
 ): Promise<Map<string, Detector>> {
   const ground = groundAt(root);
-  const turns = new Turns();
   const sources = await sourcesBeside(sentinel, need, ground);
+  const shared = { ground, lookout, turns: new Turns(), intervalMs, surroundings };
   return new Map<string, Detector>([
     ["update-engine", (signal, listener) => {
       return watchUpdateEngine(bus, signal, listener, { onIgnored: (why) => log("warning", why) });
     }],
-    ["sentinel", (signal, listener) => watchSentinel(below(root, sentinel), signal, listener)],
-    ["send-need-reboot", (signal, listener) => {
-      return watchRequest(below(root, REQUEST_FILE), machine.bootId, signal, listener);
-    }],
-    ...sources.map((source) =>
-      [source.name, detectorOf(source, ground, intervalMs, surroundings, turns)] as const
+    ["sentinel", detectorOf(fileSource(sentinel), shared)],
+    ...[requestSource(machine.bootId), ...sources].map((source) =>
+      [source.name, detectorOf(source, shared)] as const
     ),
   ]);
 }

@@ -21,6 +21,7 @@ export const SOURCE_NAMES = [
   "flatcar",
   "needrestart",
   "kernel",
+  "livepatch",
 ] as const;
 
 /** `auto`, or names separated by commas. A command is the last, since it may have commas itself. */

@@ -1,7 +1,7 @@
 /** `needs-reboot`: does this machine need a reboot, which of its sources says what, and an exit code for scripts. */
 
 import type { Context } from "./command.ts";
-import { type Answer, combineNeed, type NeedLevel } from "../need.ts";
+import { type Answer, combineNeed, type Deadline, type NeedLevel } from "../need.ts";
 import { groundAt } from "../need/source.ts";
 import { chosenSources } from "../need/sources.ts";
 import { table } from "./output.ts";
@@ -19,10 +19,15 @@ export interface NeedReport {
   readonly level?: NeedLevel;
   /** Since when it is needed, an instant, as far as the daemon of this host remembers it. */
   readonly since?: string;
+  /** A date before which a reboot should come, needed or not; the first that a source names. */
+  readonly deadline?: Deadline;
   readonly sources: readonly {
     readonly name: string;
     readonly answer: Answer["kind"];
     readonly reasons: readonly string[];
+    /** What it is needed for; only where it is, and the source knows. */
+    readonly packages?: readonly string[];
+    readonly deadline?: Deadline;
   }[];
 }
 
@@ -39,7 +44,7 @@ export async function needsReboot(
   const now = surroundings.now();
   const since = found.need === "needed" ? await needSince(config.root, now) : undefined;
   const report = since === undefined ? found : { ...found, since };
-  out(config.json ? `${JSON.stringify(report)}\n` : renderNeed(report, await describeSince(since, now)));
+  out(config.json ? `${JSON.stringify(report)}\n` : renderNeed(report, await describeTimes(report, now)));
   return EXIT[report.need];
 }
 
@@ -51,16 +56,20 @@ async function needSince(root: string, now: number): Promise<string | undefined>
   return await (await import("../host/need_memory.ts")).readNeedSince(root);
 }
 
-function reportOf(answers: ReadonlyMap<string, Answer>): NeedReport {
+/** What the sources say, joined. */
+export function reportOf(answers: ReadonlyMap<string, Answer>): NeedReport {
   const need = combineNeed(answers);
   return {
     need: need.kind,
     reasons: need.kind === "needed" ? need.reasons : need.kind === "unknown" ? need.why : [],
     ...(need.kind === "needed" ? { level: need.level ?? "reboot" } : {}),
+    ...(need.deadline === undefined ? {} : { deadline: need.deadline }),
     sources: [...answers].map(([name, answer]) => ({
       name,
       answer: answer.kind,
       reasons: reasonsOf(answer),
+      ...(answer.kind === "needed" && answer.packages !== undefined ? { packages: answer.packages } : {}),
+      ...(answer.deadline === undefined ? {} : { deadline: answer.deadline }),
     })),
   };
 }
@@ -72,7 +81,7 @@ function reasonsOf(answer: Answer): readonly string[] {
     case "unknown":
       return answer.why;
     case "silent":
-      return answer.why === undefined ? [] : [answer.why];
+      return [answer.why, answer.deadline?.why].filter((text) => text !== undefined);
     case "not-needed":
       return [];
   }
@@ -85,7 +94,11 @@ const WORDS = {
   "silent": "cannot tell",
 } as const;
 
-function renderNeed({ need, reasons, level, sources }: NeedReport, since: string): string {
+/** The report for people. */
+export function renderNeed(
+  { need, reasons, level, sources }: NeedReport,
+  { since, deadline }: Times,
+): string {
   const less = level === undefined || level === "reboot" ? "" : ` (a ${level} would do)`;
   const head = need === "needed"
     ? `a reboot is needed${since}${less}`
@@ -96,14 +109,29 @@ function renderNeed({ need, reasons, level, sources }: NeedReport, since: string
     return `${head}: this system has no way to tell that locksmith knows; name one with --need file:PATH or command:COMMAND\n`;
   }
   const why = reasons.length > 0 ? `: ${reasons.join("; ")}` : "";
-  const rows = sources.map(({ name, answer, reasons }) => [name, WORDS[answer], reasons.join("; ")]);
-  return `${head}${why}\n\n${table([["SOURCE", "REBOOT", "WHY"], ...rows])}`;
+  const rows = sources.map(({ name, answer, reasons, deadline }) => {
+    return [name, deadline === undefined ? WORDS[answer] : `before ${deadline.until}`, reasons.join("; ")];
+  });
+  return `${head}${why}${deadline}\n\n${table([["SOURCE", "REBOOT", "WHY"], ...rows])}`;
 }
 
-/** ` since Sat 2026-11-28 02:00 +01:00, 2 days ago`; nothing where it is not known. */
-async function describeSince(since: string | undefined, now: number): Promise<string> {
-  if (since === undefined) return "";
-  const { describeDistance, describeInstant } = await import("../description.ts");
-  const ms = Math.trunc(Date.parse(since) / 1000) * 1000;
-  return ` since ${describeInstant(ms, zoneOfHost())}, ${describeDistance(Math.min(-1, ms - now))}`;
+/** What is told of times, for people; empty where there is nothing to tell. */
+interface Times {
+  readonly since: string;
+  readonly deadline: string;
+}
+
+/** ` since Sat 2026-11-28 02:00 +01:00, 2 days ago`, and `; reboot before 2027-10-02, in 9 days: end of Livepatch`. */
+async function describeTimes({ since, deadline }: NeedReport, now: number): Promise<Times> {
+  const times = { since: "", deadline: "" };
+  if (since !== undefined) {
+    const { describeDistance, describeInstant } = await import("../description.ts");
+    const ms = Math.trunc(Date.parse(since) / 1000) * 1000;
+    times.since = ` since ${describeInstant(ms, zoneOfHost())}, ${describeDistance(Math.min(-1, ms - now))}`;
+  }
+  if (deadline !== undefined) {
+    const { describeDeadline } = await import("../deadline.ts");
+    times.deadline = `; ${describeDeadline(deadline, now)}`;
+  }
+  return times;
 }

@@ -56,7 +56,7 @@ export async function nowReport(context: Context<"window">, window: WindowState)
   const machine = await readMachine(root);
   const holdOff = await readHoldOff(root, postponedFile(root, () => {}), { now: clock.now, zone });
   const circumstances = [
-    needCircumstance(needOf(daemon)),
+    needCircumstance(needOf(daemon), clock.now),
     windowCircumstance(window, clock),
     holdOffCircumstance(holdOff, clock),
     limitCircumstance(daemon.stopped ?? null),
@@ -67,9 +67,10 @@ export async function nowReport(context: Context<"window">, window: WindowState)
   return { answer: joinedAnswer(circumstances), circumstances };
 }
 
-function needOf({ need: { kind, reasons } }: MachineReport): Need {
-  if (kind === "needed") return { kind, reasons, fingerprint: "" };
-  return kind === "unknown" ? { kind, why: reasons } : { kind };
+function needOf({ need: { kind, reasons, deadline } }: MachineReport): Need {
+  const told = deadline === undefined ? {} : { deadline };
+  if (kind === "needed") return { kind, reasons, fingerprint: "", ...told };
+  return kind === "unknown" ? { kind, why: reasons, ...told } : { kind, ...told };
 }
 
 async function askHost(

@@ -29,13 +29,3 @@ export async function isThere(path: string): Promise<boolean> {
     throw error;
   }
 }
-
-/** By what a change of a file shows. Asked in one call of the system, without another thread. */
-export function signOf(path: string): string {
-  try {
-    const { dev, ino, size, mtime } = Deno.statSync(path);
-    return `${dev}:${ino}:${size}:${mtime?.getTime()}`;
-  } catch {
-    return "-";
-  }
-}

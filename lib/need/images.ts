@@ -4,7 +4,6 @@
 
 import type { Answer } from "../need.ts";
 import type { ChildEnd } from "../host/child.ts";
-import { digest } from "./looking.ts";
 import {
   answered,
   failure,
@@ -78,6 +77,9 @@ export function readBootc(end: ChildEnd): Answer {
   });
 }
 
+/** What it says on stderr, whether or not something newer is installed. */
+const SYSUPDATE_VERDICT =
+  /^Newest installed version '([^']*)' (is newer than|matches|is older than) booted version '([^']*)'/m;
 const SYSUPDATE = "/usr/lib/systemd/systemd-sysupdate";
 
 export const SYSUPDATE_SOURCE: Source = {
@@ -90,11 +92,15 @@ export const SYSUPDATE_SOURCE: Source = {
   ask: async (ground) => {
     const end = await ground.run(SYSUPDATE, ["pending"]);
     if (end.kind !== "exited" || end.signal !== null) return failure("systemd-sysupdate", end);
+    const [, newest = "", how = "", booted = ""] = SYSUPDATE_VERDICT.exec(end.stderr) ?? [];
     if (end.code === 0) {
-      return needed(["systemd-sysupdate: a newer version is installed"], await digest([end.stdout.trim()]));
+      const what = newest === ""
+        ? "a newer version is installed"
+        : `${newest} is installed, ${booted} is running`;
+      return needed([`systemd-sysupdate: ${what}`], `${booted}>${newest}`);
     }
-    // what fails says so
-    return end.code === 1 && end.stderr.trim() === "" ? NOT_NEEDED : failure("systemd-sysupdate", end);
+    // a failure exits with 1 too
+    return end.code === 1 && how !== "" ? NOT_NEEDED : failure("systemd-sysupdate", end);
   },
 };
 

@@ -33,7 +33,7 @@ export const KERNEL: Source = {
 };
 
 async function compareKernels(ground: Ground): Promise<Answer> {
-  const running = (await Deno.readTextFile(ground.path("/proc/sys/kernel/osrelease"))).trim();
+  const { release: running, bootedMs } = await runningKernel(ground);
   const installed = await kernelsIn(ground);
   if (installed === null) return unknown(`${MODULES} does not exist: a container, or a kernel of its own`);
   if (!installed.includes(running)) {
@@ -43,7 +43,6 @@ async function compareKernels(ground: Ground): Promise<Answer> {
       `${running}>${newest}`,
     );
   }
-  const bootedMs = await bootTimeMs(ground);
   const [newest] = installed
     .filter((version) => flavourOf(version) === flavourOf(running) && compareVersions(version, running) >= 0)
     .sort(compareVersions).reverse();
@@ -85,6 +84,20 @@ async function installedMs(ground: Ground, version: string): Promise<number | nu
     }
   }
   return null;
+}
+
+/**
+ * The kernel that runs, and when it booted, in milliseconds since the epoch. The runtime tells both; the files below `/proc`,
+ * which it lets nobody read who may not do everything, are for another root.
+ */
+async function runningKernel(
+  ground: Ground,
+): Promise<{ readonly release: string; readonly bootedMs: number }> {
+  if (ground.path("/") === "/") {
+    return { release: Deno.osRelease(), bootedMs: Date.now() - 1000 * Deno.osUptime() };
+  }
+  const release = (await Deno.readTextFile(ground.path("/proc/sys/kernel/osrelease"))).trim();
+  return { release, bootedMs: await bootTimeMs(ground) };
 }
 
 async function bootTimeMs(ground: Ground): Promise<number> {
@@ -144,7 +157,11 @@ export function readNeedrestart(output: string): Answer {
   const parts: string[] = [];
   if (kernel === "2" || kernel === "3") {
     const [running = "?", expected = "?"] = [fields.get("KCUR"), fields.get("KEXP")];
-    reasons.push(`kernel ${expected} is installed, ${running} is running`);
+    reasons.push(
+      expected === running
+        ? `kernel ${running} was replaced since the boot`
+        : `kernel ${expected} is installed, ${running} is running`,
+    );
     parts.push(`${running}>${expected}`);
   }
   if (microcode === "2") {

@@ -1,9 +1,8 @@
 /** What the operator names: `file:PATH`, which exists while a reboot is needed, and `command:COMMAND`. */
 
 import type { Answer } from "../need.ts";
-import { digest } from "./looking.ts";
 import { readSentinel, sentinelFiles } from "./sentinel.ts";
-import { failure, needed, NOT_NEEDED, type Source } from "./source.ts";
+import { digest, failure, needed, NOT_NEEDED, type Source } from "./source.ts";
 
 export function fileSource(path: string): Source {
   return {

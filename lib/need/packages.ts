@@ -6,10 +6,10 @@
 import { type Answer, NEED_LEVELS, type NeedLevel } from "../need.ts";
 import type { ChildEnd } from "../host/child.ts";
 import { whoElseWrites } from "../host/owned_file.ts";
-import { digest } from "./looking.ts";
 import { readSentinel, sentinelFiles } from "./sentinel.ts";
 import {
   answered,
+  digest,
   failure,
   type Ground,
   has,
@@ -81,7 +81,7 @@ async function askZypper(ground: Ground): Promise<Answer> {
     reasons.push(`${PURGE_KERNELS}: a kernel was installed`);
     asked = "reboot";
   }
-  return reasons.length === 0 ? NOT_NEEDED : needed(reasons, await digest(reasons), asked);
+  return reasons.length === 0 ? NOT_NEEDED : needed(reasons, await digest(reasons), { level: asked });
 }
 
 async function readIfThere(path: string): Promise<string | null> {
@@ -114,7 +114,7 @@ export const DNF: Source = {
   },
 };
 
-/** What dnf5 says in JSON, from 5.4.1.0 on; `null` where it has no such output, or is not understood. */
+/** What dnf5 says in JSON, from 5.4.1.0 on, the packages by name; `null` where it has no such output, or is not understood. */
 export async function readDnf5(end: ChildEnd): Promise<Answer | null> {
   if (end.kind !== "exited") return failure("dnf5", end);
   let report: unknown;
@@ -127,27 +127,15 @@ export async function readDnf5(end: ChildEnd): Promise<Answer | null> {
   const entry = report.find((entry): entry is Record<string, unknown> => entry?.type === "reboot");
   if (typeof entry?.reboot_required !== "boolean") return null;
   if (!entry.reboot_required) return NOT_NEEDED;
-  const names = namesIn(entry);
-  return needed(
-    [`dnf: a reboot is required${names.length === 0 ? "" : ` (${some(names)})`}`],
-    await digest(names),
-  );
+  const { packages } = entry;
+  return await neededFor(Array.isArray(packages) ? packages.filter((name) => typeof name === "string") : []);
 }
 
-/** The names of packages anywhere in a report: its shape has grown from version to version. */
-function namesIn(value: unknown): string[] {
-  const found = new Set<string>();
-  const walk = (value: unknown) => {
-    if (Array.isArray(value)) value.forEach(walk);
-    else if (typeof value === "object" && value !== null) {
-      for (const [key, content] of Object.entries(value)) {
-        if ((key === "name" || key === "nevra") && typeof content === "string") found.add(content);
-        else walk(content);
-      }
-    }
-  };
-  walk(value);
-  return [...found].sort();
+/** Needed for packages, each of which may stand with its version behind a blank. */
+async function neededFor(packages: readonly string[]): Promise<Answer> {
+  const names = [...new Set(packages.map((name) => name.replace(/ .*/, "")))].sort();
+  const reason = `dnf: a reboot is required${names.length === 0 ? "" : ` (${some(names)})`}`;
+  return needed([reason], await digest(packages.toSorted()), { packages: names });
 }
 
 /**
@@ -158,10 +146,9 @@ export async function readDnfText(program: string, end: ChildEnd): Promise<Answe
   if (end.kind !== "exited" || end.signal !== null) return failure(program, end);
   if (end.code === 0) return NOT_NEEDED;
   if (end.code !== 1 || !/^Reboot is required/m.test(end.stdout)) return failure(program, end);
-  const names = [...end.stdout.matchAll(/^ +\* +(\S.*?)\s*$/gm)].map(([, name = ""]) => name).sort();
-  return needed(
-    [`dnf: a reboot is required${names.length === 0 ? "" : ` (${some(names)})`}`],
-    await digest(names),
+  // `  * kernel`; yum on RHEL 7 says `  gnutls -> 3.3.29-9.el7_6`
+  return await neededFor(
+    [...end.stdout.matchAll(/^ {2}(?:\* )?(\S+(?: -> \S+)?) *$/gm)].map(([, name = ""]) => name),
   );
 }
 

@@ -9,7 +9,7 @@
 import { OwnedFileError, readOwned, writeOwned } from "../host/owned_file.ts";
 import type { Answer } from "../need.ts";
 import { kernelBoot } from "../machine.ts";
-import { watchByLooking } from "./looking.ts";
+import type { Source } from "./source.ts";
 
 /** Where the word is left, below the root directory. */
 export const REQUEST_FILE = "/run/locksmith/need-reboot";
@@ -52,15 +52,16 @@ export async function readRequest(path: string, boot: string): Promise<Answer> {
   };
 }
 
-/** Watches the file until `signal` aborts, by looking every `recheckMs` (0.8 s). */
-export async function watchRequest(
-  path: string,
-  boot: string,
-  signal: AbortSignal,
-  listener: (answer: Answer) => void,
-  options: { readonly recheckMs?: number } = {},
-): Promise<void> {
-  await watchByLooking(() => readRequest(path, boot), signal, listener, { ...options, paths: [path] });
+/** The request as a source, in the boot with the identity `boot`. */
+export function requestSource(boot: string): Source {
+  return {
+    name: "send-need-reboot",
+    about: "root asked for it",
+    cost: "file",
+    files: [REQUEST_FILE],
+    isHere: () => Promise.resolve(true),
+    ask: (ground) => readRequest(ground.path(REQUEST_FILE), boot),
+  };
 }
 
 function parseRequest(text: string): RebootRequest | null {

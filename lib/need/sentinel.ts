@@ -8,7 +8,7 @@
 import { reasonOf } from "../host/child.ts";
 import { whoElseWrites } from "../host/owned_file.ts";
 import type { Need } from "../need.ts";
-import { digest, watchByLooking } from "./looking.ts";
+import { digest, needed } from "./source.ts";
 
 const MAX_PACKAGES_NAMED = 5;
 /** So much of a file is read. */
@@ -28,11 +28,8 @@ export async function readSentinel(path: string): Promise<Need> {
     if (fault !== null) return { kind: "unknown", why: [`${path} exists but cannot be trusted: ${fault}`] };
     const text = isFile ? await readStart(path) : "";
     const packages = packagesIn(await readStart(`${path}.pkgs`));
-    return {
-      kind: "needed",
-      reasons: [`${path} exists${describePackages(packages)}`],
-      fingerprint: await digest([path, text, ...packages.toSorted()]),
-    };
+    const fingerprint = await digest([path, text, ...packages.toSorted()]);
+    return needed([`${path} exists${describePackages(packages)}`], fingerprint, { packages });
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return { kind: "not-needed" };
     return { kind: "unknown", why: [`cannot look for ${path}: ${reasonOf(error)}`] };
@@ -74,23 +71,4 @@ function describePackages(names: readonly string[]): string {
   return ` (${names.length} package${names.length === 1 ? "" : "s"}: ${named}${
     more > 0 ? ` and ${more} more` : ""
   })`;
-}
-
-/**
- * Watches a sentinel file until `signal` aborts, by looking every `recheckMs` (0.8 s).
- *
- * Looking costs microseconds, and is right for directories that come late or are made anew. The runtime's own watch on a
- * directory is not: it opens every file that changes there, and a named pipe among them (there are some in `/run`) blocks
- * it, and with its closing the whole process.
- */
-export async function watchSentinel(
-  path: string,
-  signal: AbortSignal,
-  listener: (need: Need) => void,
-  options: { readonly recheckMs?: number } = {},
-): Promise<void> {
-  await watchByLooking(() => readSentinel(path), signal, listener, {
-    ...options,
-    paths: sentinelFiles(path),
-  });
 }

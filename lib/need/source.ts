@@ -5,18 +5,16 @@
  * nobody expects makes the answer unknown, never needed: a check that failed must not reboot machines.
  */
 
-import type { Answer, Detector, NeedLevel } from "../need.ts";
-import { type ChildEnd, pause, runChild } from "../host/child.ts";
+import type { Answer, Need, NeedLevel } from "../need.ts";
+import { type ChildEnd, runChild } from "../host/child.ts";
 import { isThere } from "../host/regular_file.ts";
-import type { Surroundings } from "../surroundings.ts";
 import { reasonOf } from "../system_error.ts";
-import { watchByLooking } from "./looking.ts";
 
 /** The machine, as a source sees it. */
 export interface Ground {
   /** An absolute path, below the directory that stands for `/`. */
   path(path: string): string;
-  /** Runs a program in the C locale to its end or its deadline. */
+  /** Runs a program in the C locale, and those of systemd with all they usually say, to its end or its deadline. */
   run(program: string, args: readonly string[]): Promise<ChildEnd>;
 }
 
@@ -27,7 +25,7 @@ export interface Source {
   readonly about: string;
   /** `file`: looking costs next to nothing; `program`: it is asked only now and then. */
   readonly cost: "file" | "program";
-  /** The files that tell by themselves when the answer may be another: see {@linkcode LookingOptions}. */
+  /** What the answer depends on, so that it is asked for only when one of them changes; absent: it is at every look. */
   readonly files?: readonly string[];
   /** Whether its system is on this machine. Never throws. */
   isHere(ground: Ground): Promise<boolean>;
@@ -46,59 +44,42 @@ export function groundAt(root: string): Ground {
   return {
     path: (path) => `${below}${path}`,
     run: (program, args) =>
-      runChild(program, args, { env: { LC_ALL: "C" }, timeoutMs: PROGRAM_LIMIT_MS, ownGroup: true }),
+      runChild(program, args, {
+        env: { LC_ALL: "C", SYSTEMD_LOG_LEVEL: "info" },
+        timeoutMs: PROGRAM_LIMIT_MS,
+        ownGroup: true,
+      }),
   };
 }
 
-/** A detector of one source. Programs are asked every `intervalMs`, lengthened by up to a tenth, and one at a time. */
-export function detectorOf(
-  source: Source,
-  ground: Ground,
-  intervalMs: number,
-  { random }: Pick<Surroundings, "random">,
-  turns: Turns,
-): Detector {
-  if (source.cost === "file") {
-    return (signal, listener) =>
-      watchByLooking(() => source.ask(ground), signal, listener, { paths: source.files?.map(ground.path) });
-  }
-  return async (signal, listener) => {
-    let last = "";
-    while (!signal.aborted) {
-      const answer = await turns.take(() => source.ask(ground));
-      if (signal.aborted) return;
-      const text = JSON.stringify(answer);
-      if (text !== last) listener(answer);
-      last = text;
-      await pause(intervalMs * (1 + random() / 10), signal);
-    }
-  };
-}
-
-/** Lets one after the other work: package managers wait for each other's locks, or fail on them. */
-export class Turns {
-  #last: Promise<unknown> = Promise.resolve();
-
-  take<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(work);
-    this.#last = turn.catch(() => {});
-    return turn;
-  }
-}
-
-/** `level`: what would meet the need at least. */
+/** `level`: what would meet the need at least; `packages`: those that it is for, where they are known. */
 export function needed(
   reasons: readonly string[],
   fingerprint: string,
-  level: NeedLevel = "reboot",
-): Answer {
-  return { kind: "needed", reasons, ...(level === "reboot" ? {} : { level }), fingerprint };
+  { level = "reboot", packages = [] }: {
+    readonly level?: NeedLevel;
+    readonly packages?: readonly string[];
+  } = {},
+): Need {
+  return {
+    kind: "needed",
+    reasons,
+    ...(level === "reboot" ? {} : { level }),
+    fingerprint,
+    ...(packages.length === 0 ? {} : { packages }),
+  };
 }
 
 export const NOT_NEEDED: Answer = { kind: "not-needed" };
 
 export function unknown(why: string): Answer {
   return { kind: "unknown", why: [why] };
+}
+
+/** Sixteen hexadecimal digits of the texts' SHA-256: a fingerprint of what is too long for one. */
+export async function digest(texts: readonly string[]): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify(texts));
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex().slice(0, 16);
 }
 
 /** Whether a path is there; what cannot be looked at is not. */

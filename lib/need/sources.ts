@@ -2,6 +2,7 @@
 
 import { BOOTC, FLATCAR, NIXOS, RPM_OSTREE, SYSUPDATE_SOURCE } from "./images.ts";
 import { KERNEL, NEEDRESTART } from "./kernel.ts";
+import { LIVEPATCH } from "./livepatch.ts";
 import { commandSource, fileSource } from "./own.ts";
 import { DEBIAN, DNF, ZYPPER } from "./packages.ts";
 import type { Ground, Source } from "./source.ts";
@@ -18,6 +19,7 @@ export const SOURCES: readonly Source[] = [
   FLATCAR,
   NEEDRESTART,
   KERNEL,
+  LIVEPATCH,
 ];
 
 /** The sources that these words name, which were checked; with `auto` those whose system is there. */

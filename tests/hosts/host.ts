@@ -173,10 +173,10 @@ export class Host implements AsyncDisposable {
   }
 
   /** Writes a file on its disk, whether it is on or not. */
-  async write(path: string, text: string): Promise<void> {
+  async write(path: string, content: string | Uint8Array): Promise<void> {
     const file = this.lab.path(`${this.root}${path}`);
     await Deno.mkdir(file.replace(/\/[^/]*$/, ""), { recursive: true });
-    await Deno.writeTextFile(file, text);
+    await (typeof content === "string" ? Deno.writeTextFile(file, content) : Deno.writeFile(file, content));
   }
 
   /** The text of a file on its disk; empty where there is none. */

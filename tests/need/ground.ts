@@ -1,7 +1,11 @@
 /** A machine of files in a folder of its own, and of programs that answer as they are told. */
 
 import type { ChildEnd } from "../../lib/host/child.ts";
-import type { Ground } from "../../lib/need/source.ts";
+import { Lookout } from "../../lib/host/lookout.ts";
+import type { Detector } from "../../lib/need.ts";
+import { detectorOf, Turns } from "../../lib/need/detector.ts";
+import { type Ground, groundAt, type Source } from "../../lib/need/source.ts";
+import { REAL } from "../../lib/surroundings.ts";
 
 /** An exit of a program with what it wrote. */
 export function exited(code: number, stdout: string, stderr = ""): ChildEnd {
@@ -38,4 +42,16 @@ export class TestGround implements Ground, AsyncDisposable {
   async [Symbol.asyncDispose]() {
     await Deno.remove(this.root, { recursive: true });
   }
+}
+
+/** The detector of a source over files below `root`, which looks at them a hundred times a second. */
+export function detecting(source: Source, root: string): Detector {
+  const lookout = new Lookout(REAL, { everyMs: 10 });
+  return detectorOf(source, {
+    ground: groundAt(root),
+    lookout,
+    turns: new Turns(),
+    intervalMs: 1_000,
+    surroundings: REAL,
+  });
 }

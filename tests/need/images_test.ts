@@ -55,11 +55,21 @@ Deno.test("bootc: what is staged is a need, what is only downloaded is none", ()
   assertEquals(said({ booted: image, staged: null, rollbackQueued: false }), "not-needed");
   assertEquals(said({ booted: image, staged: null, rollbackQueued: true }), "bootc: a rollback is queued");
   assertEquals(said({ booted: null, staged: null }), "silent", "a machine with bootc on it that is no image");
+  const bare = { staged: null, booted: null, rollback: null, rollbackQueued: false, type: null };
+  assertEquals(said(bare), "silent", "the whole status of such a machine");
   assertEquals(said("?"), "unknown");
+  assertEquals(
+    readBootc(exited(1, "", "ERROR Status: This command must be executed as the root user\n")).kind,
+    "unknown",
+  );
   assertEquals(readBootc(exited(0, "<html>")).kind, "unknown");
 });
 
-Deno.test("sysupdate: exit 0 of 'pending' is a need, silent 1 is none, and an error is unknown", async () => {
+/** What systemd-sysupdate says on stderr, on systemd 252 as on 257. */
+const SYSUPDATE_SAYS = (how: string) =>
+  `Determining installed update sets...\nNewest installed version '42' ${how} booted version '41'.`;
+
+Deno.test("sysupdate: exit 0 of 'pending' is a need; 1 is none only with the words for it, for a failure has it too", async () => {
   await using ground = await TestGround.make();
   await ground.write("/usr/lib/systemd/systemd-sysupdate");
   assertEquals(await SYSUPDATE_SOURCE.isHere(ground), false, "nothing to update is configured");
@@ -67,19 +77,25 @@ Deno.test("sysupdate: exit 0 of 'pending' is a need, silent 1 is none, and an er
   assertEquals(await SYSUPDATE_SOURCE.isHere(ground), true);
   const said = async (code: number, stderr = "") => {
     ground.answers.set("/usr/lib/systemd/systemd-sysupdate pending", exited(code, "", stderr));
-    return (await SYSUPDATE_SOURCE.ask(ground)).kind;
+    return await SYSUPDATE_SOURCE.ask(ground);
   };
-  assertEquals([
-    await said(0),
-    await said(1),
-    await said(1, "No transfer definitions found.\n"),
-    await said(2),
-  ], [
-    "needed",
-    "not-needed",
-    "unknown",
-    "unknown",
-  ]);
+  assertEquals(await said(0, `${SYSUPDATE_SAYS("is newer than")} Reboot recommended.\n`), {
+    kind: "needed",
+    reasons: ["systemd-sysupdate: 42 is installed, 41 is running"],
+    fingerprint: "41>42",
+  });
+  for (const how of ["matches", "is older than"]) {
+    assertEquals((await said(1, `${SYSUPDATE_SAYS(how)}\n`)).kind, "not-needed");
+  }
+  for (
+    const fault of [
+      "",
+      "No transfer definitions found.\n",
+      "Determining installed update sets...\nCouldn't find any suitable installed versions.\n",
+      "Determining installed update sets...\n/etc/os-release lacks IMAGE_VERSION field.\n",
+    ]
+  ) assertEquals((await said(1, fault)).kind, "unknown", fault);
+  assertEquals((await said(2)).kind, "unknown");
 });
 
 Deno.test("nixos: another kernel, initrd or modules than those booted is a need", async () => {

@@ -20,6 +20,19 @@ async function machine(running: string, kernels: readonly string[], booted: "bef
   return ground;
 }
 
+Deno.test("kernel: the kernel of this machine is told by the runtime, and needs no file of /proc", async () => {
+  const ran: string[] = [];
+  const opened: string[] = [];
+  const answer = await KERNEL.ask({
+    path: (path) => {
+      opened.push(path);
+      return path;
+    },
+    run: (program) => Promise.reject(ran.push(program)),
+  });
+  assertEquals([opened.filter((path) => path.startsWith("/proc")), ran], [[], []], answer.kind);
+});
+
 const said = async (ground: TestGround) => {
   const answer = await KERNEL.ask(ground);
   return answer.kind === "needed" ? answer.reasons.join() : answer.kind;
@@ -110,10 +123,23 @@ Deno.test("readNeedrestart() takes 2 and 3 for a need, 1 for none, and everythin
   for (const state of ["2", "3"]) {
     assertEquals(readNeedrestart(BATCH(state)), { kind: "needed", reasons, fingerprint: pair });
   }
+  const inPlace = readNeedrestart(BATCH("2").replace("KEXP: 6.1.0-20", "KEXP: 6.1.0-18"));
+  assertEquals(inPlace.kind === "needed" && inPlace.reasons, [
+    "kernel 6.1.0-18-amd64 was replaced since the boot",
+  ]);
   assertEquals(readNeedrestart(BATCH("1")).kind, "not-needed");
   for (const text of [BATCH("0"), BATCH("7"), "", "NEEDRESTART-VER: 3.6\n", "garbage\0"]) {
     assertEquals(readNeedrestart(text).kind, "unknown", text);
   }
+  // 3.6 where no image is in /boot, and inside a container
+  const nothing =
+    "NEEDRESTART-VER: 3.6\nNEEDRESTART-KCUR: 6.18.44\nNEEDRESTART-KSTA: 0\nNEEDRESTART-UCSTA: 1\n" +
+    "NEEDRESTART-UCCUR: \nNEEDRESTART-UCEXP: \n";
+  assertEquals(readNeedrestart(nothing), {
+    kind: "unknown",
+    why: ["needrestart cannot tell which kernel is installed"],
+  });
+  assertEquals(readNeedrestart("NEEDRESTART-VER: 3.6\n").kind, "unknown");
   const microcode = readNeedrestart(
     BATCH("1").replace("UCSTA: 1", "UCSTA: 2").replace("UCEXP: 0x000000f0", "UCEXP: 0x000000f4"),
   );

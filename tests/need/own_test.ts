@@ -1,10 +1,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import type { Answer } from "../../lib/need.ts";
 import { commandSource } from "../../lib/need/own.ts";
-import { detectorOf, groundAt, NOT_NEEDED, type Source, Turns } from "../../lib/need/source.ts";
+import { groundAt } from "../../lib/need/source.ts";
 import { SOURCE_NAMES } from "../../lib/cli/need_values.ts";
 import { chosenSources, sourceNamed, SOURCES } from "../../lib/need/sources.ts";
-import { exited, TestGround } from "./ground.ts";
+import { TestGround } from "./ground.ts";
 
 Deno.test("command: exit 0 is a need with the last line as the reason, 1 is none, everything else unknown", async () => {
   const said = async (command: string) => {
@@ -48,39 +47,4 @@ Deno.test("chosenSources() with auto are those whose system is there", async () 
     "needrestart",
     "kernel",
   ]);
-});
-
-Deno.test("detectorOf() asks one program at a time, and tells an answer that is another than before", async () => {
-  await using ground = await TestGround.make();
-  let running = 0;
-  let most = 0;
-  const source = (name: string): Source => ({
-    name,
-    about: "",
-    cost: "program",
-    isHere: () => Promise.resolve(true),
-    ask: async (ground) => {
-      most = Math.max(most, ++running);
-      await ground.run(name, []);
-      running--;
-      return NOT_NEEDED;
-    },
-  });
-  ground.answers.set("a", exited(0, ""));
-  const stop = new AbortController();
-  const turns = new Turns();
-  const heard: Answer[] = [];
-  const { promise: both, resolve } = Promise.withResolvers<void>();
-  const detectors = ["a", "b"].map((name) =>
-    detectorOf(source(name), ground, 1, { random: () => 0 }, turns)(stop.signal, (answer) => {
-      heard.push(answer);
-      if (heard.length === 2) resolve();
-    })
-  );
-  await both;
-  while (ground.ran.length < 8) await new Promise((resolve) => setTimeout(resolve, 1));
-  stop.abort();
-  await Promise.all(detectors);
-  assertEquals(most, 1);
-  assertEquals(heard, [NOT_NEEDED, NOT_NEEDED]);
 });

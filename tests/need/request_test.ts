@@ -1,8 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { OwnedFileError } from "../../lib/host/owned_file.ts";
 import type { Answer } from "../../lib/need.ts";
-import { leaveRequest, readRequest, watchRequest } from "../../lib/need/request.ts";
+import { leaveRequest, readRequest, REQUEST_FILE, requestSource } from "../../lib/need/request.ts";
 import { Heard } from "../support/bus.ts";
+import { detecting } from "./ground.ts";
 
 const BOOT = "c5f0d3b8-7f6a-4c43-9a53-0d5a0d7b4f10";
 const NEXT_BOOT = "0d5a0d7b-4f10-4c43-9a53-c5f0d3b87f6a";
@@ -18,17 +19,17 @@ const NOBODY = 65534;
 async function inDirectory(test: (directory: string, path: string) => Promise<void>): Promise<void> {
   const directory = await Deno.makeTempDir();
   try {
-    await test(directory, `${directory}/run/locksmith/need-reboot`);
+    await test(directory, `${directory}${REQUEST_FILE}`);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
 }
 
 Deno.test("a request is heard when it is left, and no more when its file is removed", async () => {
-  await inDirectory(async (_, path) => {
+  await inDirectory(async (directory, path) => {
     const stop = new AbortController();
     const heard = new Heard<Answer>();
-    const done = watchRequest(path, BOOT, stop.signal, heard.take, { recheckMs: 10 });
+    const done = detecting(requestSource(BOOT), directory)(stop.signal, heard.take);
     assertEquals(await heard.next(), SILENT);
     await leaveRequest(path, REQUEST);
     assertEquals(await heard.next(), NEEDED);

@@ -1,11 +1,13 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import type { Need } from "../../lib/need.ts";
-import { readSentinel, watchSentinel } from "../../lib/need/sentinel.ts";
+import type { Answer } from "../../lib/need.ts";
+import { fileSource } from "../../lib/need/own.ts";
+import { readSentinel } from "../../lib/need/sentinel.ts";
 import { Heard } from "../support/bus.ts";
+import { detecting } from "./ground.ts";
 
 const NOBODY = 65534;
 /** What was heard, without the fingerprint, which has its own test. */
-const brief = (need: Need) => need.kind === "needed" ? need.reasons : need.kind;
+const brief = (need: Answer) => need.kind === "needed" ? need.reasons : need.kind;
 
 async function inDirectory(test: (directory: string) => Promise<void>): Promise<void> {
   const directory = await Deno.makeTempDir();
@@ -93,12 +95,12 @@ Deno.test("readSentinel() does not count a file that another user can have put t
   });
 });
 
-Deno.test("watchSentinel() tells when the file comes, changes its packages, and goes", async () => {
+Deno.test("the sentinel's detector tells when the file comes, changes its packages, and goes", async () => {
   await inDirectory(async (directory) => {
     const path = `${directory}/reboot-required`;
     const stop = new AbortController();
     const heard = new Heard<string | readonly string[]>();
-    const done = watchSentinel(path, stop.signal, (need) => heard.take(brief(need)), { recheckMs: 10 });
+    const done = detecting(fileSource(path), "")(stop.signal, (need) => heard.take(brief(need)));
     assertEquals(await heard.next(), "not-needed");
     await Deno.writeTextFile(path, "");
     assertEquals(await heard.next(), [`${path} exists`]);
@@ -112,12 +114,12 @@ Deno.test("watchSentinel() tells when the file comes, changes its packages, and 
   });
 });
 
-Deno.test("watchSentinel() finds a file in a directory that did not exist, or was made anew", async () => {
+Deno.test("the sentinel's detector finds a file in a directory that did not exist, or was made anew", async () => {
   await inDirectory(async (directory) => {
     const path = `${directory}/run/reboot-required`;
     const stop = new AbortController();
     const heard = new Heard<string | readonly string[]>();
-    const done = watchSentinel(path, stop.signal, (need) => heard.take(brief(need)), { recheckMs: 10 });
+    const done = detecting(fileSource(path), "")(stop.signal, (need) => heard.take(brief(need)));
     for (let round = 0; round < 2; round++) {
       assertEquals(await heard.next(), "not-needed");
       await Deno.mkdir(`${directory}/run`);
@@ -130,27 +132,14 @@ Deno.test("watchSentinel() finds a file in a directory that did not exist, or wa
   });
 });
 
-Deno.test("watchSentinel() is not held up by a named pipe in the sentinel's place", async () => {
+Deno.test("the sentinel's detector is not held up by a named pipe in the sentinel's place", async () => {
   await inDirectory(async (directory) => {
     const path = `${directory}/reboot-required`;
     await new Deno.Command("mkfifo", { args: [path, `${path}.pkgs`] }).output();
     const stop = new AbortController();
     const heard = new Heard<string | readonly string[]>();
-    const done = watchSentinel(path, stop.signal, (need) => heard.take(brief(need)), { recheckMs: 10 });
+    const done = detecting(fileSource(path), "")(stop.signal, (need) => heard.take(brief(need)));
     assertEquals(await heard.next(), [`${path} exists`]);
-    stop.abort();
-    await done;
-  });
-});
-
-Deno.test("watchSentinel() ends at the abort, however long its pauses are", async () => {
-  await inDirectory(async (directory) => {
-    const stop = new AbortController();
-    const heard = new Heard<string | readonly string[]>();
-    const done = watchSentinel(`${directory}/none`, stop.signal, (need) => heard.take(brief(need)), {
-      recheckMs: 3_600_000,
-    });
-    await heard.next();
     stop.abort();
     await done;
   });

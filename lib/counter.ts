@@ -131,9 +131,9 @@ export class Counter {
 
   /** Why a host has no slot now, if all slots are taken and that is all there is to say; `undefined`: see {@linkcode answer}. */
   refused(guest: Guest): SlotAnswer | undefined {
-    const { gate } = this;
-    const clear = this.#fault() === undefined && gate.open && !this.holds(guest);
-    return clear && !this.hasSlotFor(guest.id) ? this.refusal(guest) : undefined;
+    if (this.#fault() !== undefined || !this.gate.open || this.holds(guest)) return undefined;
+    const obstacle = this.#granter.obstacle(guest.id);
+    return obstacle === undefined ? undefined : this.#obstructed(guest, obstacle);
   }
 
   /** Why a host has no slot now. */
@@ -141,14 +141,20 @@ export class Counter {
     const fault = this.#fault();
     if (fault !== undefined) return fault;
     const { lock: { group, surroundings } } = this.options;
+    const { gate } = this;
+    if (!gate.open) return gateRefusal(group, gate, surroundings.now());
+    return this.#obstructed(guest, this.#granter.obstacle(guest.id));
+  }
+
+  /** Why a host has no slot while the gate is open: an obstacle, or others come before it. */
+  #obstructed(guest: Guest, obstacle: ReturnType<Granter["obstacle"]>): Refusal {
+    const { lock: { group, surroundings } } = this.options;
     const now = surroundings.now();
-    const { gate, places: { line } } = this;
-    if (!gate.open) return gateRefusal(group, gate, now);
+    const { places: { line } } = this;
     const { semaphore } = this.#document;
     if (semaphore instanceof LockError) throw semaphore;
     const standing = this.places.standing(guest);
     const where = standing && { place: line.position(standing), of: line.length };
-    const obstacle = this.#granter.obstacle(guest.id);
     return obstacle !== undefined && !(obstacle instanceof LockError) && obstacle.kind === "paused"
       ? pauseRefusal(group, obstacle.pause, obstacle.all, where, now)
       : fullRefusal(group, semaphore, line.first, where, now);

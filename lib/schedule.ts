@@ -60,6 +60,7 @@ export type Gate =
 
 /** The gate at `now`. `until` is `Infinity` where no change of it is known. */
 export function gateAt(schedule: Schedule, now: number): Gate {
+  if (!isLimited(schedule)) return { open: true, until: Infinity };
   const [opening] = openings(schedule, now);
   if (opening !== undefined && opening.startMs <= now) return { open: true, until: opening.endMs };
   return { open: false, until: opening?.startMs ?? Infinity, freeze: freezeAt(schedule, now) };

@@ -21,6 +21,8 @@ const PAUSE = {
 };
 /** From so many at it on they take turns, which costs each a lease and one small write: fewer are soon done without. */
 const CROWD = 14;
+/** From so many at it on they take turns before they try: the first swap of nearly all would be refused, with the document in it. */
+const HALL = 50;
 /** Whose turn it is loses only to those who need none, such as the first in line, and tries again at once so many times. */
 const LOSSES_IN_TURN = 5;
 /** Up to how many at it a refusal brings along what there is: with more of them it is out of date after the pause. */
@@ -96,19 +98,31 @@ export class Contention {
     return crowd <= FEW || Boolean(this.#turn);
   }
 
+  /**
+   * Before a swap: where so many may want the same that a try would only be one more of those that are refused, resolves when
+   * the turn has come, to whether that took long enough for what was seen to be out of date.
+   */
+  async begin(crowd: number, machine: string | undefined, leftMs: () => number): Promise<boolean> {
+    if (this.#turn !== undefined || machine === undefined || crowd < HALL) return false;
+    return await this.#lineUp(machine, leftMs);
+  }
+
   /** After a lost swap: resolves when to try again, to whether what the refusal brought along may still be true. */
   async next(lost: LostSwap, leftMs: () => number): Promise<boolean> {
     if (this.#turn && this.#lossesInTurn++ < LOSSES_IN_TURN) return true;
     if (this.#turn === undefined && lost.machine !== undefined && lost.crowd >= CROWD) {
-      this.#turn = await Turn.take(this.store, this.group, lost.machine, leftMs()) ?? null;
-      if (this.#turn !== null) {
-        await this.#turn.come(this.surroundings, leftMs());
-        return false;
-      }
+      await this.#lineUp(lost.machine, leftMs);
+      if (this.#turn) return false;
     }
     const pauseMs = this.#pauses.lost(lost, this.surroundings.random());
     await sleep(this.surroundings, Math.max(0, Math.min(pauseMs, leftMs())));
     return this.#pauses.isFresh(pauseMs);
+  }
+
+  /** Takes a turn and waits for it; resolves to whether there was another before it. */
+  async #lineUp(machine: string, leftMs: () => number): Promise<boolean> {
+    this.#turn = await Turn.take(this.store, this.group, machine, leftMs()) ?? null;
+    return await this.#turn?.come(this.surroundings, leftMs()) ?? false;
   }
 
   /** A swap landed, and {@linkcode keys} went with it. */

@@ -16,6 +16,7 @@ import {
   type Semaphore,
   SemaphoreError,
 } from "./semaphore.ts";
+import { holdText, type Parts, type ReadHold, takeApart } from "./document_text.ts";
 import type { PlannedFreeze } from "./pause.ts";
 
 const HOLD_FIELDS = [
@@ -44,9 +45,7 @@ const INSTANT_FIELDS: readonly string[] = ["since", "at", "until", "back", "from
  */
 export function parseSemaphore(text: string): Semaphore {
   if (text.length < LONG_TEXT) return parseShort(text);
-  if (lastParsed?.text !== text) {
-    lastParsed = { text, semaphore: parseAnew(text, lastParsed?.semaphore.holds) };
-  }
+  if (lastParsed?.text !== text) lastParsed = { text, ...parseLong(text, lastParsed?.read) };
   return lastParsed.semaphore;
 }
 
@@ -56,7 +55,7 @@ const LONG_TEXT = 2_000;
  * Who reads a document mostly has just written it, or read it before, or one that differs by a hold; a document of many
  * holds takes long to check.
  */
-let lastParsed: { readonly text: string; readonly semaphore: Semaphore } | undefined;
+let lastParsed: { readonly text: string } & ReturnType<typeof parseLong> | undefined;
 
 /** So many short documents are remembered: those of the groups that somebody changes now. */
 const SHORT_MAX = 16;
@@ -74,18 +73,68 @@ function parseShort(text: string): Semaphore {
   return semaphore;
 }
 
-/** `sound`: holds that were checked already. */
-function parseAnew(text: string, sound: ReadonlyMap<string, Hold> = new Map()): Semaphore {
-  const { semaphore: count, max, holders, holds, paused, freezes, changed, ...extra } = parseObject(text);
+function parseAnew(text: string): Semaphore {
+  const { holds, ...others } = parseObject(text);
+  return assembled(others, (names, faults) => readHolds(holds, names, faults));
+}
+
+/** `known`: the holds of a document that was read before; they are not checked again where they still stand there. */
+function parseLong(
+  text: string,
+  known: readonly ReadHold[] = [],
+): { readonly semaphore: Semaphore; readonly read: readonly ReadHold[] } {
+  const parts = takeApart(text, known);
+  const rest = parts && restOf(parts);
+  if (rest === undefined) return { semaphore: parseAnew(text), read: [] };
+  const read: ReadHold[] = [];
+  const sound = new Set(known.map(({ id }) => id));
+  const semaphore = assembled({ ...rest, holders: parts?.holders }, (names, faults) => {
+    for (const part of parts?.holds ?? []) {
+      const one = "text" in part ? part : readHold(...part, faults);
+      if (one === undefined) continue;
+      if (!names.has(one.id)) faults.push(notHeld(one.id));
+      read.push(one);
+    }
+    return new Map(read.map(({ id, hold }) => [id, hold]));
+  }, sound);
+  return { semaphore, read };
+}
+
+/** What else stands there; `undefined`: not as we write it, since it is no JSON, or has the same field twice. */
+function restOf(parts: Parts): Record<string, unknown> | undefined {
+  try {
+    const rest = parseObject(parts.rest);
+    return "holders" in rest || "holds" in rest ? undefined : rest;
+  } catch (error) {
+    if (error instanceof SemaphoreError) return undefined;
+    throw error;
+  }
+}
+
+/** A hold that is not known yet. Its text is a copy, which does not keep the whole document in memory. */
+function readHold(id: string, value: unknown, faults: string[]): ReadHold | undefined {
+  const hold = readRecord(value, HOLD_FIELDS, nameOf(id), faults);
+  return hold && { id, hold, text: holdText(id, hold, flat) };
+}
+
+/**
+ * The semaphore of the fields of a document, but for the holds, which `holdsOf` reads. `sound`: names that were checked before.
+ * Throws {@linkcode SemaphoreError}.
+ */
+function assembled(
+  { semaphore: count, max, holders, paused, freezes, changed, ...extra }: Record<string, unknown>,
+  holdsOf: (names: ReadonlySet<string>, faults: string[]) => Map<string, Hold>,
+  sound: ReadonlySet<unknown> = new Set(),
+): Semaphore {
   const faults: string[] = [];
   if (!isCount(max)) faults.push(`"max" is ${show(max)}, not a whole number from 0 to ${MAX_LIMIT}`);
-  const names = readHolders(holders, faults);
+  const names = readHolders(holders, sound, faults);
   if (isCount(max) && names !== undefined && count !== max - names.length) {
     faults.push(
       `"semaphore" is ${show(count)}, but max ${max} minus ${names.length} holders is ${max - names.length}`,
     );
   }
-  const details = readHolds(holds, new Set(names), sound, faults);
+  const details = holdsOf(new Set(names), faults);
   const pause = readOptional(paused, PAUSE_FIELDS, `"paused"`, faults);
   const frozen = readFreezes(freezes, faults);
   const last = readOptional(changed, CHANGE_FIELDS, `"changed"`, faults);
@@ -106,16 +155,15 @@ function parseAnew(text: string, sound: ReadonlyMap<string, Hold> = new Map()): 
  */
 export function serializeSemaphore(semaphore: Semaphore): string {
   const { max, holders, holds, paused, freezes = [], changed, extra } = semaphore;
-  const text = JSON.stringify({
-    semaphore: available(semaphore),
-    max,
-    holders,
-    ...(holds.size > 0 ? { holds: fromEntries([...holds].map(([id, hold]) => [id, flat(hold)])) } : {}),
+  const head = JSON.stringify({ semaphore: available(semaphore), max, holders }).slice(0, -1);
+  const details = [...holds].map(([id, hold]) => holdText(id, hold, flat)).join();
+  const tail = JSON.stringify({
     ...(paused ? { paused: flat(paused) } : {}),
     ...(freezes.length > 0 ? { freezes: freezes.map(flat) } : {}),
     ...(changed ? { changed: flat(changed) } : {}),
     ...extra,
-  });
+  }).slice(1);
+  const text = `${head}${details === "" ? "" : `,"holds":{${details}}`}${tail === "}" ? "" : ","}${tail}`;
   parseSemaphore(text);
   return text;
 }
@@ -147,7 +195,11 @@ function keepNumbers(_key: string, value: unknown, context?: { source?: string }
 /** `JSON.rawJSON` (ECMAScript proposal "JSON.parse source text access"), which the type library does not have yet. */
 const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
 
-function readHolders(value: unknown, faults: string[]): string[] | undefined {
+function readHolders(
+  value: unknown,
+  sound: ReadonlySet<unknown>,
+  faults: string[],
+): string[] | undefined {
   // the old program wrote null for an empty list
   const list = value ?? [];
   if (!Array.isArray(list)) {
@@ -156,7 +208,7 @@ function readHolders(value: unknown, faults: string[]): string[] | undefined {
   }
   const names: string[] = [];
   for (const name of list) {
-    const fault = holderFault(name);
+    const fault = sound.has(name) ? undefined : holderFault(name);
     if (fault !== undefined) faults.push(`"holders" has ${show(name)}: ${fault}`);
     else names.push(name);
   }
@@ -170,12 +222,7 @@ function readHolders(value: unknown, faults: string[]): string[] | undefined {
   return names.length === list.length ? names : undefined;
 }
 
-function readHolds(
-  value: unknown,
-  holders: ReadonlySet<string>,
-  sound: ReadonlyMap<string, Hold>,
-  faults: string[],
-): Map<string, Hold> {
+function readHolds(value: unknown, holders: ReadonlySet<string>, faults: string[]): Map<string, Hold> {
   const holds = new Map<string, Hold>();
   if (value === undefined) return holds;
   if (!isObject(value)) {
@@ -183,24 +230,19 @@ function readHolds(
     return holds;
   }
   for (const [id, hold] of Object.entries(value)) {
-    if (!holders.has(id)) faults.push(`"holds" has ${show(id)}, which is not in "holders"`);
-    const before = sound.get(id);
-    const record = before !== undefined && isWritten(before, hold)
-      ? before
-      : readRecord(hold, HOLD_FIELDS, `"holds" of ${show(id)}`, faults);
+    if (!holders.has(id)) faults.push(notHeld(id));
+    const record = readRecord(hold, HOLD_FIELDS, nameOf(id), faults);
     if (record) holds.set(id, record);
   }
   return holds;
 }
 
-/** Whether a hold is written just so. One that has unknown fields is not looked at so closely. */
-function isWritten(hold: Hold, value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const known = hold as unknown as Readonly<Record<string, unknown>>;
-  for (const name in value) if (name === "extra" || known[name] !== value[name]) return false;
-  for (const name in known) if (name !== "extra" && !Object.hasOwn(value, name)) return false;
-  for (const _ in hold.extra) return false;
-  return true;
+function nameOf(id: string): string {
+  return `"holds" of ${show(id)}`;
+}
+
+function notHeld(id: string): string {
+  return `"holds" has ${show(id)}, which is not in "holders"`;
 }
 
 function readFreezes(value: unknown, faults: string[]): PlannedFreeze[] {

@@ -352,8 +352,9 @@ export class Lock {
         }
         guessed = undefined;
         brought = undefined;
-        const sentMs = surroundings.elapsed();
         const crowd = crowdOf(current, note.machine);
+        if (await contention.begin(crowd, note.machine, leftMs)) continue;
+        const sentMs = surroundings.elapsed();
         const outcome = await this.#commit(sight, next, note, timeoutMs, contention, crowd);
         if (outcome.kind === "committed") return decision;
         if (outcome.kind === "unknown") doubt ??= { sinceMs: triedMs, cause: outcome.cause };

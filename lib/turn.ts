@@ -69,10 +69,10 @@ export class Turn {
     return this.standing.key;
   }
 
-  /** Resolves when the one before is done; after a while, or where nobody can tell, all the same. */
-  async come(surroundings: Surroundings, mostMs: number): Promise<void> {
+  /** Resolves when the one before is done, to whether there was one; after a while, or where nobody can tell, all the same. */
+  async come(surroundings: Surroundings, mostMs: number): Promise<boolean> {
     const { before, revision } = this.standing;
-    if (before === undefined) return;
+    if (before === undefined) return false;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = surroundings.after(Math.min(WAIT_MS, mostMs), resolve);
     const watch = this.store.watch(exactly(before.key), (change) => {
@@ -82,6 +82,7 @@ export class Turn {
     await promise;
     watch.close();
     timer.cancel();
+    return true;
   }
 
   /** It was removed with the swap. */

@@ -1,6 +1,6 @@
 /** The document of a semaphore: how it is read and written, what is refused, and that nothing gets lost on the way. */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { flat, parseSemaphore, serializeSemaphore } from "../lib/document.ts";
 import {
@@ -267,8 +267,51 @@ function documents(): fc.Arbitrary<Semaphore> {
   }));
 }
 
+/** A document that is long enough to be read by what is known of the one before. */
+function long(holds: Record<string, object>): string {
+  const others = Array.from({ length: 30 }, (_, index) => `m${index + 10}`);
+  const holders = [...Object.keys(holds), ...others].sort();
+  const all = Object.fromEntries(
+    others.map((id) => [id, { host: `${id}.example.org`, boot: `boot of "${id}"` }]),
+  );
+  return JSON.stringify({ semaphore: 0, max: holders.length, holders, holds: { ...holds, ...all } });
+}
+
+Deno.test("parseSemaphore() reads a long document the same in every form, whatever was read before", () => {
+  const usual = long({ A: { host: "web1", phase: GRANTED } });
+  const texts = [
+    usual,
+    long({}),
+    long({ A: { host: "web1", phase: REBOOTING }, B: { host: "web2" } }),
+    long({ A: { host: "web1", rack: { row: 7 } } }),
+    // what stands there twice counts as it stands last
+    usual.replace('"holds":{', '"holds":{"A":{"since":"yesterday"},'),
+    usual.replace(/}$/, ',"holds":{}}'),
+    usual.replace(/}$/, ',"holders":[]}').replace('"semaphore":0', '"semaphore":31').replace(
+      /"holds":\{.*\}\},/,
+      "",
+    ),
+    usual.replace('"host":"web1"', String.raw`"host":"w\u0065b1"`),
+    usual.replace("{", "{ "),
+    usual.replace(/}$/, ',"owner":12345678901234567890}'),
+  ];
+  const otherForm = (text: string) => text.replace("{", "{ ");
+  const anew = texts.map((text) => parseSemaphore(otherForm(text)));
+  for (const before of texts) {
+    for (const [index, text] of texts.entries()) {
+      parseSemaphore(before);
+      assertEquals(parseSemaphore(text), anew[index]);
+    }
+  }
+  for (const bad of [usual.replace('"holds":{"A"', '"holds":{"C"'), usual.replace('"web1"', "7")]) {
+    parseSemaphore(usual);
+    assertEquals(faultsOf(bad), faultsOf(otherForm(bad)));
+  }
+  assertStringIncludes(faultsOf(`${usual}}`).join(), `at position ${usual.length} `);
+});
+
 Deno.test("parseSemaphore() checks each hold, also one that stood there a moment ago in another way", () => {
-  const text = (hold: object) => JSON.stringify({ semaphore: 0, max: 1, holders: ["A"], holds: { A: hold } });
+  const text = (hold: object) => long({ A: hold });
   const hold = { host: "web1", since: "2026-05-21T21:00:00Z", reason: "kernel" };
   const read = (hold: object) => {
     parseSemaphore(text({ host: "web1", since: "2026-05-21T21:00:00Z", reason: "kernel" }));

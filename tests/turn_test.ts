@@ -90,3 +90,23 @@ Deno.test("Lock.release() in a crowd takes a turn after a lost swap, and leaves 
     assertEquals(turns(line), []);
   }
 });
+
+Deno.test("Lock.release() in a crowd of fifty takes its turn before it tries: of all that come at once none is refused", async () => {
+  const line = new Line();
+  const ids = Array.from({ length: 55 }, (_, index) => `m${index}`);
+  line.setMax(ids.length);
+  for (const id of ids) line.hold(id, daemonHold(id));
+  const came = ids.slice(0, 5);
+  const outcomes: string[] = [];
+  await line.time.ended(Promise.all(came.map((id) => {
+    const { lock, store } = line.client();
+    const commit = store.commit.bind(store);
+    store.commit = async (transaction, options) => {
+      const outcome = await commit(transaction, options);
+      if (transaction.put.some(({ key }) => key === lock.key)) outcomes.push(outcome.kind);
+      return outcome;
+    };
+    return lock.release({ id, bootId: "after the boot", hostname: `host ${id}` });
+  })));
+  assertEquals([outcomes, turns(line)], [came.map(() => "committed"), []]);
+});

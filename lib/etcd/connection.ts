@@ -51,8 +51,8 @@ export interface Answer {
 export interface Exchange {
   /** Sends one message. What is sent after the end is lost: the end is told. */
   send(bytes: Uint8Array): void;
-  /** Nothing more will be sent. */
-  finish(): void;
+  /** Sends the last message. */
+  finish(bytes: Uint8Array): void;
   /** Ends it in both directions; nothing is told any more. */
   cancel(): void;
 }
@@ -148,6 +148,8 @@ export class Connection {
         const connection = new Connection(session, socket);
         session.once("error", fail);
         session.once("close", () => fail(new Error("connection closed")));
+        // before the session's own: what it answers by itself, such as a ping, leaves with the next call
+        socket.prependListener("data", () => connection.#gather());
         session.once("remoteSettings", () => {
           clearTimeout(timer);
           session.setLocalWindowSize(WINDOW);
@@ -193,8 +195,7 @@ export class Connection {
       };
       const deadline = { atMs: performance.now() + leftMs, late };
       this.#deadlines.add(deadline);
-      exchange.send(request);
-      exchange.finish();
+      exchange.finish(request);
     });
   }
 
@@ -253,7 +254,7 @@ export class Connection {
     });
     return {
       send: (bytes) => void (stream.writable && stream.write(framed(bytes))),
-      finish: () => void stream.end(),
+      finish: (bytes) => void stream.end(framed(bytes)),
       cancel,
     };
   }

@@ -33,12 +33,15 @@ type Bytes = NonNullable<IRangeRequest["key"]>;
 /** The largest 64-bit integer would do as well: no key was created at a negative revision. */
 const BEFORE_ALL = "-1";
 
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder();
+
 export function bytesOf(text: string): Bytes {
-  return new TextEncoder().encode(text) as Bytes;
+  return ENCODER.encode(text) as Bytes;
 }
 
 export function textOf(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
+  return DECODER.decode(bytes);
 }
 
 export function entryOf(kv: IKeyValue): Entry {

@@ -347,8 +347,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "nobody waits for its turn",
     patches: [{
       file: "lib/turn.ts",
-      find: `    if (before === undefined) return;`,
-      replace: `    if (before === undefined || mostMs > 0) return;`,
+      find: `    if (before === undefined) return false;`,
+      replace: `    if (before === undefined || mostMs > 0) return false;`,
     }],
     exit: EXIT.liveness,
   },

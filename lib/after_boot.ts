@@ -45,7 +45,8 @@ export function proved(
   const restMs = (config.afterBoot?.soakMs ?? 0) - upMs;
   if (restMs <= 0) return recover(config, { ...state, proved: true }, 0);
   const soaking = rest(enterPhase(state, { name: "soaking", until: now.elapsed + restMs }));
-  const text = `this machine has rebooted and is well; its slot goes back in ${describeDuration(restMs)}`;
+  const [has, slot] = wordsOf(state);
+  const text = `this machine${has} is well; ${slot} goes back in ${describeDuration(restMs)}`;
   return then({ kind: "tell-health", trouble: null }, say("info", text, soaking));
 }
 
@@ -55,6 +56,13 @@ export function unwell(state: Agent, why: string, hooks: boolean, now: Moment): 
   const failures = ("failures" in phase ? phase.failures : 0) + 1;
   const until = now.elapsed + backoffMs(failures, HEALTH_RETRY_MS, now.chance);
   const next = rest(enterPhase(state, { name: "unhealthy", until, failures, hooks }));
-  const text = `this machine has rebooted and is not well, keeping its slot: ${why}`;
+  // hooks of an earlier boot tell of a reboot too
+  const [has, slot] = wordsOf({ rebooted: state.rebooted || hooks });
+  const text = `this machine${has} is not well, keeping ${slot}: ${why}`;
   return sayOnce("warning", text, then({ kind: "tell-health", trouble: why }, next), now);
+}
+
+/** What is said of its reboot and its slot, where a server may know of one that this machine does not. */
+function wordsOf({ rebooted }: Pick<Agent, "rebooted">): [has: string, slot: string] {
+  return rebooted ? [" has rebooted and", "its slot"] : ["", "any slot that it may still have"];
 }

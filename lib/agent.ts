@@ -118,6 +118,8 @@ export interface Agent {
   readonly prepared: boolean;
   /** Whether the host has such hooks, as it said last. */
   readonly hasHooks: boolean;
+  /** Whether it is known that this machine had a slot when it rebooted. */
+  readonly rebooted: boolean;
   /** Whether it is proved that this machine is well after its boot. */
   readonly proved: boolean;
   /** How often in a row its checks said no: each time the next try comes later. */
@@ -202,8 +204,10 @@ export type Event =
     readonly kind: "recovered";
     readonly slot: Slot | null;
     readonly called: boolean;
-    /** There is one from before the boot, and it was kept as asked. */
-    readonly kept?: true;
+    /** There is one from before the boot, or may be for all that this machine remembers, and it was kept as asked. */
+    readonly kept?: "known" | "possible";
+    /** One from before the boot was given back. */
+    readonly returned?: true;
     /** What is to be told of it, if anything. */
     readonly note: string;
     readonly details?: string;
@@ -281,6 +285,7 @@ export const START: Agent = {
   served: null,
   prepared: false,
   hasHooks: false,
+  rebooted: false,
   proved: false,
   refusals: 0,
   heldOff: null,

@@ -30,6 +30,8 @@ export const HAPPENINGS = [
   "back",
   "unhealthy",
   "well",
+  /** It has rebooted and given its slot back. */
+  "done",
 ] as const;
 export type HappeningKind = typeof HAPPENINGS[number];
 
@@ -74,7 +76,8 @@ export function happeningsOf(before: Agent, event: Event, after: Agent): Happeni
       found.push(["released"]);
       break;
     case "recovered":
-      if (event.kept) found.push(["back"]);
+      if (event.kept === "known") found.push(["back"]);
+      if (event.returned) found.push(["done"]);
       break;
   }
   if (entered("waiting")) found.push(["queued"]);

@@ -103,7 +103,7 @@ export class LockKeeper implements Keeper {
     const { lock, machine, account } = this.#options;
     return answered(async () => {
       if (keep && (await standing(lock, await account?.remembering() ?? machine)).kind === "earlier-boot") {
-        return { kind: "recovered", slot: null, called: false, kept: true, note: "" };
+        return { kind: "recovered", slot: null, called: false, kept: "known", note: "" };
       }
       const decision = await lock.release(await account?.remembering() ?? machine);
       await account?.settle();
@@ -112,7 +112,7 @@ export class LockKeeper implements Keeper {
       const details = describeHold(decision.hold, this.#clock());
       if (decision.kind === "released") {
         await account?.forget(decision.hold?.grant);
-        return { ...none, note: `this machine has rebooted; gave back the slot${details}` };
+        return { ...none, returned: true, note: `this machine has rebooted; gave back the slot${details}` };
       }
       const { why: owner } = decision;
       switch (owner.kind) {

@@ -11,17 +11,18 @@
 import { backoffMs } from "./backoff.ts";
 import { standing } from "./health.ts";
 import { type Clock, describeHold, describeOtherHost, describeTaking } from "./description.ts";
-import { groupFlag, groupLabel } from "./group.ts";
+import { DEFAULT_GROUP, groupFlag, groupLabel } from "./group.ts";
 import { readDocuments } from "./groups.ts";
 import { Account, LATE_MS, type Ledger, type Taken } from "./ledger.ts";
 import { Lock, LockError } from "./lock.ts";
 import { type Look, worst } from "./look.ts";
 import type { Machine } from "./machine.ts";
 import { RemoteLeftovers } from "./remote_leftovers.ts";
-import type { Hold, Ownership, Semaphore } from "./semaphore.ts";
+import { FRESH, type Hold, type Ownership, type Semaphore } from "./semaphore.ts";
 import { type Store, StoreError } from "./store.ts";
 import type { Log, LogLevel, Surroundings } from "./surroundings.ts";
 import { RETRY_MS } from "./next_try.ts";
+import { suggestInstead } from "./suggest.ts";
 
 export interface LeftoverOptions {
   readonly machine: Machine;
@@ -144,7 +145,9 @@ export class Leftovers {
   async #search(opened: Store, store: string): Promise<string[]> {
     const { machine: { id }, own } = this.options;
     try {
-      return (await readDocuments(opened)).flatMap(({ group, semaphore }) => {
+      const documents = await readDocuments(opened);
+      if (store === own?.store) this.#tellNew(own.group, documents.map(({ group }) => group));
+      return documents.flatMap(({ group, semaphore }) => {
         const isOwn = store === own?.store && group === own.group;
         return !isOwn && semaphore.holders.includes(id) ? [group] : [];
       });
@@ -153,6 +156,15 @@ export class Leftovers {
       this.#tell("info", `not allowed to look for slots of this machine in other groups: ${error.message}`);
       return [];
     }
+  }
+
+  /** Says that nothing is stored for the daemon's own group: most likely its name is mistyped, or it is the first. */
+  #tellNew(own: string, groups: readonly string[]): void {
+    if (groups.includes(own) || own === DEFAULT_GROUP && groups.length === 0) return;
+    const near = suggestInstead(own, groups);
+    const text = `nothing is stored for group ${groupLabel(own)} yet`;
+    if (near !== undefined) this.#tell("warning", `${text}, did you mean '${near}'?`);
+    else this.#tell("info", `${text}: the first slot makes it, with a maximum of ${FRESH.max}`);
   }
 
   /** Looks at one group: gives back what this machine has there, as after every boot. */

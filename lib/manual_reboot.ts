@@ -21,6 +21,8 @@ export interface ManualReboot {
   newMark(): string;
   /** What the machine remembers across its boots of the slots of this group, if it remembers any. */
   readonly account?: Account;
+  /** Hears that a slot was taken for it. */
+  taken?(): Promise<void>;
   /** Tells that the reboot goes on under a slot that was taken by hand, which stays held. */
   underHand(hold: Hold | undefined): void;
   /** The hooks of this host; absent: none are to run. */
@@ -104,7 +106,7 @@ export async function prepared<T extends { readonly kind: string }>(
 
 /** The slot under which this machine reboots; without a `grant` it was taken by hand. */
 async function take(
-  { lock, machine, account, reason, newMark, underHand }: ManualReboot,
+  { lock, machine, account, reason, newMark, taken, underHand }: ManualReboot,
 ): Promise<{ readonly grant: string | undefined; readonly fresh: boolean } | ManualOutcome> {
   const grant = newMark();
   const lasts = await account?.remember(grant) ?? false;
@@ -122,6 +124,7 @@ async function take(
   if (decision.kind !== "granted") await account?.forget(grant);
   switch (decision.kind) {
     case "granted":
+      await taken?.();
       return { grant, fresh: true };
     case "full":
     case "paused":

@@ -90,7 +90,7 @@ export function holdOffCircumstance(holdOff: HoldOff | null, { now, zone = "UTC"
 export function healthCircumstances(state: Phase["name"], why: string | undefined): Circumstance[] {
   if (!["welcoming", "proving", "soaking", "unhealthy"].includes(state)) return [];
   const change = "it gives its slot back once it is well, and reboots no sooner";
-  return [{ what: "health", answer: "no", why: why ?? "it has rebooted and is being checked", change }];
+  return [{ what: "health", answer: "no", why: why ?? "it is being checked after its boot", change }];
 }
 
 /** `stopped`: why the machine does not reboot again until a person says so, or `null`. */

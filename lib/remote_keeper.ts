@@ -68,7 +68,7 @@ export class RemoteKeeper implements Keeper {
         case "none":
           return { ...none, note: "" };
         case "due":
-          if (keep) return { ...none, kept: true, note: "" };
+          if (keep) return { ...none, kept: standing.earlier ? "known" : "possible", note: "" };
           return await this.#afterReturn(await this.#slot.giveBack());
       }
     });
@@ -78,10 +78,9 @@ export class RemoteKeeper implements Keeper {
     const none = { kind: "recovered", slot: null, called: false } as const;
     switch (outcome.kind) {
       case "released": {
-        const note = outcome.earlier
-          ? `this machine has rebooted; gave back the slot at ${this.#slot.name}`
-          : "";
-        return { ...none, note };
+        if (!outcome.earlier) return { ...none, note: "" };
+        const note = `this machine has rebooted; gave back the slot at ${this.#slot.name}`;
+        return { ...none, returned: true, note };
       }
       case "kept": {
         const standing = await this.#slot.look();

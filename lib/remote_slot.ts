@@ -50,8 +50,8 @@ export type Standing =
   | { readonly kind: "holds"; readonly grant: string; readonly called: boolean }
   /** Another process of this machine may be asking for one. */
   | { readonly kind: "asking" }
-  /** There may be one that is to be given back. */
-  | { readonly kind: "due" }
+  /** There may be one that is to be given back. `earlier`: one was held in an earlier boot. */
+  | { readonly kind: "due"; readonly earlier: boolean }
   | { readonly kind: "none" };
 
 export type ReturnOutcome =
@@ -110,7 +110,8 @@ export class RemoteSlot {
     if (here.some((entry) => entry.phase === undefined && this.#mayBeAtWork(entry))) {
       return { kind: "asking" };
     }
-    return { kind: entries.length > 0 || this.#mayComeLate() ? "due" : "none" };
+    if (entries.length === 0 && !this.#mayComeLate()) return { kind: "none" };
+    return { kind: "due", earlier: this.#wasHeld(entries) };
   }
 
   /** Remembers a request that is about to be made: its mark, or `undefined` where it cannot be made to last. */
@@ -222,10 +223,14 @@ export class RemoteSlot {
     this.#returnedMs = sentMs;
     this.#returning = this.#adopted = undefined;
     for (const { grant } of entries) await this.#account.forget(grant);
-    const earlier = entries.some((entry) =>
-      !this.#isOfThisBoot(entry) && (entry.phase === "granted" || entry.phase === "confirmed")
-    );
-    return { kind: "released", earlier };
+    return { kind: "released", earlier: this.#wasHeld(entries) };
+  }
+
+  /** Whether this machine had a slot when it rebooted. */
+  #wasHeld(entries: readonly Taken[]): boolean {
+    return entries.some((entry) => {
+      return !this.#isOfThisBoot(entry) && (entry.phase === "granted" || entry.phase === "confirmed");
+    });
   }
 
   #request(): SlotRequest {

@@ -18,6 +18,19 @@ export function suggest(word: string, candidates: readonly string[]): string | u
   return nearest.count <= most ? nearest.candidate : undefined;
 }
 
+/**
+ * The one of these names that was meant by one that is none of them and is about to be made; `undefined`: it is meant so.
+ * Who has web1 and makes web2 made no error.
+ */
+export function suggestInstead(name: string, names: readonly string[]): string | undefined {
+  return suggest(name, names.filter((other) => shape(other) !== shape(name)));
+}
+
+/** A name with its numbers left open; of one without numbers nothing else has the same. */
+function shape(name: string): string {
+  return /[0-9]/.test(name) ? name.replace(/[0-9]+/g, "0") : `${name}\0`;
+}
+
 /** The same as the end of a message: `, did you mean 'x'?`, or nothing. */
 export function didYouMean(word: string, candidates: readonly string[], prefix = ""): string {
   const closest = suggest(word, candidates);

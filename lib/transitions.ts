@@ -56,7 +56,10 @@ export function step(config: AgentConfig, state: Agent, event: Event, now: Momen
     }
     case "recovered": {
       expectPhase(state, event, "recovering");
-      if (event.kept) return prove({ ...state, slot: null, called: false, recovered: true }, 0);
+      if (event.kept !== undefined) {
+        const rebooted = event.kept === "known";
+        return prove({ ...state, slot: null, called: false, recovered: true, rebooted }, 0);
+      }
       const { slot, called, note, details, level = "info" } = event;
       const noted = note === "" ? "" : state.noted;
       const next = settle(config, { ...state, slot, called, recovered: true, noted }, now);

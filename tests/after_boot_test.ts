@@ -6,7 +6,7 @@ import { HEALTH_RETRY_MS } from "../lib/after_boot.ts";
 import { at, need, NEEDED, NOTHING, Story } from "./support/agent_story.ts";
 
 const SOAK_MS = 300_000;
-const KEPT: Event = { ...NOTHING, kind: "recovered", kept: true } as Event;
+const KEPT: Event = { ...NOTHING, kind: "recovered", kept: "known" } as Event;
 const HOOKED: Event = { kind: "hooked" };
 const well = (upMs: number): Event => ({ kind: "proved", verdict: { kind: "well" }, upMs });
 const ill = (why: string): Event => ({ kind: "proved", verdict: { kind: "ill", why }, upMs: 10_000 });
@@ -52,6 +52,21 @@ Deno.test("step() keeps the slot of a machine that is not well, tells everybody 
   assertEquals(story.log, [
     "warning: this machine has rebooted and is not well, keeping its slot: ceph: HEALTH_WARN",
   ]);
+});
+
+Deno.test("step() that does not know of a slot from before the boot, but a server may, does not say that the machine has rebooted", () => {
+  const maybe = { ...NOTHING, kept: "possible" } as const;
+  const story = at([maybe, ill("degraded"), { kind: "tick" }], config({ soakMs: SOAK_MS }));
+  assertEquals(
+    story.said,
+    "warning: this machine is not well, keeping any slot that it may still have: degraded",
+  );
+  story.wake();
+  story.on(well(10_000));
+  assertEquals(
+    story.said,
+    "info: this machine is well; any slot that it may still have goes back in 4 min 50 s",
+  );
 });
 
 Deno.test("step() does not reboot a machine again that is not well after its boot, whatever is needed", () => {

@@ -77,7 +77,7 @@ Deno.test("what keeps a machine from rebooting is told with its reason, and when
 });
 
 Deno.test("a machine that is back is told, whether it is well, and what is wrong with it", () => {
-  const kept: Event = { ...NOTHING, kept: true };
+  const kept: Event = { ...NOTHING, kept: "known" };
   const proved = (why?: string): Event => ({
     kind: "proved",
     verdict: why === undefined ? { kind: "well" } : { kind: "ill", why },
@@ -92,6 +92,19 @@ Deno.test("a machine that is back is told, whether it is well, and what is wrong
       "well",
     ],
   );
+});
+
+Deno.test("a slot that goes back after the boot is told, whether or not the machine had anything to prove", () => {
+  const returned: Event = { ...NOTHING, returned: true };
+  assertEquals(told([{ kind: "started" }, returned]), ["done"]);
+  const proved: Event = { kind: "proved", verdict: { kind: "well" }, upMs: 1e9 };
+  const kept: Event = { ...NOTHING, kept: "known" };
+  const afterBoot = { hooksDue: false, soakMs: 0 };
+  assertEquals(told([{ kind: "started" }, kept, proved, returned], { afterBoot }), ["back", "well", "done"]);
+  // a server may know of a slot that this machine does not: nobody says that it has rebooted
+  assertEquals(told([{ kind: "started" }, { ...kept, kept: "possible" }, proved, NOTHING], { afterBoot }), [
+    "well",
+  ]);
 });
 
 Deno.test("docs/usage/hooks.md has every event, in the order of a reboot", async () => {

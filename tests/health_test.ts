@@ -49,7 +49,7 @@ class World {
 Deno.test("a slot from before the boot is looked for without giving it back, and then given back", async () => {
   const world = new World();
   const keeper = await world.reboot();
-  const kept = { kind: "recovered", slot: null, called: false, kept: true, note: "" } as const;
+  const kept = { kind: "recovered", slot: null, called: false, kept: "known", note: "" } as const;
   assertEquals(await world.time.ended(keeper.recover(true)), kept);
   assertEquals((await world.time.ended(world.lock.read())).holders, ["a"]);
   const { kind, ...rest } = await world.time.ended(keeper.recover());

@@ -1,11 +1,14 @@
 /** Slots that a machine still has where its daemon does not look: stories in virtual time, over stores in memory. */
 
 import { assertEquals } from "@std/assert";
+import { serializeSemaphore } from "../lib/document.ts";
+import { semaphoreKey } from "../lib/group.ts";
 import { LockKeeper } from "../lib/keeper.ts";
 import { Account } from "../lib/ledger.ts";
 import { type LeftoverOptions, Leftovers } from "../lib/leftovers.ts";
 import { Lock } from "../lib/lock.ts";
 import type { Machine } from "../lib/machine.ts";
+import { FRESH } from "../lib/semaphore.ts";
 import { VirtualLedger } from "../lib/simulation/computer.ts";
 import { Memory } from "../lib/simulation/memory.ts";
 import { Connection, Virtual } from "./support/virtual.ts";
@@ -17,12 +20,17 @@ const OTHER = "http://etcd2:2379";
 const DAY_MS = 24 * 3_600_000;
 const LOOK_MS = 15 * 60_000;
 
-/** Two stores, and one machine. */
+/** Two stores, and one machine. The first store has groups. */
 class World {
   readonly time = new Virtual();
   readonly ledger = new VirtualLedger();
   readonly log: string[] = [];
   readonly stores = new Map([STORE, OTHER].map((name) => [name, new Connection(new Memory(), this.time)]));
+
+  constructor(groups: readonly string[] = ["web"]) {
+    const put = groups.map((group) => ({ key: semaphoreKey(group), value: serializeSemaphore(FRESH) }));
+    this.store(STORE).memory.commit({ expect: [], put });
+  }
 
   lock(group: string, store = STORE): Lock {
     return new Lock(this.store(store), group, this.time, "locksmithd");
@@ -111,6 +119,26 @@ Deno.test("Leftovers gives back what was taken at another endpoint, and under th
     assertEquals(await world.holders("web", OTHER), []);
     assertEquals(world.ledger.entries, []);
   }
+});
+
+Deno.test("a daemon for whose group nothing is stored says so once, and which name may have been meant", async () => {
+  const told = async (group: string, others: string[]) => {
+    const world = new World(others);
+    await world.run({ own: { store: STORE, group } });
+    return world.log;
+  };
+  const isNew = "info: nothing is stored for group";
+  assertEquals(await told("webb", ["web", "db"]), [
+    "warning: nothing is stored for group webb yet, did you mean 'web'?",
+  ]);
+  assertEquals(await told("web2", ["web1"]), [
+    `${isNew} web2 yet: the first slot makes it, with a maximum of 1`,
+  ]);
+  assertEquals(await told("", ["web"]), [
+    `${isNew} (default) yet: the first slot makes it, with a maximum of 1`,
+  ]);
+  assertEquals(await told("", []), []);
+  assertEquals(await told("web", ["web"]), []);
 });
 
 Deno.test("Leftovers leaves the slot of the daemon's own group to the daemon", async () => {

@@ -148,7 +148,7 @@ Deno.test("a machine that has rebooted and is not known to be well does not rebo
     "health: no: not well: raid: degraded -> it gives its slot back once it is well, and reboots no sooner",
   ]);
   assertEquals(healthCircumstances("proving", undefined).map(({ why }) => why), [
-    "it has rebooted and is being checked",
+    "it is being checked after its boot",
   ]);
 });
 

@@ -68,6 +68,8 @@ Deno.test("RemoteKeeper takes a slot, proves it by a second pre-reboot, and give
   const world = new World();
   const keeper = world.keeper();
   const nothing = { kind: "recovered", slot: null, called: false, note: "" } as const;
+  // a machine without a memory of one may still have a slot there, and is not known to have rebooted
+  assertEquals(await world.ended(keeper.recover(true)), { ...nothing, kept: "possible" });
   assertEquals(await world.ended(keeper.recover()), nothing);
   const slot = await world.granted(keeper);
   assertEquals(world.phases(), ["granted"]);
@@ -82,8 +84,10 @@ Deno.test("RemoteKeeper takes a slot, proves it by a second pre-reboot, and give
     reason: "kernel",
   });
   const after = world.keeper("a", "b2");
+  assertEquals(await world.ended(after.recover(true)), { ...nothing, kept: "known" });
   assertEquals(await world.ended(after.recover()), {
     ...nothing,
+    returned: true,
     note: "this machine has rebooted; gave back the slot at http://lock",
   });
   assertEquals([world.takeAsked(), [...world.server.holders], world.phases()], [["steady-state a"], [], []]);

@@ -126,7 +126,7 @@ class World {
       case "recover": {
         if (this.random.chance(0.2)) return failed();
         if (this.earlier && effect.keep) {
-          return { kind: "recovered", slot: null, called: false, kept: true, note: "" };
+          return { kind: "recovered", slot: null, called: false, kept: "known", note: "" };
         }
         this.earlier = false;
         const { hold } = this;
@@ -267,7 +267,7 @@ function answerWithoutFault(world: World): Event {
   switch (effect?.kind) {
     case "recover":
       if (world.earlier && effect.keep) {
-        return { kind: "recovered", slot: null, called: false, kept: true, note: "" };
+        return { kind: "recovered", slot: null, called: false, kept: "known", note: "" };
       }
       world.earlier = false;
       return {

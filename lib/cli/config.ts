@@ -62,7 +62,7 @@ export function interpret(
   options: OptionTable = OPTIONS,
 ): Reading {
   const faults = [...settings.faults];
-  const hints: string[] = [];
+  const hints = [...settings.hints];
   const parts = new Map<string, Part>();
   for (const [name, option] of Object.entries(options)) {
     if (commandsOf(option).includes(command)) {

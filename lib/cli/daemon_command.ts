@@ -257,8 +257,7 @@ async function serve(
     log: rarely,
   });
   await work.describe();
-  if (!dryRun && await work.preparation() === "partly") await work.takeBack(false);
-  const prepared = await work.preparation() === "prepared";
+  const prepared = dryRun ? await work.preparation() === "prepared" : await work.takeOver();
   const afterBoot = await work.afterBoot(takesSlots(strategy));
   const isWell = async () => {
     const { verdict, upMs } = await work.prove();
@@ -312,6 +311,7 @@ async function serve(
       }),
     ]),
   ]);
+  await work.end();
 }
 
 /** The checks and hooks of this host. `because`: why a reboot is needed. */
@@ -345,8 +345,9 @@ async function endHooks(
   signal: AbortSignal,
 ): Promise<void> {
   const own = ownWork(context, machine, log, signal, () => []);
-  const preparation = context.config["dry-run"] ? "none" : await own.preparation();
-  if (preparation !== "none") await own.takeBack(preparation === "earlier-boot");
+  if (context.config["dry-run"]) return;
+  if (await own.takeOver()) await own.takeBack(false);
+  if (await own.preparation() === "earlier-boot") await own.takeBack(true);
 }
 
 /** Publishes the figures of the daemon where somebody wants them. */

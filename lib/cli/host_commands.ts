@@ -25,6 +25,7 @@ import { below } from "./settings.ts";
 import { sendNeedReboot } from "../need/update_engine.ts";
 import type { Machine } from "../machine.ts";
 import { groupFlag } from "../group.ts";
+import { tellCreated } from "./unknown_group.ts";
 
 const SIGNAL_TIMEOUT_MS = 9_000;
 
@@ -46,7 +47,10 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
   const machine = await readMachine(root);
   await requireLastingId(root, machine.id);
   const method = rebootMethod(context.config, machine);
-  if (underFleetLock && fleetLock !== undefined) return await rebootAt(context, fleetLock, machine, method);
+  const hooks = await manualHooks(context, machine);
+  if (hooks === null) return 1;
+  const how = { method, ...hooks };
+  if (underFleetLock && fleetLock !== undefined) return await rebootAt(context, fleetLock, machine, how);
   return await withLock(context, async (lock) => {
     const ledger = new DiskLedger(root, (_, text) => printWarning(context, text));
     const place = { store: addressOf(context.config.store), group: lock.group };
@@ -57,6 +61,7 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
       reason,
       dryRun: context.config["dry-run"],
       newMark,
+      taken: () => tellCreated(context, lock),
       underHand: (hold) =>
         printHint(
           context,
@@ -64,7 +69,7 @@ export async function reboot(context: Context<"reboot">): Promise<number> {
             describeHold(hold, clockOf(context))
           }; give it back afterwards: locksmith unlock ${machine.id}${groupFlag(lock.group)}`,
         ),
-      ...await manualHooks(context, machine),
+      ...hooks,
       call: () => rebootMachine(method),
     });
     return outcome.kind === "rehearsed"

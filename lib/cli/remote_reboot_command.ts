@@ -4,7 +4,7 @@ import type { Context } from "./command.ts";
 import { rebootMachine, type RebootMethod } from "../host/reboot.ts";
 import { DiskLedger } from "../host/ledger.ts";
 import type { Machine } from "../machine.ts";
-import { manualHooks } from "./manual_hooks.ts";
+import type { ManualHooks } from "../manual_reboot.ts";
 import { asKnown, openServer } from "./open_server.ts";
 import { printError, printWarning } from "./output.ts";
 import { tellEnd, tellRehearsal } from "./reboot_outcome.ts";
@@ -18,7 +18,7 @@ export async function rebootAt(
   context: Context<"reboot">,
   server: FleetLockConfig,
   machine: Machine,
-  method: RebootMethod,
+  { method, ...hooks }: { readonly method: RebootMethod; readonly hooks?: ManualHooks },
 ): Promise<number> {
   const { root, group, reason, "dry-run": dryRun } = context.config;
   const slot = new RemoteSlot({
@@ -30,7 +30,6 @@ export async function rebootAt(
     surroundings: context.surroundings,
   });
   try {
-    const hooks = await manualHooks(context, machine);
     const outcome = await rebootUnderServer({
       slot,
       reason,

@@ -13,6 +13,7 @@
 import { type Assignment, type Assignments, decodeText, parseAssignments } from "./assignments.ts";
 import type { Option } from "./option.ts";
 import { OPTIONS, type OptionTable } from "./options.ts";
+import { shellWord } from "../shell_word.ts";
 import { suggest } from "../suggest.ts";
 import { reasonOf } from "../system_error.ts";
 
@@ -57,10 +58,11 @@ export interface Sources {
   readFolder(path: string): readonly string[];
 }
 
-/** What was set, by option; what is wrong with whole files; what nobody will read. */
+/** What was set, by option; what is wrong with whole files, and what to do about that; what nobody will read. */
 export interface Settings {
   readonly values: ReadonlyMap<string, Setting>;
   readonly faults: readonly string[];
+  readonly hints: readonly string[];
   readonly warnings: readonly string[];
 }
 
@@ -82,7 +84,7 @@ export function readSettings(sources: Sources, options: OptionTable = OPTIONS): 
   const root = values.get("root")?.texts.at(-1) ?? "/";
   takeAll(reader.ownFiles(root), true);
   for (const path of SHARED_FILES) takeAll(reader.file(below(root, path), false), true);
-  return { values, faults: reader.faults, warnings: reader.warnings };
+  return { values, faults: reader.faults, hints: reader.hints, warnings: reader.warnings };
 }
 
 /** The environment variables of an option, the strongest first; none of one that only the command line takes. */
@@ -106,6 +108,7 @@ export function below(root: string, path: string): string {
 /** Reads one place after the other, and remembers what is wrong with them. No value is told: it may be a password. */
 class Reader {
   readonly faults: string[] = [];
+  readonly hints: string[] = [];
   readonly warnings: string[] = [];
   /** By variable, the option's row. */
   readonly #known = new Map<string, Option>();
@@ -201,6 +204,13 @@ class Reader {
       return read();
     } catch (error) {
       this.faults.push(`cannot read ${path}: ${reasonOf(error)}`);
+      if (error instanceof Deno.errors.PermissionDenied && this.hints.length === 0) {
+        this.hints.push(
+          `run this with sudo, or, if no password is in it, let everybody read it: chmod a+rX ${
+            shellWord(path)
+          }`,
+        );
+      }
       return undefined;
     }
   }

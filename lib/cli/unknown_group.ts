@@ -8,7 +8,7 @@ import { readGroups } from "../groups.ts";
 import type { Lock } from "../lock.ts";
 import { type Output, printHint, printWarning } from "./output.ts";
 import { type Store, StoreError } from "../store.ts";
-import { suggest } from "../suggest.ts";
+import { suggest, suggestInstead } from "../suggest.ts";
 
 /** How long a store may take to tell its groups, in milliseconds: the command is done already. */
 const TIMEOUT_MS = 1_000;
@@ -30,8 +30,7 @@ export async function tellCreated(output: Output, lock: Lock): Promise<void> {
   const others = await otherGroups(lock.store, lock.group);
   if (lock.group === DEFAULT_GROUP && others.length === 0) return;
   const text = `group ${groupLabel(lock.group)} is new: nothing was stored for it before`;
-  // who has web1 and makes web2 made no error
-  const near = suggest(lock.group, others.filter((other) => shape(other) !== shape(lock.group)));
+  const near = suggestInstead(lock.group, others);
   if (near === undefined) printHint(output, text);
   else {
     printWarning(output, `${text}; did you mean '${near}'?`);
@@ -55,9 +54,4 @@ function describeGroups(groups: readonly string[]): string {
   const more = groups.length - NAMES_LIMIT;
   const names = groups.slice(0, NAMES_LIMIT).map(groupLabel).join(", ");
   return `existing groups: ${names}${more > 0 ? ` and ${more} more` : ""}`;
-}
-
-/** A name with its numbers left open; of one without numbers nothing else has the same. */
-function shape(name: string): string {
-  return /[0-9]/.test(name) ? name.replace(/[0-9]+/g, "0") : `${name}\0`;
 }

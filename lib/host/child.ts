@@ -13,6 +13,19 @@ export const MAX_OUTPUT_BYTES = 1 << 20;
 const DRAIN_MS = 1_000;
 /** How long the program that kills a group may take. */
 const KILL_MS = 10_000;
+/** Marks a child that leads a group, and with it all that it starts: what leaves the group is known by it. */
+const MARK = "LOCKSMITH_RUN";
+/**
+ * Signals the group $1, and whatever bears the mark $3 elsewhere. What is killed may have started more meanwhile, so that is
+ * looked for again.
+ */
+const SIGNAL_RUN = `kill -s "$2" -- "-$1"
+for round in 1 2 3 4 5; do
+  found=$(grep -lsF -- "${MARK}=$3" /proc/[0-9]*/environ)
+  [ -n "$found" ] || exit 0
+  for file in $found; do file=\${file%/environ}; kill -s "$2" "\${file#/proc/}"; done
+  [ "$2" = KILL ] || exit 0
+done`;
 
 /** How a child ended. Output beyond 1 MiB is cut from its front. */
 export type ChildEnd =
@@ -35,7 +48,10 @@ export interface ChildOptions {
   readonly timeoutMs: number;
   /** Kills the child at once. */
   readonly signal?: AbortSignal;
-  /** The child leads a group of its own, which is killed as a whole (needs `sh`). */
+  /**
+   * The child leads a group of its own, which is killed as a whole, with what it has started outside of it (needs `sh`). What
+   * has an environment of its own goes on, as does what other programs, such as systemd, were asked to start.
+   */
   readonly ownGroup?: boolean;
   /** How long the child has to end by itself, after SIGTERM and before SIGKILL, in milliseconds; absent: no time. */
   readonly termMs?: number;
@@ -60,11 +76,12 @@ export async function runChild(
   options: ChildOptions,
 ): Promise<ChildEnd> {
   if (options.signal?.aborted) return { kind: "aborted" };
+  const mark = options.ownGroup ? crypto.randomUUID() : undefined;
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(program, {
       args: [...args],
-      env: { ...options.env },
+      env: { ...options.env, ...(mark === undefined ? {} : { [MARK]: mark }) },
       stdin: options.stdin === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
@@ -79,11 +96,11 @@ export async function runChild(
   const status = await within(child.status, options.timeoutMs, options.signal);
   if (status === null) {
     if (options.termMs !== undefined && !options.signal?.aborted) {
-      await (options.ownGroup ? signalGroup(child.pid, "TERM") : killChild(child, "SIGTERM"));
+      await (mark === undefined ? killChild(child, "SIGTERM") : signalRun(child.pid, "TERM", mark));
       await within(child.status, options.termMs, options.signal);
     }
     // what it started may go on when it has ended itself
-    if (options.ownGroup) await signalGroup(child.pid, "KILL");
+    if (mark !== undefined) await signalRun(child.pid, "KILL", mark);
     killChild(child);
     await within(child.status, DRAIN_MS); // a child that even SIGKILL does not end must not hold us
   }
@@ -100,8 +117,8 @@ export async function runChild(
 }
 
 /** The killer is a child too: signalling a group from here would take the right to run everything. */
-async function signalGroup(pid: number, signal: "TERM" | "KILL"): Promise<void> {
-  await runChild("sh", ["-c", 'kill -s "$2" -- "-$1"', "sh", `${pid}`, signal], { timeoutMs: KILL_MS });
+async function signalRun(pid: number, signal: "TERM" | "KILL", mark: string): Promise<void> {
+  await runChild("sh", ["-c", SIGNAL_RUN, "sh", `${pid}`, signal, mark], { timeoutMs: KILL_MS });
 }
 
 /** Ends a child that may have ended already. */

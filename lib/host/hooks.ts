@@ -6,11 +6,14 @@
  *
  * Before a reboot the first failure ends the run. After it all run, since one that fails is no reason to leave the rest of
  * the machine drained; those that failed run again, the others do not.
+ *
+ * The record is this process's own from the first hook before a reboot until all is taken back, and while others run.
  */
 
 import type { Request } from "../agent.ts";
 import type { HookOutcome } from "../daemon.ts";
 import type { Log } from "../surroundings.ts";
+import { LockedFileError } from "./locked_file.ts";
 import { OwnedFileError } from "./owned_file.ts";
 import { ownEnvironment, type Owner, runOwn } from "./own_program.ts";
 import type { PreparedRecord } from "./prepared_record.ts";
@@ -46,11 +49,15 @@ export class Hooks {
   /** Runs those of one kind to their end. Never throws. */
   async run(run: HookRequest): Promise<HookOutcome> {
     try {
+      await this.options.record.claim();
       return run.when === "pre-reboot"
         ? await this.#prepare(run.reasons)
         : await this.#takeBack(run.rebooted);
     } catch (error) {
-      if (!(error instanceof OwnedFileError)) throw error;
+      if (error instanceof LockedFileError && error.kind === "held") {
+        return { kind: "hook-failed", why: error.message };
+      }
+      if (!(error instanceof OwnedFileError || error instanceof LockedFileError)) throw error;
       return { kind: "hook-failed", why: `cannot record that hooks run: ${error.message}` };
     }
   }
@@ -69,9 +76,20 @@ export class Hooks {
   }
 
   async #takeBack(rebooted: boolean): Promise<HookOutcome> {
+    try {
+      return await this.#takeBackAll(rebooted);
+    } finally {
+      // also where something is left: nobody goes by it, and it is tried again by whoever comes
+      this.options.record.release();
+    }
+  }
+
+  async #takeBackAll(rebooted: boolean): Promise<HookOutcome> {
     const { record } = this.options;
     const begun = await record.read();
     if (begun === null) return { kind: "hooked" };
+    // half taken back is no longer prepared, for this process or another
+    if (await record.state() === "prepared") await record.begin(begun.reasons);
     const faults: string[] = [];
     for (const part of await this.#parts("post-boot")) {
       if (this.#done.has(part.name)) continue;

@@ -41,7 +41,7 @@ export interface HostOptions {
   /** What this machine remembers across its boots. */
   readonly memory: RebootMemory;
   /** The checks and hooks of this host. */
-  readonly own: Pick<OwnWork, "inquire" | "runHooks" | "prove">;
+  readonly own: Pick<OwnWork, "inOtherHands" | "inquire" | "runHooks" | "prove">;
   readonly limit: RebootLimit;
   readonly strategy: string;
   readonly sessions: SessionRules;
@@ -100,10 +100,16 @@ export function realHost(options: HostOptions): Host {
 
 const NOBODY: LoggedIn = { kind: "known", users: [] };
 
-/** Whether this machine has rebooted too often, or too many reboots would go unnoticed; `null`: neither. */
-async function mayNotYet({ limit, tell }: HostOptions): Promise<Clearance | null> {
+/**
+ * Whether this machine has rebooted too often, or too many reboots would go unnoticed, or another process is about to reboot
+ * it; `null`: none of these.
+ */
+async function mayNotYet({ limit, own, tell }: HostOptions): Promise<Clearance | null> {
   const why = await limit.weigh();
-  if (why === null) return null;
+  if (why === null) {
+    const other = await own.inOtherHands();
+    return other === null ? null : { kind: "blocked", why: other };
+  }
   const stopped = await limit.stopped();
   if (stopped !== null) tell({ kind: "stopped", why: stopped });
   return { kind: "impossible", why };

@@ -1,11 +1,12 @@
 /**
- * Files by which only one daemon runs on a host: each is under an exclusive flock(2) until it is closed, or until the end
- * of the process, whichever way it ends. So there is no stale one, and who holds it can be named.
+ * Files by which only one process of a host does something, such as being its daemon: each is under an exclusive flock(2)
+ * until it is closed, or until the end of the process, whichever way it ends. So there is no stale one, and who holds it can
+ * be named.
  */
 import { reasonOf } from "./child.ts";
 import { readKernelFile } from "./identity.ts";
 
-/** A file cannot be had. `kind` tells whether another daemon holds it. */
+/** A file cannot be had. `kind` tells whether another process holds it. */
 export class LockedFileError extends Error {
   override readonly name = "LockedFileError";
   constructor(readonly kind: "held" | "failed", message: string, readonly hint: string) {
@@ -13,18 +14,27 @@ export class LockedFileError extends Error {
   }
 }
 
+/** What is said where another daemon holds a file. */
+const DAEMON = {
+  busy: "another locksmithd is running",
+  hint: "stop it first, or give this one another --root",
+};
 /** Held by a daemon as long as it runs. It lies on the disk, for what lies in `/run` may be removed, or not be writable. */
 export const DAEMON_LOCK = "/var/lib/locksmith/daemon.lock";
 /** The file may be removed between its opening and its locking; so often is that begun anew. */
 const MAX_TRIES = 5;
 
 /**
- * Opens a file, makes it and its directory if need be, and locks it. It gives the file and how long it is. Throws
- * {@linkcode LockedFileError}.
+ * Opens a file, makes it and its directory if need be, and locks it. It gives the file and how long it is. `busy`, `hint`:
+ * what is said where another process holds it, and what to do. Throws {@linkcode LockedFileError}.
  */
 export async function openLocked(
   path: string,
-  { mode }: { readonly mode: number },
+  { mode, busy = DAEMON.busy, hint = DAEMON.hint }: {
+    readonly mode: number;
+    readonly busy?: string;
+    readonly hint?: string;
+  },
 ): Promise<{ readonly file: Deno.FsFile; readonly length: number }> {
   const directory = path.slice(0, path.lastIndexOf("/") + 1) || ".";
   const fault = (error: unknown) =>
@@ -43,7 +53,7 @@ export async function openLocked(
     try {
       file = await Deno.open(path, { read: true, write: true, create: true, mode });
       const info = await file.stat();
-      if (!await file.tryLock(true)) throw await held(path, info);
+      if (!await file.tryLock(true)) throw await held(path, info, { busy, hint });
       const named = await Deno.stat(path).catch(() => null);
       if (named !== null && named.ino === info.ino && named.dev === info.dev) {
         const opened = { file, length: info.size };
@@ -59,15 +69,15 @@ export async function openLocked(
   throw fault(new Error(`it keeps being replaced (${MAX_TRIES} tries)`));
 }
 
-async function held(path: string, info: Deno.FileInfo): Promise<LockedFileError> {
+async function held(
+  path: string,
+  info: Deno.FileInfo,
+  { busy, hint }: typeof DAEMON,
+): Promise<LockedFileError> {
   const locks = await readKernelFile("/proc/locks").catch(() => "");
   const pid = lockHolder(locks, info.ino, info.dev);
   const by = pid === null ? "" : ` (process ${pid})`;
-  return new LockedFileError(
-    "held",
-    `another locksmithd is running${by}: it holds ${path}`,
-    "stop it first, or give this one another --root",
-  );
+  return new LockedFileError("held", `${busy}${by}: it holds ${path}`, hint);
 }
 
 /**

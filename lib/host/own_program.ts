@@ -1,5 +1,5 @@
 /**
- * One program of the administrator's: run to its end or its deadline, in a process group of its own that is ended as a whole.
+ * One program of the administrator's: run to its end or its deadline, at which all that it has started ends too.
  *
  * It is told line by line what the program says, as far as that is of a bearable length: what prints without end fills no
  * log and no memory.

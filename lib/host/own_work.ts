@@ -3,7 +3,7 @@
  * is to be proved after the boot. What a host does not have is not loaded.
  *
  * A daemon that was interrupted amid its hooks leaves a host half prepared: the next one takes that back before anything
- * else.
+ * else. A command that prepares the host is waited for.
  */
 
 import type { AfterBoot, Event, Inquiry } from "../agent.ts";
@@ -14,6 +14,7 @@ import type { BootSuccess } from "./boot_success.ts";
 import type { CheckOptions, CheckPhase } from "./checks.ts";
 import { pause } from "./child.ts";
 import type { HookRequest, Hooks } from "./hooks.ts";
+import { LockedFileError } from "./locked_file.ts";
 import { OwnedFileError } from "./owned_file.ts";
 import type { Owner } from "./own_program.ts";
 import { type Preparation, PreparedRecord } from "./prepared_record.ts";
@@ -22,6 +23,8 @@ import { type Folder, hasParts, partsOf, passedOverIn } from "./run_parts.ts";
 
 /** How long what could not be taken back waits for the next try, in milliseconds. */
 const RETRY_MS = { first: 5_000, last: 60_000 };
+/** How often it is looked whether another process is done with the hooks, in milliseconds. */
+const LOOK_MS = 500;
 
 export interface OwnWorkOptions extends Owner {
   readonly checks: Pick<CheckOptions, "timeoutMs" | "units" | "urls">;
@@ -53,10 +56,7 @@ export class OwnWork {
     phase: "before" | "granted",
     ask: boolean,
   ): Promise<Pick<Inquiry, "verdict" | "hooksMs" | "checksMs">> {
-    const { root } = this.options;
-    const hooksMs = await hasParts(root, "pre-reboot", "post-boot")
-      ? await (await this.#loadHooks()).limitMs()
-      : 0;
+    const hooksMs = await this.#hasHooks() ? await (await this.#loadHooks()).limitMs() : 0;
     if (!await this.#hasChecks()) return { verdict: { kind: "well" }, hooksMs, checksMs: 0 };
     const verdict = ask ? await this.#ask(phase) : { kind: "well" } as const;
     return { verdict, hooksMs, checksMs: this.options.checks.timeoutMs };
@@ -72,6 +72,44 @@ export class OwnWork {
   /** Resolves when no hook runs any more: soon after the signal has aborted. */
   async settled(): Promise<void> {
     await this.#running;
+  }
+
+  /** Why the host cannot reboot while another process is about its hooks; `null`: none is. Never throws. */
+  async inOtherHands(): Promise<string | null> {
+    return await this.#hasHooks() ? await this.#record.inOtherHands() : null;
+  }
+
+  /**
+   * Takes over what an earlier process of this boot has prepared, once no other is at it: what is half done is taken back.
+   * Whether the host is prepared now. Never throws.
+   */
+  async takeOver(): Promise<boolean> {
+    const { log, signal } = this.options;
+    let said = false;
+    const isHere = async () => ["prepared", "partly"].includes(await this.preparation());
+    for (let failures = 0; !signal.aborted && await isHere();) {
+      try {
+        await this.#record.claim();
+      } catch (error) {
+        if (!(error instanceof LockedFileError)) throw error;
+        if (error.kind === "held") {
+          if (!said) log("info", `waiting: ${error.message}`);
+          said = true;
+          await pause(LOOK_MS, signal);
+          continue;
+        }
+      }
+      // it may be over by now
+      if (await this.preparation() === "prepared") return true;
+      if (await this.#tryToTakeBack(false, ++failures)) return false;
+    }
+    return false;
+  }
+
+  /** Leaves the hooks to other processes, once none runs any more. */
+  async end(): Promise<void> {
+    await this.settled();
+    this.#record.release();
   }
 
   /** Whether the boot is complete and the checks say that the machine is well. Never throws. */
@@ -105,13 +143,19 @@ export class OwnWork {
 
   /** Takes back what was prepared, however often it fails, until it is done or the signal aborts. Never throws. */
   async takeBack(rebooted: boolean): Promise<void> {
-    const { log, surroundings, signal } = this.options;
-    for (let failures = 1; !signal.aborted; failures++) {
-      const outcome = await this.runHooks({ kind: "hooks", when: "post-boot", rebooted });
-      if (outcome.kind === "hooked") return;
-      log("warning", `cannot take back what was prepared for a reboot, trying again: ${outcome.why}`);
-      await pause(backoffMs(failures, RETRY_MS, surroundings.random()), signal);
+    for (let tries = 1; !this.options.signal.aborted; tries++) {
+      if (await this.#tryToTakeBack(rebooted, tries)) return;
     }
+  }
+
+  /** Whether it is done; if not, the time of the next try has come. */
+  async #tryToTakeBack(rebooted: boolean, tries: number): Promise<boolean> {
+    const { log, surroundings, signal } = this.options;
+    const outcome = await this.runHooks({ kind: "hooks", when: "post-boot", rebooted });
+    if (outcome.kind === "hooked") return true;
+    log("warning", `cannot take back what was prepared for a reboot, trying again: ${outcome.why}`);
+    await pause(backoffMs(tries, RETRY_MS, surroundings.random()), signal);
+    return false;
   }
 
   /** Says what this host has of its own, and what does not run although it looks as if it was meant to. Never throws. */
@@ -127,6 +171,10 @@ export class OwnWork {
     for (const passedOver of await passedOverIn(root, "check", "pre-reboot", "post-boot", "notify")) {
       log("warning", passedOver);
     }
+  }
+
+  #hasHooks(): Promise<boolean> {
+    return hasParts(this.options.root, "pre-reboot", "post-boot");
   }
 
   async #hasChecks(): Promise<boolean> {

@@ -1,12 +1,18 @@
 /**
  * That this machine was prepared for a reboot by hooks, as it remembers it across its boots, so that whoever comes next takes
  * it back: a daemon that was interrupted, or the one of the next boot.
+ *
+ * One process at a time has it: who runs hooks, and who goes by what they did until the reboot comes or it is taken back.
+ * So nobody reboots a machine whose drain another is taking back, and what a process that died left behind is free.
  */
 
+import { LockedFileError, openLocked } from "./locked_file.ts";
 import { readOwned, removeOwned, writeOwned } from "./owned_file.ts";
 
 /** Where it lies, below the root directory. */
 export const PREPARED_FILE = "/var/lib/locksmith/prepared";
+/** What the process that has it keeps locked, below the root directory. */
+export const HOOKS_LOCK = "/var/lib/locksmith/hooks.lock";
 
 /** What was done. */
 export interface Prepared {
@@ -26,10 +32,47 @@ export type Preparation = "none" | "partly" | "prepared" | "earlier-boot";
 
 export class PreparedRecord {
   readonly #path: string;
+  readonly #lock: string;
+  #locked: Deno.FsFile | undefined;
 
   /** `boot`: the identity of this boot. */
   constructor(root: string, private readonly boot: string) {
-    this.#path = root.replace(/\/+$/, "") + PREPARED_FILE;
+    const below = root.replace(/\/+$/, "");
+    this.#path = below + PREPARED_FILE;
+    this.#lock = below + HOOKS_LOCK;
+  }
+
+  /**
+   * This process has it from now on. Throws {@linkcode LockedFileError} where another has it, or where it cannot be had, as on
+   * a file system that is read-only.
+   */
+  async claim(): Promise<void> {
+    if (this.#locked !== undefined) return;
+    const { file } = await openLocked(this.#lock, {
+      mode: 0o600,
+      busy: "another locksmith process is preparing this host for a reboot, or taking that back",
+      hint: "'locksmith status' tells what the daemon is doing",
+    });
+    this.#locked = file;
+  }
+
+  /** Others may have it. */
+  release(): void {
+    this.#locked?.close();
+    this.#locked = undefined;
+  }
+
+  /** Why another process has it; `null`: none has. Never throws. */
+  async inOtherHands(): Promise<string | null> {
+    if (this.#locked !== undefined) return null;
+    try {
+      await this.claim();
+      this.release();
+      return null;
+    } catch (error) {
+      if (!(error instanceof LockedFileError)) throw error;
+      return error.kind === "held" ? error.message : null;
+    }
   }
 
   /** How this machine stands. Throws {@linkcode OwnedFileError}. */

@@ -15,7 +15,7 @@ function settings(given: Given): Settings {
     name,
     typeof value === "object" && "texts" in value ? value : { texts: [value].flat(), origin: `--${name}` },
   ]);
-  return { values: new Map(values), faults: [], warnings: [] };
+  return { values: new Map(values), faults: [], hints: [], warnings: [] };
 }
 
 function filed(text: string, origin = "/etc/locksmith/locksmith.conf:3"): Setting {

@@ -32,7 +32,7 @@ Deno.test("an option is one row: the command line, the variables, the help, comp
 
   const readDaemon = (settings: Parameters<typeof interpret>[1]) =>
     interpret("daemon", settings, () => new Uint8Array(), table).parts.get("settle-time");
-  assertEquals(readDaemon({ values: flags, faults: [], warnings: [] }), {
+  assertEquals(readDaemon({ values: flags, faults: [], hints: [], warnings: [] }), {
     value: 60_000,
     origin: "--settle",
   });

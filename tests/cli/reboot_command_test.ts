@@ -1,7 +1,7 @@
 /** `locksmith reboot`: what it does of a reboot that is only rehearsed. The reboot command of these tests writes a file. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { locksmith, TestLock, TestMachine } from "../support/daemon_process.ts";
+import { locksmith, TestLock, TestMachine, until } from "../support/daemon_process.ts";
 
 const COMMAND = 'touch "$LOCKSMITH_ROOT/rebooted"';
 
@@ -56,6 +56,18 @@ if (!ROOT_USER) {
     const { stdout: past } = await locksmith(["history", "--endpoint", machine.store, "--json"]);
     const events: { what: string }[] = JSON.parse(past).events;
     assertEquals(events.map(({ what }) => what), ["grant", "confirm", "cancel"]);
+  });
+
+  Deno.test("reboot in a group for which nothing was stored says so before it reboots, and which name may have been meant", async () => {
+    await using machine = await TestMachine.make();
+    await using lock = await TestLock.open(machine.store, "web");
+    await lock.setMax(2);
+    const { code, stderr } = await reboot(machine, "--dry-run", "--group", "webb");
+    assertEquals([code, stderr], [
+      0,
+      "locksmith: warning: group webb is new: nothing was stored for it before; did you mean 'web'?\n" +
+      "locksmith: hint: 'locksmith groups --remove webb' removes it\n",
+    ]);
   });
 
   Deno.test("reboot --dry-run is refused where the reboot would be: the group is full", async () => {
@@ -124,5 +136,27 @@ if (!ROOT_USER) {
     );
     assertEquals((await lock.read()).holders, []);
     assertEquals((await reboot(machine, "--skip-hooks")).called, true);
+  });
+
+  Deno.test("reboot of a host that another process is preparing is refused, and takes no slot; a daemon that starts meanwhile waits, and takes nothing back", async () => {
+    await using machine = await TestMachine.make();
+    await using lock = await TestLock.open(machine.store);
+    await lock.setMax(2);
+    await withHooks(machine, 'while [ ! -e "$LOCKSMITH_ROOT/go" ]; do sleep 0.1; done');
+    const first = reboot(machine);
+    await until(() => machine.read("calls"), (text) => text === "drain \n");
+    const daemon = machine.start(["--endpoint", machine.store, "--reboot-command", COMMAND]);
+    await daemon.line(/^info: waiting: another locksmith process is preparing this host for a reboot/);
+    const { code, stderr, called } = await reboot(machine);
+    assertEquals([code, called, (await lock.read()).holders.length], [1, false, 1]);
+    assertMatch(
+      stderr,
+      /^locksmith: error: not rebooting: another locksmith process is .* \(process \d+\): it holds .*\n.*--skip-hooks/,
+    );
+    await machine.write("go", "");
+    assertEquals([(await first).called, await machine.read("calls")], [true, "drain \n"]);
+    // the machine is prepared, and its reboot is under way
+    await daemon.line(/this machine holds a slot and has not rebooted/);
+    assertEquals((await lock.hold(machine.id))?.phase, "rebooting");
   });
 }

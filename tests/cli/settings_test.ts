@@ -164,7 +164,7 @@ Deno.test("readSettings() reads every file below the root directory, which is na
 });
 
 Deno.test("readSettings() tells of a file that cannot be read or is no UTF-8 text, and reads on", () => {
-  const { values, faults } = readSettings({
+  const { values, faults, hints } = readSettings({
     flags: new Map(),
     env: {},
     program: "locksmithd",
@@ -181,6 +181,9 @@ Deno.test("readSettings() tells of a file that cannot be read or is no UTF-8 tex
     "cannot read /etc/locksmith/locksmith.conf.d: input/output error",
     "cannot read /etc/flatcar/update.conf: permission denied",
     "cannot read /etc/coreos/update.conf: it is UTF-16; save it as UTF-8",
+  ]);
+  assertEquals(hints, [
+    "run this with sudo, or, if no password is in it, let everybody read it: chmod a+rX /etc/flatcar/update.conf",
   ]);
   assertEquals(values.get("group")?.texts, ["web"]);
 });

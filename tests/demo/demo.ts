@@ -125,7 +125,7 @@ export function parseOptions(
   args: readonly string[],
 ): Options | { readonly faults: readonly string[] } | "help" {
   const { flags, operands, faults: found } = parseCommandLine(args, OPTIONS, ["demo"], "demo");
-  const settings = { values: flags, faults: [], warnings: [] };
+  const settings = { values: flags, faults: [], hints: [], warnings: [] };
   const { parts, together, faults } = interpret("demo", settings, (path) => Deno.readFileSync(path), OPTIONS);
   if (parts.get("help")?.value === true) return "help";
   const words = found.length > 0 ? [] : operands.map((word) => `unexpected argument '${word}'`);

@@ -141,7 +141,7 @@ function answers(effect: Effect | undefined): Event[] {
         { kind: "recovered", slot: SLOT, called: false, note: "" },
         { kind: "recovered", slot: SLOT, called: true, note: "" },
         ...effect.keep
-          ? [{ kind: "recovered", slot: null, called: false, kept: true, note: "" } as const]
+          ? [{ kind: "recovered", slot: null, called: false, kept: "known", note: "" } as const]
           : [],
         { kind: "failed", why: "" },
       ];

@@ -25,10 +25,10 @@ async function run(script: string, { timeoutMs = 20_000, stdin, env = {} }: {
   return { end, lines, tookMs: performance.now() - startedMs };
 }
 
-/** Whether a process is there that has this word on its command line. */
-async function isRunning(word: string): Promise<boolean> {
-  const { success } = await new Deno.Command("pgrep", { args: ["-f", word], stdout: "null" }).output();
-  return success;
+/** The process that has this word on its command line; `null`: there is none. */
+async function pidOf(word: string): Promise<number | null> {
+  const { success, stdout } = await new Deno.Command("pgrep", { args: ["-f", word] }).output();
+  return success ? Number(new TextDecoder().decode(stdout).split("\n")[0]) : null;
 }
 
 Deno.test("runOwn() tells each line of both streams in their order, and the last one is why it failed", async () => {
@@ -79,7 +79,20 @@ echo started; while :; do sleep 0.05; done`;
   assertEquals(end, { kind: "failed", why: "it did not end within 1 s" });
   assertEquals([lines.at(0), lines.at(-1)], ["started", "cleaned up"]);
   assertLess(tookMs, 4_000);
-  assertEquals(await isRunning(word), false);
+  assertEquals(await pidOf(word), null);
+});
+
+Deno.test("runOwn() ends at its deadline what has left the program's group too, and nothing of another program's", async () => {
+  const word = `locksmith-left-${crypto.randomUUID()}`;
+  const other = run(`setsid -f sh -c ': other ${word}; while :; do sleep 0.1; done'`);
+  assertEquals((await other).end, { kind: "done" });
+  const script = `setsid -f sh -c 'trap "" TERM; : mine ${word}; while :; do sleep 0.1; done'
+while :; do sleep 0.1; done`;
+  const { end } = await run(script, { timeoutMs: 1000 });
+  const [mine, theirs] = [await pidOf(`mine ${word}`), await pidOf(`other ${word}`)];
+  for (const pid of [mine, theirs]) if (pid !== null) Deno.kill(pid, "SIGKILL");
+  assertEquals(end, { kind: "failed", why: "it did not end within 1 s" });
+  assertEquals([mine, theirs !== null], [null, true]);
 });
 
 Deno.test("runChild() kills what ignores SIGTERM", async () => {

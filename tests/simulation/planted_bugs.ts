@@ -438,7 +438,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: "a server is not told that the machine is back",
     patches: [{
       file: "lib/remote_slot.ts",
-      find: `    return { kind: entries.length > 0 || this.#mayComeLate() ? "due" : "none" };`,
+      find: `    return { kind: "due", earlier: this.#wasHeld(entries) };`,
       replace: `    return { kind: "none" };`,
     }],
     exit: EXIT.liveness,

@@ -13,6 +13,7 @@ import { CALL_TIMEOUT_MS } from "./lock.ts";
 import {
   type Change,
   type Entry,
+  exactly,
   isBefore,
   type KeyRange,
   type Store,
@@ -61,6 +62,30 @@ export interface Mirror {
   /** Resolves when there is a copy for the first time; aborts with `signal`. */
   ready(signal?: AbortSignal): Promise<void>;
   close(): void;
+}
+
+/**
+ * Resolves when a copy has what the store has of `key` now, or something newer: for who has changed it and looks at the copy
+ * next. At the latest after `mostMs` milliseconds, and at once where the store does not tell.
+ */
+export async function caughtUp(
+  mirror: Pick<Mirror, "entry" | "subscribe">,
+  store: Store,
+  key: string,
+  { surroundings, mostMs }: { readonly surroundings: Surroundings; readonly mostMs: number },
+): Promise<void> {
+  const view = await store.view([{ range: exactly(key) }], { timeoutMs: mostMs }).catch((error) => {
+    if (!(error instanceof StoreError)) throw error;
+  });
+  const revision = view?.found[0]?.[0]?.revision;
+  const isBehind = () => revision !== undefined && isBefore(mirror.entry(key)?.revision ?? "0", revision);
+  if (!isBehind()) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = surroundings.after(mostMs, resolve);
+  const subscription = mirror.subscribe(() => isBehind() || resolve());
+  await promise;
+  subscription.close();
+  timer.cancel();
 }
 
 /** The pause before another try while the store does not answer, in milliseconds. */

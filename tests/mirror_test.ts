@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
-import { type MirrorNews, StoreMirror } from "../lib/mirror.ts";
+import { caughtUp, type MirrorNews, StoreMirror } from "../lib/mirror.ts";
 import { Memory } from "../lib/simulation/memory.ts";
 import { type Change, type Entry, isBefore, type KeyRange, StoreError, type Watch } from "../lib/store.ts";
 import { Connection, Virtual } from "./support/virtual.ts";
@@ -288,4 +288,21 @@ Deno.test("a copy is what the store has, whatever is lost, late or told twice, o
     }),
     { numRuns: 200 },
   );
+});
+
+Deno.test("caughtUp() resolves when the copy shows what was written, and after a while where it never does", async () => {
+  const { time, memory, store, mirror } = await mirrored("q/a");
+  const until = (key: string) => caughtUp(mirror, store, key, { surroundings: time, mostMs: 1_000 });
+  await time.ended(until("q/a"));
+  // the watch has not told of it yet
+  const written = put(memory, "q/a", "2");
+  let shown: string | undefined;
+  const waiting = until("q/a").then(() => shown = mirror.entry("q/a")?.value);
+  await time.ended(waiting);
+  assertEquals([shown, mirror.entry("q/a")], ["2", written]);
+  mirror.close();
+  put(memory, "q/a", "3");
+  const begun = time.elapsed();
+  await time.ended(until("q/a"));
+  assert(time.elapsed() - begun >= 1_000);
 });

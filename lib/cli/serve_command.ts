@@ -124,7 +124,7 @@ function listedBy(groups: ServedGroups | undefined) {
 function peopleDoors({ context, access, groups, store }: Serving, fleet: Fleet): Door[] {
   const { surroundings, config } = context;
   const isListed = (group: string) => groups === undefined || groups.rulesOf(group) !== undefined;
-  const operations = new Operations(store, surroundings, isListed);
+  const operations = new Operations(store, surroundings, isListed, fleet.sources.mirror);
   const judge = (token: string) => {
     const identity = access.byToken(token);
     return identity.kind === "known" ? identity.caller : undefined;

@@ -5,8 +5,9 @@
 
 import { flat } from "../document.ts";
 import { parseFreeze } from "../freeze.ts";
-import { ALL_GROUPS, groupFault, groupPhrase } from "../group.ts";
+import { ALL_GROUPS, groupFault, groupPhrase, semaphoreKey } from "../group.ts";
 import { Lock, LockError } from "../lock.ts";
+import { caughtUp, type Mirror } from "../mirror.ts";
 import { machineName } from "../machine.ts";
 import { quoted, reasonFault } from "../plain_text.ts";
 import { FREEZES_LIMIT, planFreeze, takeFreezeBack } from "../planned_freezes.ts";
@@ -47,6 +48,8 @@ export type Outcome =
   }
   | { readonly kind: string; readonly status: number; readonly why: string };
 
+/** How long what was done may take to be shown before its answer leaves without that, in milliseconds. */
+const SHOWN_MS = 1_000;
 /** The longest pause that ends by itself, in milliseconds. */
 const PAUSE_MOST_MS = 366 * 24 * 3_600_000;
 
@@ -56,6 +59,8 @@ export class Operations {
     private readonly surroundings: Surroundings,
     /** Whether there is such a group where groups are listed; absent: every name is one. */
     private readonly isListed: (group: string) => boolean = () => true,
+    /** What is shown next: who did something sees it there. Absent: nothing is waited for. */
+    private readonly mirror?: Mirror,
   ) {}
 
   /** Does what `caller` wants, if it may. Does not throw for a store that is away. */
@@ -63,7 +68,12 @@ export class Operations {
     const refusal = this.#refusal(caller, wish);
     if (refusal !== undefined) return refusal;
     try {
-      return await this.#do(new Lock(this.store, wish.group, this.surroundings, caller.name), wish);
+      const outcome = await this.#do(new Lock(this.store, wish.group, this.surroundings, caller.name), wish);
+      const { store, surroundings, mirror } = this;
+      if (outcome.kind === "done" && mirror !== undefined) {
+        await caughtUp(mirror, store, semaphoreKey(wish.group), { surroundings, mostMs: SHOWN_MS });
+      }
+      return outcome;
     } catch (error) {
       if (error instanceof StoreError) return { kind: "unavailable", status: 503, why: error.message };
       if (error instanceof WindowError) return badRequest(error.faults.join("; "));

@@ -24,7 +24,7 @@ export interface DemoPage {
 export async function openPage(store: Store, group: string): Promise<DemoPage> {
   const mirror = new StoreMirror(store, EVERYTHING, REAL);
   const fleet = new Fleet({ mirror, store, surroundings: REAL, overdueMs: OVERDUE_MS });
-  const operations = new Operations(store, REAL);
+  const operations = new Operations(store, REAL, undefined, mirror);
   const page = new PageDoor({
     fleet,
     operations,

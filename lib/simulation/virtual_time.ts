@@ -6,12 +6,18 @@
 import { setImmediate } from "node:timers";
 import type { Surroundings, Timer } from "../surroundings.ts";
 
-interface Event {
-  readonly at: number;
-  /** Events of one moment happen in the order in which they were asked for. */
-  readonly order: number;
-  readonly run: () => void;
-  cancelled: boolean;
+/** So many events happen in one turn of the event loop, which takes longer than most of them do. */
+const EVENTS_A_TURN = 32;
+
+class Event implements Timer {
+  cancelled = false;
+
+  /** `order`: events of one moment happen in the order in which they were asked for. */
+  constructor(readonly at: number, readonly order: number, readonly run: () => void) {}
+
+  cancel(): void {
+    this.cancelled = true;
+  }
 }
 
 export class VirtualTime {
@@ -28,17 +34,43 @@ export class VirtualTime {
   /** Calls `run` in `ms` milliseconds; never, where that is `Infinity`. */
   after(ms: number, run: () => void): Timer {
     if (ms === Infinity) return { cancel() {} };
-    const event = { at: this.#elapsed + Math.max(0, ms), order: this.#order++, run, cancelled: false };
+    const event = new Event(this.#elapsed + Math.max(0, ms), this.#order++, run);
     this.#push(event);
-    return { cancel: () => event.cancelled = true };
+    return event;
   }
 
   /**
    * Lets time pass until `done`, which is asked after each event, or until `limitMs` since the beginning. Returns whether
    * it is done. Everything that follows from an event without taking time happens before the next one.
    */
-  async run(done: () => boolean, limitMs: number): Promise<boolean> {
-    await settled();
+  run(done: () => boolean, limitMs: number): Promise<boolean> {
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    let over = false;
+    const next = () => {
+      if (over) return;
+      try {
+        const isDone = this.#next(done, limitMs);
+        if (isDone === undefined) return;
+        over = true;
+        resolve(isDone);
+      } catch (error) {
+        over = true;
+        reject(error);
+      }
+    };
+    // what was begun goes as far as it can before each of them, in one turn of the event loop too
+    const turn = () => {
+      next();
+      if (over) return;
+      for (let left = EVENTS_A_TURN; left > 1; left--) setImmediate(next);
+      setImmediate(turn);
+    };
+    setImmediate(turn);
+    return promise;
+  }
+
+  /** Lets the next event happen, unless it is over: then whether it is done. */
+  #next(done: () => boolean, limitMs: number): boolean | undefined {
     while (!done()) {
       const event = this.#events[0];
       if (event === undefined || event.at > limitMs) {
@@ -49,7 +81,7 @@ export class VirtualTime {
       if (event.cancelled) continue;
       this.#elapsed = event.at;
       event.run();
-      await settled();
+      return undefined;
     }
     return true;
   }
@@ -58,43 +90,38 @@ export class VirtualTime {
     const heap = this.#events;
     let at = heap.push(event) - 1;
     while (at > 0) {
-      const parent = (at - 1) >>> 1;
-      if (!sooner(event, heap[parent])) break;
-      this.#swap(at, parent);
-      at = parent;
+      const above = (at - 1) >>> 1;
+      const parent = heap[above];
+      if (parent === undefined || isSooner(parent, event)) break;
+      heap[at] = parent;
+      at = above;
     }
+    heap[at] = event;
   }
 
   #pop(): void {
     const heap = this.#events;
     const last = heap.pop();
     if (last === undefined || heap.length === 0) return;
-    heap[0] = last;
-    for (let at = 0;;) {
-      const [left, right] = [2 * at + 1, 2 * at + 2];
-      const child = sooner(heap[right], heap[left]) ? right : left;
-      if (!sooner(heap[child], last)) return;
-      this.#swap(at, child);
-      at = child;
+    let at = 0;
+    for (let below = 1; below < heap.length; below = 2 * at + 1) {
+      let child = heap[below];
+      const other = heap[below + 1];
+      if (child === undefined) break;
+      if (other !== undefined && isSooner(other, child)) {
+        child = other;
+        below++;
+      }
+      if (isSooner(last, child)) break;
+      heap[at] = child;
+      at = below;
     }
-  }
-
-  #swap(a: number, b: number): void {
-    const [one, other] = [this.#events[a], this.#events[b]];
-    if (one === undefined || other === undefined) throw new RangeError("no such event");
-    this.#events[a] = other;
-    this.#events[b] = one;
+    heap[at] = last;
   }
 }
 
-function sooner(a: Event | undefined, b: Event | undefined): boolean {
-  if (a === undefined) return false;
-  return b === undefined || a.at < b.at || a.at === b.at && a.order < b.order;
-}
-
-/** When everything that was begun has gone as far as it can without time passing. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+function isSooner(a: Event, b: Event): boolean {
+  return a.at < b.at || a.at === b.at && a.order < b.order;
 }
 
 /** Random numbers from a seed: mulberry32, of 32 bits of state, which is plenty for a simulation. */

@@ -13,13 +13,14 @@ export const MAX_OUTPUT_BYTES = 1 << 20;
 const DRAIN_MS = 1_000;
 /** How long the program that kills a group may take. */
 const KILL_MS = 10_000;
-/** Marks a child that leads a group, and with it all that it starts: what leaves the group is known by it. */
+/** Marks a child, and with it all that it starts: what leaves its group is known by it. */
 const MARK = "LOCKSMITH_RUN";
 /**
- * Signals the group $1, and whatever bears the mark $3 elsewhere. What is killed may have started more meanwhile, so that is
+ * Signals the group $1, and whatever bears the mark $3 elsewhere, if there is one. What is killed may have started more meanwhile, so that is
  * looked for again.
  */
 const SIGNAL_RUN = `kill -s "$2" -- "-$1"
+[ -n "$3" ] || exit 0
 for round in 1 2 3 4 5; do
   found=$(grep -lsF -- "${MARK}=$3" /proc/[0-9]*/environ)
   [ -n "$found" ] || exit 0
@@ -48,11 +49,13 @@ export interface ChildOptions {
   readonly timeoutMs: number;
   /** Kills the child at once. */
   readonly signal?: AbortSignal;
-  /**
-   * The child leads a group of its own, which is killed as a whole, with what it has started outside of it (needs `sh`). What
-   * has an environment of its own goes on, as does what other programs, such as systemd, were asked to start.
-   */
+  /** The child leads a group of its own, which is killed as a whole (needs `sh`). */
   readonly ownGroup?: boolean;
+  /**
+   * What it has started outside of its group is killed with it, known by a mark in the environment. What has an environment
+   * of its own goes on, as does what other programs, such as systemd, were asked to start.
+   */
+  readonly marked?: boolean;
   /** How long the child has to end by itself, after SIGTERM and before SIGKILL, in milliseconds; absent: no time. */
   readonly termMs?: number;
   /** Hears what the child writes to stdout, as it comes. */
@@ -76,12 +79,12 @@ export async function runChild(
   options: ChildOptions,
 ): Promise<ChildEnd> {
   if (options.signal?.aborted) return { kind: "aborted" };
-  const mark = options.ownGroup ? crypto.randomUUID() : undefined;
+  const mark = options.marked ? crypto.randomUUID() : "";
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(program, {
       args: [...args],
-      env: { ...options.env, ...(mark === undefined ? {} : { [MARK]: mark }) },
+      env: { ...options.env, ...(mark === "" ? {} : { [MARK]: mark }) },
       stdin: options.stdin === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
@@ -96,11 +99,11 @@ export async function runChild(
   const status = await within(child.status, options.timeoutMs, options.signal);
   if (status === null) {
     if (options.termMs !== undefined && !options.signal?.aborted) {
-      await (mark === undefined ? killChild(child, "SIGTERM") : signalRun(child.pid, "TERM", mark));
+      await (options.ownGroup ? signalRun(child.pid, "TERM", mark) : killChild(child, "SIGTERM"));
       await within(child.status, options.termMs, options.signal);
     }
     // what it started may go on when it has ended itself
-    if (mark !== undefined) await signalRun(child.pid, "KILL", mark);
+    if (options.ownGroup) await signalRun(child.pid, "KILL", mark);
     killChild(child);
     await within(child.status, DRAIN_MS); // a child that even SIGKILL does not end must not hold us
   }

@@ -73,6 +73,7 @@ export async function runOwn(part: Part, { env, stdin, timeoutMs, signal, tell }
     timeoutMs,
     ...(signal === undefined ? {} : { signal }),
     ownGroup: true,
+    marked: true,
     termMs: TERM_MS,
     heard: (bytes) => speech.take(bytes),
   });

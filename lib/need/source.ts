@@ -48,6 +48,7 @@ export function groundAt(root: string): Ground {
         env: { LC_ALL: "C", SYSTEMD_LOG_LEVEL: "info" },
         timeoutMs: PROGRAM_LIMIT_MS,
         ownGroup: true,
+        marked: true,
       }),
   };
 }

@@ -279,6 +279,11 @@ export function describeDistance(ms: number): string {
   return ms >= 0 ? `in ${length}` : `${length} ago`;
 }
 
+/** How long ago something was; what is a little ahead by another clock, or since it was rounded, is now: `0 s ago`. */
+export function describePast(ms: number): string {
+  return describeDistance(Math.min(-1, -ms));
+}
+
 /** An instant on the clock of a zone: `Sat 2026-11-28 02:00 +01:00`; with seconds where it has some, or they are asked for. */
 export function describeInstant(ms: number, zone: string, unit?: "second"): string {
   const at = Temporal.Instant.fromEpochMilliseconds(Math.round(ms)).toZonedDateTimeISO(zone);

@@ -4,7 +4,7 @@
  */
 
 import type { Agent, Phase } from "./agent.ts";
-import { describeDistance, describeInstant } from "./description.ts";
+import { describeDistance, describeInstant, describePast } from "./description.ts";
 import type { Deadline, NeedLevel } from "./need.ts";
 import type { WindowState } from "./strategy.ts";
 import type { Moment } from "./surroundings.ts";
@@ -149,7 +149,10 @@ export function describeMachine(report: MachineReport, now: number, zone: string
   };
   const lines: string[] = [];
   if (need.kind === "needed") {
-    const since = need.since === undefined ? "" : ` since ${at(need.since)}`;
+    const sinceMs = Date.parse(need.since ?? "");
+    const since = Number.isNaN(sinceMs)
+      ? ""
+      : ` since ${describeInstant(sinceMs, zone)}, ${describePast(now - sinceMs)}`;
     const level = need.level === undefined || need.level === "reboot" ? "" : ` (a ${need.level} would do)`;
     lines.push(`a reboot is needed${since}${level}: ${need.reasons.join("; ")}`);
   } else if (need.kind === "unknown") {

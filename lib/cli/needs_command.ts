@@ -125,9 +125,9 @@ interface Times {
 async function describeTimes({ since, deadline }: NeedReport, now: number): Promise<Times> {
   const times = { since: "", deadline: "" };
   if (since !== undefined) {
-    const { describeDistance, describeInstant } = await import("../description.ts");
+    const { describeInstant, describePast } = await import("../description.ts");
     const ms = Math.trunc(Date.parse(since) / 1000) * 1000;
-    times.since = ` since ${describeInstant(ms, zoneOfHost())}, ${describeDistance(Math.min(-1, ms - now))}`;
+    times.since = ` since ${describeInstant(ms, zoneOfHost())}, ${describePast(now - ms)}`;
   }
   if (deadline !== undefined) {
     const { describeDeadline } = await import("../deadline.ts");

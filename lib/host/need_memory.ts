@@ -6,7 +6,7 @@
  * ends.
  */
 
-import { describeDistance, describeInstant } from "../description.ts";
+import { describeInstant, describePast } from "../description.ts";
 import type { Answer, Detector } from "../need.ts";
 import type { Log, Surroundings } from "../surroundings.ts";
 import { OwnedFileError, readOwned } from "./owned_file.ts";
@@ -115,7 +115,7 @@ export class NeedMemory {
     const ageMs = surroundings.now() - since;
     if (ageMs < NEWS_MS) return;
     const when = describeInstant(Math.trunc(since / 1000) * 1000, zone);
-    log("info", `a reboot has been needed since ${when}, ${describeDistance(-ageMs)}`);
+    log("info", `a reboot has been needed since ${when}, ${describePast(ageMs)}`);
   }
 
   async #write(): Promise<void> {

@@ -33,7 +33,10 @@ export interface AskingPlan {
 export interface AskingRollout {
   readonly plan: AskingPlan;
   readonly throughMs: number;
+  /** Where a host asks whenever a slot is free. */
   readonly idealMs: number;
+  /** See {@linkcode firstAskersMs}. */
+  readonly firstAskersMs: number;
   /** How often each host was passed over, by those that asked later; the most first. */
   readonly passed: readonly number[];
   /** The same of those that wait for their answer, the most. */
@@ -45,7 +48,7 @@ export interface AskingRollout {
   readonly bugs: readonly unknown[];
 }
 
-const MINUTE_MS = 60_000;
+export const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 export const PLAN: AskingPlan = {
   hosts: 60,
@@ -84,7 +87,7 @@ export async function askingRollout(changes: Partial<AskingPlan> = {}): Promise<
   }));
   const hosts = Array.from({ length: plan.hosts }, (_, index): AskingHost => ({
     id: `h${index}`,
-    polls: index * plan.polling % plan.hosts < plan.polling,
+    polls: pollsAt(index, plan),
     asked: Infinity,
     granted: Infinity,
     passed: 0,
@@ -135,6 +138,7 @@ export async function askingRollout(changes: Partial<AskingPlan> = {}): Promise<
     plan,
     throughMs: time.elapsed() - beganMs,
     idealMs: Math.ceil(plan.hosts / plan.slots) * plan.rebootMs,
+    firstAskersMs: firstAskersMs(plan),
     passed: hosts.map(({ passed }) => passed).sort((a, b) => b - a),
     passedWaiting: Math.max(0, ...hosts.filter(({ polls }) => !polls).map(({ passed }) => passed)),
     longestMs: Math.max(...hosts.map(({ asked, granted }) => granted - asked)),
@@ -143,9 +147,51 @@ export async function askingRollout(changes: Partial<AskingPlan> = {}): Promise<
   };
 }
 
+/**
+ * What such a roll-out takes where each slot goes to whoever asks first once it is free: there is no order, none is ever
+ * kept, and no call takes any time. A host that polls cannot be granted a slot between its polls, so a server that keeps
+ * none idle has nobody to give one to sooner. Chance decides when hosts poll: the mean of many draws.
+ */
+export function firstAskersMs(plan: AskingPlan): number {
+  const random = new Random(plan.seed);
+  let sumMs = 0;
+  for (let draw = 0; draw < DRAWS; draw++) sumMs += drawnFirstAskersMs(plan, random);
+  return sumMs / DRAWS;
+}
+
+const DRAWS = 100;
+
+function drawnFirstAskersMs({ hosts, slots, polling, rebootMs, pollMs }: AskingPlan, random: Random): number {
+  const left = Array.from({ length: hosts }, (_, index) => ({
+    polls: pollsAt(index, { hosts, polling }),
+    asksAt: random.next() * pollMs,
+  }));
+  /** When each slot is free. */
+  const free = Array.from({ length: slots }, () => 0);
+  while (left.length > 0) {
+    const slot = free.indexOf(Math.min(...free));
+    const freeAt = free[slot] ?? 0;
+    let first = { index: 0, atMs: Infinity };
+    for (const [index, host] of left.entries()) {
+      while (host.polls && host.asksAt < freeAt) host.asksAt += pollMs * random.between(0.9, 1.1);
+      // who waits for its answer asks all the time
+      const atMs = Math.max(host.asksAt, freeAt);
+      if (atMs < first.atMs) first = { index, atMs };
+    }
+    left.splice(first.index, 1);
+    free[slot] = first.atMs + rebootMs;
+  }
+  return Math.max(...free);
+}
+
+/** Whether the host with this number polls: those that do are spread evenly. */
+function pollsAt(index: number, { hosts, polling }: Pick<AskingPlan, "hosts" | "polling">): boolean {
+  return index * polling % hosts < polling;
+}
+
 /** What is printed of several roll-outs of a plan: a row of a table. */
 function row(rollouts: readonly AskingRollout[]): string {
-  const [{ plan, idealMs }] = rollouts as [AskingRollout];
+  const [{ plan, idealMs, firstAskersMs }] = rollouts as [AskingRollout];
   const minutes = (ms: number) => (ms / MINUTE_MS).toFixed(0);
   const mean = (of: (rollout: AskingRollout) => number) => {
     return rollouts.reduce((sum, rollout) => sum + of(rollout), 0) / rollouts.length;
@@ -160,6 +206,8 @@ function row(rollouts: readonly AskingRollout[]): string {
     minutes(idealMs),
     minutes(throughMs),
     ((throughMs - pollMs) / idealMs).toFixed(3),
+    minutes(firstAskersMs),
+    ((throughMs - pollMs) / firstAskersMs).toFixed(3),
     mean(({ passed }) => passed.reduce((sum, times) => sum + times, 0) / passed.length).toFixed(0),
     mean(({ passed }) => passed[0] ?? 0).toFixed(0),
     mean(({ passedWaiting }) => passedWaiting).toFixed(1),
@@ -170,9 +218,9 @@ function row(rollouts: readonly AskingRollout[]): string {
 
 if (import.meta.main) {
   console.log(
-    "| hosts | slots | polling | reboot, min | ideal, min | took, min | less a poll, of the ideal | passed over, mean | most | waiting, most | longest wait, min |",
+    "| hosts | slots | polling | reboot, min | ideal, min | took, min | less a poll, of the ideal | first askers, min | less a poll, of that | passed over, mean | most | waiting, most | longest wait, min |",
   );
-  console.log(`|${" ---: |".repeat(11)}`);
+  console.log(`|${" ---: |".repeat(13)}`);
   const plans: Partial<AskingPlan>[] = [
     { hosts: 180, polling: 0 },
     { hosts: 180, polling: 18 },
@@ -184,6 +232,9 @@ if (import.meta.main) {
     { hosts: 600, slots: 10, polling: 300 },
     { hosts: 600, slots: 10, polling: 600 },
     { hosts: 180, polling: 90, rebootMs: 2 * MINUTE_MS },
+    { hosts: 180, polling: 180, rebootMs: 2 * MINUTE_MS },
+    { hosts: 60, polling: 60 },
+    { hosts: 60, slots: 1, polling: 60, rebootMs: 10 * MINUTE_MS },
   ];
   for (const plan of plans) {
     const seeds = Array.from({ length: 5 }, (_, seed) => askingRollout({ ...plan, seed }));

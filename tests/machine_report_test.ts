@@ -63,6 +63,15 @@ Deno.test("machineReport() tells no need's age where none is, and no hold-off th
   assertEquals([need, heldOff, until], [{ kind: "not-needed", reasons: [] }, undefined, undefined]);
 });
 
+Deno.test("describeMachine() tells no past as yet to come, though instants are rounded to seconds", () => {
+  const just = report({ need: NEEDED }, { needSinceMs: NOW + 600 });
+  assertEquals(just.need.since, "2026-11-28T01:00:01Z");
+  assertEquals(
+    describeMachine(just, NOW + 700, "UTC")[0]?.split(": ")[0],
+    "a reboot is needed since Sat 2026-11-28 01:00:01 +00:00, 0 s ago",
+  );
+});
+
 Deno.test("describeMachine() says since when a reboot is needed and what it waits for", () => {
   const since = "a reboot is needed since Wed 2026-11-25 01:00 +00:00, 3 days ago";
   assertEquals(lines({ need: { kind: "not-needed" }, phase: { name: "idle", until: 0 } }), [
